@@ -1,0 +1,199 @@
+"""The configuration tree of the official HigherHRNet code, and loading it from YAML and ``KEY VALUE`` pairs.
+
+Keys, types and defaults are those of lib/config/default.py at the official repository's commit aa23881, so its yaml
+files load unchanged. Keys that only training uses are kept for that reason alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from yacs.config import CfgNode
+
+from higherhrnet.errors import UserError
+
+DEFAULT = Path(__file__).resolve().parent.parent / "experiments/coco/higher_hrnet/w32_512_adam_lr1e-3.yaml"
+"""The configuration the guide and the published AP 67.1 are for."""
+
+_DEFAULTS = {
+    "OUTPUT_DIR": "",
+    "LOG_DIR": "",
+    "DATA_DIR": "",
+    "GPUS": (0,),
+    "WORKERS": 4,
+    "PRINT_FREQ": 20,
+    "AUTO_RESUME": False,
+    "PIN_MEMORY": True,
+    "RANK": 0,
+    "VERBOSE": True,
+    "DIST_BACKEND": "nccl",
+    "MULTIPROCESSING_DISTRIBUTED": True,
+    "FP16": {"ENABLED": False, "STATIC_LOSS_SCALE": 1.0, "DYNAMIC_LOSS_SCALE": False},
+    "CUDNN": {"BENCHMARK": True, "DETERMINISTIC": False, "ENABLED": True},
+    "MODEL": {
+        "NAME": "pose_multi_resolution_net_v16",
+        "INIT_WEIGHTS": True,
+        "PRETRAINED": "",
+        "NUM_JOINTS": 17,
+        "TAG_PER_JOINT": True,
+        "SYNC_BN": False,
+    },
+    "LOSS": {
+        "NUM_STAGES": 1,
+        "WITH_HEATMAPS_LOSS": (True,),
+        "HEATMAPS_LOSS_FACTOR": (1.0,),
+        "WITH_AE_LOSS": (True,),
+        "AE_LOSS_TYPE": "max",
+        "PUSH_LOSS_FACTOR": (0.001,),
+        "PULL_LOSS_FACTOR": (0.001,),
+    },
+    "DATASET": {
+        "ROOT": "",
+        "DATASET": "coco_kpt",
+        "DATASET_TEST": "coco",
+        "NUM_JOINTS": 17,
+        "MAX_NUM_PEOPLE": 30,
+        "TRAIN": "train2017",
+        "TEST": "val2017",
+        "DATA_FORMAT": "jpg",
+        "MAX_ROTATION": 30,
+        "MIN_SCALE": 0.75,
+        "MAX_SCALE": 1.25,
+        "SCALE_TYPE": "short",
+        "MAX_TRANSLATE": 40,
+        "INPUT_SIZE": 512,
+        "OUTPUT_SIZE": [128, 256, 512],
+        "FLIP": 0.5,
+        "SIGMA": -1,
+        "SCALE_AWARE_SIGMA": False,
+        "BASE_SIZE": 256.0,
+        "BASE_SIGMA": 2.0,
+        "INT_SIGMA": False,
+        "WITH_CENTER": False,
+    },
+    "TRAIN": {
+        "LR_FACTOR": 0.1,
+        "LR_STEP": [90, 110],
+        "LR": 0.001,
+        "OPTIMIZER": "adam",
+        "MOMENTUM": 0.9,
+        "WD": 0.0001,
+        "NESTEROV": False,
+        "GAMMA1": 0.99,
+        "GAMMA2": 0.0,
+        "BEGIN_EPOCH": 0,
+        "END_EPOCH": 140,
+        "RESUME": False,
+        "CHECKPOINT": "",
+        "IMAGES_PER_GPU": 32,
+        "SHUFFLE": True,
+    },
+    "TEST": {
+        "IMAGES_PER_GPU": 32,
+        "FLIP_TEST": False,
+        "ADJUST": True,
+        "REFINE": True,
+        "SCALE_FACTOR": [1],
+        "DETECTION_THRESHOLD": 0.2,
+        "TAG_THRESHOLD": 1.0,
+        "USE_DETECTION_VAL": True,
+        "IGNORE_TOO_MUCH": False,
+        "MODEL_FILE": "",
+        "IGNORE_CENTER": True,
+        "NMS_KERNEL": 3,
+        "NMS_PADDING": 1,
+        "PROJECT2IMAGE": False,
+        "WITH_HEATMAPS": (True,),
+        "WITH_AE": (True,),
+        "LOG_PROGRESS": False,
+    },
+    "DEBUG": {
+        "DEBUG": True,
+        "SAVE_BATCH_IMAGES_GT": False,
+        "SAVE_BATCH_IMAGES_PRED": False,
+        "SAVE_HEATMAPS_GT": True,
+        "SAVE_HEATMAPS_PRED": True,
+        "SAVE_TAGMAPS_PRED": True,
+    },
+}
+
+# What this project computes so far. An option with another value would silently give other people, so it is refused.
+_SUPPORTED = {
+    "MODEL.NAME": "pose_higher_hrnet",
+    "MODEL.NUM_JOINTS": 17,
+    "MODEL.TAG_PER_JOINT": True,
+    "DATASET.NUM_JOINTS": 17,
+    "DATASET.WITH_CENTER": False,
+    "DATASET.DATA_FORMAT": "jpg",
+    "TEST.FLIP_TEST": True,
+    "TEST.SCALE_FACTOR": [1],
+    "TEST.PROJECT2IMAGE": True,
+    "TEST.WITH_HEATMAPS": [True, True],
+    "TEST.WITH_AE": [True, False],
+    "LOSS.WITH_HEATMAPS_LOSS": [True, True],
+    "LOSS.WITH_AE_LOSS": [True, False],
+}
+
+
+def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> CfgNode:
+    """Read a yaml file over the official defaults, then ``KEY VALUE`` overrides; return the frozen tree.
+
+    Parameters
+    ----------
+    path : the yaml file; None takes ``DEFAULT``
+    opts : alternating keys and values, for example ``["DATASET.ROOT", "data/coco"]``; values are Python literals,
+        everything else is a string
+
+    Raises
+    ------
+    UserError : unreadable file, unknown key, value of another type, or an option that is not supported
+    """
+    path = Path(path) if path is not None else DEFAULT
+    cfg = CfgNode(_DEFAULTS)
+    cfg.MODEL.EXTRA = CfgNode(new_allowed=True)
+    try:
+        cfg.merge_from_file(str(path))
+    except OSError as e:
+        raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
+    except (KeyError, ValueError, AssertionError, AttributeError, yaml.YAMLError) as e:
+        raise UserError(f"config {path}: {_one_line(e)}; keys and types are those of {DEFAULT}") from e
+    if len(opts) % 2:
+        raise UserError(f"config overrides come as KEY VALUE pairs, found an odd number: {' '.join(opts)}")
+    for key, value in zip(opts[::2], opts[1::2], strict=True):
+        try:
+            cfg.merge_from_list([key, value])
+        except (KeyError, ValueError, AssertionError, AttributeError, TypeError) as e:
+            raise UserError(f"config override {key} {value}: {_one_line(e)}; keys are those of {path}") from e
+    _check(cfg, path)
+    if cfg.DATA_DIR and not os.path.exists(cfg.DATASET.ROOT):
+        cfg.DATASET.ROOT = os.path.join(cfg.DATA_DIR, cfg.DATASET.ROOT)
+    cfg.freeze()
+    return cfg
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error.args[0] if error.args else error).split())
+
+
+def _check(cfg: CfgNode, path: Path) -> None:
+    for key, supported in _SUPPORTED.items():
+        value: object = cfg
+        for part in key.split("."):
+            value = value[part]  # type: ignore[index]
+        if isinstance(value, tuple):
+            value = list(value)
+        if value != supported:
+            raise UserError(f"config {path}: {key} is {value}, only {supported} is supported; change it or override it")
+    kernel, padding = cfg.TEST.NMS_KERNEL, cfg.TEST.NMS_PADDING
+    if kernel < 1 or kernel % 2 == 0 or padding != kernel // 2:
+        raise UserError(
+            f"config {path}: TEST.NMS_KERNEL {kernel} with NMS_PADDING {padding}, "
+            f"expected an odd kernel k with padding k // 2 (official: 5 and 2)"
+        )
+    if cfg.DATASET.INPUT_SIZE <= 0 or cfg.DATASET.INPUT_SIZE % 64:
+        raise UserError(f"config {path}: DATASET.INPUT_SIZE {cfg.DATASET.INPUT_SIZE}, expected a multiple of 64")
+    if cfg.DATASET.MAX_NUM_PEOPLE < 1:
+        raise UserError(f"config {path}: DATASET.MAX_NUM_PEOPLE {cfg.DATASET.MAX_NUM_PEOPLE}, expected at least 1")
