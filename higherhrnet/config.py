@@ -195,5 +195,7 @@ def _check(cfg: CfgNode, path: Path) -> None:
         )
     if cfg.DATASET.INPUT_SIZE <= 0 or cfg.DATASET.INPUT_SIZE % 64:
         raise UserError(f"config {path}: DATASET.INPUT_SIZE {cfg.DATASET.INPUT_SIZE}, expected a multiple of 64")
+    if cfg.TEST.DETECTION_THRESHOLD < 0:
+        raise UserError(f"config {path}: TEST.DETECTION_THRESHOLD {cfg.TEST.DETECTION_THRESHOLD}, expected at least 0")
     if cfg.DATASET.MAX_NUM_PEOPLE < 1:
         raise UserError(f"config {path}: DATASET.MAX_NUM_PEOPLE {cfg.DATASET.MAX_NUM_PEOPLE}, expected at least 1")

@@ -245,7 +245,7 @@ def _enter(transition: nn.ModuleList, xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
-    """Fill the network from a checkpoint: a state_dict, or a dict with one under ``state_dict``; ``module.`` is dropped.
+    """Fill the network from a checkpoint: a state_dict, plain or under ``state_dict``, with or without ``module.``.
 
     Nothing is unpickled but tensors and plain containers (``weights_only=True``).
 

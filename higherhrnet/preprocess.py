@@ -1,0 +1,80 @@
+"""From an image file to the network's input and its mirror image.
+
+The bytes are those of the reference: OpenCV decoding and warpAffine of OpenCV 4.x (5.x warps otherwise), then
+ImageNet normalisation in float32.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from higherhrnet.errors import UserError
+from higherhrnet.geometry import Geometry
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's R, G, B in units of 0..1, which the backbone was trained with."""
+
+
+def check_opencv() -> None:
+    """Refuse an OpenCV whose warpAffine gives other pixels than the reference's. Raises UserError."""
+    if not cv2.__version__.startswith("4."):
+        raise UserError(
+            f"OpenCV {cv2.__version__} found, expected 4.x: warpAffine of 5.x differs in up to 16 % of the pixels; "
+            f"pip install 'opencv-python-headless>=4.6,<5'"
+        )
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation. Raises UserError naming the file."""
+    try:
+        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as e:
+        raise UserError(f"cannot read image {path}: {e.strerror}; put it there or correct the data set's path") from e
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(
+            f"image {path}: {data.size} bytes that do not decode, expected a JPEG or PNG; get the file again"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def warp(image: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Resize an image [h, w, 3] into the input frame: uint8 [H, W, 3], bilinear, black outside the image."""
+    return cv2.warpAffine(image, geometry.forward, (geometry.input_width, geometry.input_height))
+
+
+def _normalisation_table() -> np.ndarray:
+    """float32 [3, 256]: the normalised value of every byte, a channel a row.
+
+    The same float32 operations in the same order as on whole images, so the same bits at a third of the time.
+    """
+    values = np.arange(256, dtype=np.float32) / np.float32(255)
+    mean, std = np.array(MEAN, np.float32)[:, None], np.array(STD, np.float32)[:, None]
+    return (values - mean) / std
+
+
+_TABLE = _normalisation_table()
+
+
+def normalise(image: np.ndarray) -> np.ndarray:
+    """RGB uint8 [H, W, 3] to the network's input: float32 [3, H, W], (x / 255 - mean) / std."""
+    tensor = np.empty((3, *image.shape[:2]), np.float32)
+    for channel, plane in enumerate(cv2.split(image)):
+        cv2.LUT(plane, _TABLE[channel], dst=tensor[channel])
+    return tensor
+
+
+def mirror(tensor: np.ndarray) -> np.ndarray:
+    """The flip input: the finished tensor [3, H, W] mirrored in width (not the image mirrored, then warped)."""
+    mirrored = np.empty_like(tensor)
+    for channel in range(len(tensor)):
+        cv2.flip(tensor[channel], 1, dst=mirrored[channel])
+    return mirrored
