@@ -6,6 +6,8 @@ names are those of the official lib/models/pose_higher_hrnet.py, so official che
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
 import pickle
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from higherhrnet.errors import UserError
 
@@ -242,6 +245,20 @@ def _modules(stage: Stage, last_outputs: int | None = None) -> nn.Sequential:
 def _enter(transition: nn.ModuleList, xs: Sequence[Tensor]) -> list[Tensor]:
     """Feed a transition: copies take their own branch, everything made anew comes from the lowest resolution."""
     return [layer(xs[b] if isinstance(layer, nn.Identity) else xs[-1]) for b, layer in enumerate(transition)]
+
+
+def fold_batch_norm(network: HigherHRNet) -> HigherHRNet:
+    """A copy for inference with every BatchNorm folded into the convolution before it, the transposed one included."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        names = list(module._modules)
+        for name, following in itertools.pairwise(names):
+            conv, norm = module._modules[name], module._modules[following]
+            if isinstance(norm, nn.BatchNorm2d):
+                transpose = isinstance(conv, nn.ConvTranspose2d)
+                module._modules[name] = fuse_conv_bn_eval(conv, norm, transpose=transpose)  # type: ignore[type-var]
+                module._modules[following] = nn.Identity()
+    return folded
 
 
 def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+r"""Stage 5: decode dumps into people, and evaluate them on COCO keypoints.
+
+    python3 HigherHRNet_postprocess.py --dump_dir result/dumpOutput_device0_bs1 \
+        --dump_dir_flip result/dumpOutput_device0_bs1_flip
+
+Writes output/{data set}/{network}/{config}/results/keypoints_{split}_results.json and a log beside it. Needs the
+annotation file; images only for --vis_dir.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from higherhrnet import cli, coco, workers
+from higherhrnet.decode import Options
+from higherhrnet.files import atomic
+from higherhrnet.stages import postprocess
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage and print the ten figures."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dump_dir", type=Path, required=True, metavar="DIR", help="dumps of the plain inputs")
+    parser.add_argument("--dump_dir_flip", type=Path, required=True, metavar="DIR", help="dumps of the mirrored inputs")
+    parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument("--vis_dir", type=Path, metavar="DIR", help="draw the people found on images, into this folder")
+    parser.add_argument("--vis_count", type=cli.positive, default=20, metavar="N", help="images to draw at most")
+    cli.add_config(parser)
+    args, cfg = cli.parse(parser, argv)
+
+    root, split = cfg.DATASET.ROOT, cfg.DATASET.TEST
+    dataset = coco.load(coco.annotation_file(root, split))
+    folder = Path(cfg.OUTPUT_DIR) / cfg.DATASET.DATASET / cfg.MODEL.NAME / args.cfg.stem
+    log = _log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid.log")
+    log.debug("arguments: %s\n%s", " ".join(sys.argv[1:] if argv is None else argv), cfg)
+
+    start = time.perf_counter()
+    summary = postprocess.run(
+        dataset,
+        args.dump_dir,
+        args.dump_dir_flip,
+        short_side=cfg.DATASET.INPUT_SIZE,
+        joints=cfg.DATASET.NUM_JOINTS,
+        options=_options(cfg),
+        results=folder / "results" / f"keypoints_{split}_results.json",
+        processes=args.workers,
+    )
+    seconds = time.perf_counter() - start
+    log.info("=> %d people in %d images, %.1f s, %s", summary.people, summary.images, seconds, summary.results)
+    if summary.images < summary.dataset_images:
+        log.info("=> the figures are over the %d of %d images that have dumps", summary.images, summary.dataset_images)
+    log.info("%s", coco.table(summary.figures, cfg.MODEL.NAME))
+    if args.vis_dir:
+        pictures = postprocess.draw_results(
+            dataset, summary.results, root=root, split=split, output=args.vis_dir, count=args.vis_count
+        )
+        log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
+
+
+def _options(cfg: CfgNode) -> Options:
+    return Options(
+        detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
+        tag_threshold=cfg.TEST.TAG_THRESHOLD,
+        max_people=cfg.DATASET.MAX_NUM_PEOPLE,
+        nms_kernel=cfg.TEST.NMS_KERNEL,
+        use_detection_value=cfg.TEST.USE_DETECTION_VAL,
+        ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
+        adjust=cfg.TEST.ADJUST,
+        refine=cfg.TEST.REFINE,
+    )
+
+
+def _log(path: Path) -> logging.Logger:
+    """A logger to ``path`` and, from INFO, to stdout."""
+    atomic.make_directory(path.parent)
+    log = logging.Logger("postprocess")
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(console)
+    log.addHandler(file)
+    return log
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

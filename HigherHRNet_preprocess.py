@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Stage 1: write the network inputs of a COCO data set, plain and flipped, as .bin files.
+
+    python3 HigherHRNet_preprocess.py --output prep_bin --output_flip prep_bin_flip
+    python3 HigherHRNet_preprocess.py --output prep_bin --output_flip prep_bin_flip DATASET.ROOT data/coco
+
+Files that are there already are kept, so a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet import cli, coco, workers
+from higherhrnet.stages import preprocess
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage and print what was done."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="tree of the inputs")
+    parser.add_argument("--output_flip", type=Path, required=True, metavar="DIR", help="tree of the mirrored inputs")
+    parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
+    parser.add_argument("--overwrite", action="store_true", help="replace inputs that are there")
+    cli.add_config(parser)
+    args, cfg = cli.parse(parser, argv)
+
+    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
+    summary = preprocess.run(
+        dataset,
+        root=cfg.DATASET.ROOT,
+        split=cfg.DATASET.TEST,
+        short_side=cfg.DATASET.INPUT_SIZE,
+        output=args.output,
+        output_flip=args.output_flip,
+        processes=args.workers,
+        limit=args.limit,
+        overwrite=args.overwrite,
+    )
+    kept = summary.images - summary.written
+    print(f"{summary.images} images in {args.output} and {args.output_flip}" + (f", {kept} were there" if kept else ""))
+    if summary.cut:
+        print(f"{len(summary.cut)} images are longer than the input shapes; their ends are cut off:")
+        for name in summary.cut:
+            print(f"  {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Stage 3: export a PyTorch checkpoint to a dynamic ONNX file (opset 11), and check it against PyTorch.
+
+    python3 HigherHRNet_pth2onnx.py --weights models/pose_higher_hrnet_w32_512.pth
+
+Writes models/{name}_bs{N}_dynamic.onnx: input `input`, outputs `output1` and `output2`, height and width dynamic.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet import __version__, cli
+from higherhrnet.files import atomic, models
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage and print how near the file comes to PyTorch."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--weights", type=Path, required=True, metavar="F", help="checkpoint (.pth)")
+    parser.add_argument("--bs", type=int, default=1, metavar="N", help="batch size; -1 leaves it dynamic")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="models/{name}_bs{N}_dynamic.onnx without it")
+    cli.add_config(parser)
+    args, cfg = cli.parse(parser, argv)
+
+    # Imported here: torch takes seconds, and a wrong argument should be answered at once.
+    from higherhrnet import network, onnx_export  # noqa: PLC0415
+
+    architecture = network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
+    net = network.HigherHRNet(architecture)
+    network.load_checkpoint(args.weights, net)
+    report = onnx_export.export(
+        net,
+        args.output or Path("models") / models.onnx_name(args.weights, args.bs),
+        batch=args.bs,
+        metadata={"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)},
+    )
+    print(f"{report.path}: {report.nodes} nodes, opset {onnx_export.OPSET}")
+    print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

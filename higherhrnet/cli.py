@@ -1,0 +1,65 @@
+"""What the scripts share: exit statuses, error lines, and the options of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from higherhrnet import config
+from higherhrnet.errors import UserError
+
+
+def run(main: Callable[[Sequence[str] | None], None]) -> int:
+    """Call a script's main; return its exit status.
+
+    0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C. Any other
+    exception is our bug and passes through.
+    """
+    try:
+        main(None)
+        sys.stdout.flush()
+    except UserError as e:
+        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; finished files are kept, the same command goes on from them", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's docstring and names every default."""
+    return argparse.ArgumentParser(description=doc, formatter_class=_Formatter, allow_abbrev=False)
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number of at least 1")
+    return value
+
+
+def add_config(to: argparse.ArgumentParser) -> None:
+    """Add ``--cfg FILE`` and the ``KEY VALUE`` overrides."""
+    group = to.add_argument_group("configuration")
+    group.add_argument("--cfg", type=Path, default=config.DEFAULT, metavar="FILE", help="yaml of the official layout")
+    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides, for example DATASET.ROOT data/coco")
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, CfgNode]:
+    """Parse arguments whose options may stand before, between or after the overrides; load the configuration."""
+    args = parser.parse_intermixed_args(argv)
+    return args, config.load(args.cfg, args.opts)

@@ -1,0 +1,178 @@
+"""COCO keypoint data sets: the annotation file, the images, the results file and its average precision."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from higherhrnet.errors import UserError
+from higherhrnet.files import atomic
+
+PERSON = 1  # COCO's category id
+STATISTICS = ("AP", "Ap .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
+"""The ten figures of COCOeval 'keypoints', under the official code's names."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a data set. ``index`` is its place in the annotation file, from 0."""
+
+    index: int
+    image_id: int
+    file_name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An annotation file's images, in its order."""
+
+    annotations: Path
+    images: tuple[Image, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, names and sizes of the images: what preprocessing and decoding depend on."""
+        rows = [[i.image_id, i.file_name, i.width, i.height] for i in self.images]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def annotation_file(root: str, split: str) -> Path:
+    """Where a data set keeps its person keypoints: ROOT/annotations/person_keypoints_{split}.json."""
+    return Path(root) / "annotations" / f"person_keypoints_{split}.json"
+
+
+def image_file(root: str, split: str, image: Image) -> Path:
+    """Where a data set keeps an image: ROOT/images/{split}/{file_name}."""
+    return Path(root) / "images" / split / image.file_name
+
+
+def load(annotations: Path) -> Dataset:
+    """Read the image list of an annotation file.
+
+    Raises
+    ------
+    UserError : missing file, not JSON, no images, or an image entry without a unique id, a plain file name and a
+        positive size
+    """
+    content = atomic.read_json(annotations, "annotation file")
+    rows = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"annotation file {annotations} lists no images; give COCO's person_keypoints_*.json")
+    images = tuple(_image(index, row, annotations) for index, row in enumerate(rows))
+    ids = {image.image_id for image in images}
+    if len(ids) != len(images):
+        raise UserError(f"annotation file {annotations}: {len(images)} images share {len(ids)} ids; ids must be unique")
+    return Dataset(annotations, images)
+
+
+def _image(index: int, row: Any, annotations: Path) -> Image:
+    try:
+        image = Image(index, row["id"], row["file_name"], row["width"], row["height"])
+        integers = (image.image_id, image.width, image.height)
+        parts = PurePosixPath(image.file_name).parts
+        sound = (
+            all(type(v) is int for v in integers)
+            and image.width > 0
+            and image.height > 0
+            and len(parts) > 0
+            and ".." not in parts
+            and not PurePosixPath(image.file_name).is_absolute()
+        )
+    except (KeyError, TypeError) as e:
+        raise UserError(f"annotation file {annotations}: images[{index}] lacks {e} or is malformed") from e
+    if not sound:
+        raise UserError(
+            f"annotation file {annotations}: images[{index}] is {json.dumps(row)[:200]}, expected an integer id, "
+            f"positive width and height and a file name inside the image folder"
+        )
+    return image
+
+
+def results(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """One image's people as entries of a COCO results file.
+
+    keypoints are [P, K, 3], x, y in image pixels and value; scores [P]. The box is the extent of all K keypoints, as
+    the official code has it.
+    """
+    entries = []
+    for person, score in zip(keypoints.astype(np.float32).astype(np.float64), scores, strict=True):
+        left, top = person[:, :2].min(axis=0)
+        right, bottom = person[:, :2].max(axis=0)
+        entries.append(
+            {
+                "image_id": image_id,
+                "category_id": PERSON,
+                "keypoints": person.ravel().tolist(),
+                "score": float(score),
+                "bbox": [left, top, right - left, bottom - top],
+            }
+        )
+    return entries
+
+
+def write_results(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Write a COCO results file."""
+    atomic.write_text(path, json.dumps(entries, sort_keys=True, indent=4) + "\n")
+
+
+def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int]) -> dict[str, float]:
+    """The ten figures of COCOeval 'keypoints' over the images named, by STATISTICS' names; -1 where undefined.
+
+    Raises
+    ------
+    UserError : annotations that pycocotools cannot evaluate
+    """
+    # Imported here: evaluation is all that needs them, and they bring matplotlib where it is installed.
+    from pycocotools.coco import COCO  # noqa: PLC0415
+    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
+
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports on stdout
+        try:
+            truth = COCO(str(dataset.annotations))
+            found = truth.loadRes(str(results_file)) if atomic.read_json(results_file, "results") else _nothing(truth)
+            evaluation = COCOeval(truth, found, "keypoints")
+            evaluation.params.imgIds = sorted(image_ids)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        except (KeyError, TypeError, IndexError, ValueError) as e:
+            raise UserError(
+                f"annotation file {dataset.annotations} cannot be evaluated ({type(e).__name__}: {e}); expected COCO "
+                f"person keypoints with {len(STATISTICS)} figures' worth of bbox, area, iscrowd and keypoints"
+            ) from e
+    figures = dict(zip(STATISTICS, map(float, evaluation.stats), strict=True))
+    if any(math.isnan(v) for v in figures.values()):
+        raise UserError(f"annotation file {dataset.annotations}: evaluation gives NaN; check boxes and areas")
+    return figures
+
+
+def _nothing(truth: Any) -> Any:
+    """An empty results set, which loadRes refuses."""
+    found = type(truth)()
+    found.dataset = {
+        "images": truth.dataset["images"],
+        "categories": truth.dataset["categories"],
+        "annotations": [],
+    }
+    found.createIndex()
+    return found
+
+
+def table(figures: dict[str, float], arch: str) -> str:
+    """The figures as the official code prints them: one Markdown table of three lines."""
+    if len(arch) > 15:
+        arch = arch[:8] + "..."
+    names, values = figures.keys(), (f"{v:.3f}" for v in figures.values())
+    rule = "|---" * (len(figures) + 1) + "|"
+    return f"| Arch | {' | '.join(names)} |\n{rule}\n| {arch} | {' | '.join(values)} |"

@@ -1,0 +1,96 @@
+"""Writing files so that what stands under its final name is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from higherhrnet.errors import UserError
+
+_PARTIAL = ".part"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to, and rename it there when the block succeeds.
+
+    A block that fails leaves nothing behind. Raises UserError where the system refuses (no space, no permission).
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as e:
+        _unlink_quietly(partial)
+        raise UserError(f"cannot write {path}: {e.strerror or e}; free space or choose another directory") from e
+    except BaseException:
+        _unlink_quietly(partial)
+        raise
+
+
+def _unlink_quietly(path: Path) -> None:
+    with contextlib.suppress(OSError):  # the error under way says more than this one would
+        path.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, *buffers: Any) -> None:
+    """Write objects with the buffer interface one after another as one file."""
+    with writing(path) as partial, partial.open("wb", buffering=0) as file:
+        for buffer in buffers:
+            view = memoryview(buffer).cast("B")
+            while view:  # an unbuffered write may take less than it was given
+                view = view[file.write(view) :]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file; ``what`` names its kind in the UserError."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as e:
+        raise UserError(f"cannot read {what} {path}: {e.strerror}; put it there or give another path") from e
+    except (ValueError, RecursionError) as e:
+        raise UserError(f"{what} {path} is not JSON ({e}); get the file again") from e
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents; nothing happens where it stands. Raises UserError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UserError(f"cannot create directory {path}: {e.strerror}; choose another output path") from e
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to directory {path}: permission denied; choose another output path")
+
+
+def remove_partials(directories: Iterable[Path]) -> None:
+    """Remove what killed runs left of unfinished files."""
+    for directory in directories:
+        for partial in directory.glob(f".*{_PARTIAL}"):
+            partial.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes. Raises UserError naming the file."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as e:
+        raise UserError(f"cannot read {path}: {e.strerror}; put it there or give another path") from e
+    return digest.hexdigest()

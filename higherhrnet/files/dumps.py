@@ -1,0 +1,140 @@
+"""Dumps: what a backend leaves of a network's outputs, a file an output and image.
+
+Ours and the Ascend benchmark tool's are {index:012d}_1.bin and _2.bin, raw float32. ais_bench numbers from 0 and may
+write .npy; those are read too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from higherhrnet.errors import UserError
+
+_NAME = re.compile(r"(\d{12})_([012])\.(bin|npy)")
+_ITEM_BYTES = 4  # float32
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How one tool numbers and stores its dumps."""
+
+    first: int
+    """Number of output1: 1 for the benchmark tool, 0 for ais_bench."""
+    suffix: str
+    """bin or npy."""
+
+    def paths(self, directory: Path, index: int) -> tuple[Path, Path]:
+        """Where output1 and output2 of an image lie."""
+        names = (f"{index:012d}_{self.first + k}.{self.suffix}" for k in (0, 1))
+        first, second = (directory / name for name in names)
+        return first, second
+
+
+BENCHMARK = Naming(first=1, suffix="bin")
+"""The benchmark tool's naming, which every backend here leaves."""
+
+
+def output_shapes(shape: tuple[int, int], joints: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Shapes of output1 [2K, H/4, W/4] and output2 [K, H/2, W/2] for an input of shape (H, W)."""
+    height, width = shape
+    return (2 * joints, height // 4, width // 4), (joints, height // 2, width // 2)
+
+
+def is_dump(file: Path) -> bool:
+    """Whether a file has a dump's name."""
+    return bool(_NAME.fullmatch(file.name))
+
+
+def find(directory: Path) -> tuple[list[int], Naming]:
+    """The indices with at least one dump, ascending, and the naming they share.
+
+    Raises
+    ------
+    UserError : missing or empty directory, or dumps of several tools in it
+    """
+    if not directory.is_dir():
+        raise UserError(f"dump directory {directory} does not exist; run HigherHRNet_benchmark.py or correct the path")
+    numbers: dict[str, set[int]] = {}
+    indices: set[int] = set()
+    for file in directory.iterdir():
+        if match := _NAME.fullmatch(file.name):
+            indices.add(int(match[1]))
+            numbers.setdefault(match[3], set()).add(int(match[2]))
+    if not indices:
+        raise UserError(
+            f"dump directory {directory} holds no dumps (names like {BENCHMARK.paths(Path(), 0)[0]}); "
+            f"run HigherHRNet_benchmark.py or correct the path"
+        )
+    if len(numbers) > 1 or {0, 2} <= set().union(*numbers.values()):
+        raise UserError(
+            f"dump directory {directory} holds dumps of several runs (both .bin and .npy, or numbers 0 to 2); "
+            f"keep one tool's files"
+        )
+    suffix, found = numbers.popitem()
+    return sorted(indices), Naming(first=0 if 0 in found else 1, suffix=suffix)
+
+
+def read(
+    file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int], out: np.ndarray | None = None
+) -> np.ndarray:
+    """Read one dump as a float32 array of ``shape``.
+
+    A raw dump has exactly that many values, or as many as ``largest``: under dynamic image size the benchmark tool
+    writes the whole buffer of the largest shape and only its beginning counts. ``out``, a float32 array of at least
+    that many values, is filled instead of allocating.
+
+    Raises
+    ------
+    UserError : missing, of another size, or not float32
+    """
+    if file.suffix == ".npy":
+        return _read_npy(file, shape)
+    values = int(np.prod(shape))
+    target = np.empty(values, np.float32) if out is None else out.reshape(-1)[:values]
+    try:
+        with file.open("rb", buffering=0) as stream:
+            size = stream.seek(0, 2)
+            if size not in {values * _ITEM_BYTES, int(np.prod(largest)) * _ITEM_BYTES}:
+                raise UserError(
+                    f"dump {file}: found {size} bytes, expected {values * _ITEM_BYTES} for {list(shape)} or "
+                    f"{int(np.prod(largest)) * _ITEM_BYTES} for a whole buffer; run HigherHRNet_benchmark.py again"
+                )
+            stream.seek(0)
+            view = memoryview(target.data).cast("B")
+            while view and (count := stream.readinto(view)):
+                view = view[count:]
+            if view:
+                raise UserError(f"dump {file}: became shorter while it was read; run HigherHRNet_benchmark.py again")
+    except OSError as e:
+        raise UserError(f"cannot read dump {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
+    return target.reshape(shape)
+
+
+def _read_npy(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    try:
+        array = np.load(file, allow_pickle=False)
+    except OSError as e:
+        raise UserError(f"cannot read dump {file}: {e.strerror or e}; run the network again") from e
+    except (ValueError, EOFError) as e:
+        raise UserError(f"dump {file} is not a NumPy array ({e}); run the network again") from e
+    if array.dtype != np.float32 or array.shape not in {shape, (1, *shape)}:
+        raise UserError(
+            f"dump {file}: found {array.dtype} {list(array.shape)}, expected float32 {list(shape)}; "
+            f"run the network again on this data set's inputs"
+        )
+    return np.ascontiguousarray(array.reshape(shape))
+
+
+def missing(files: Sequence[Path], shapes: Sequence[tuple[int, int, int]]) -> str | None:
+    """Name the first file that is not there with exactly its shape's bytes; None where all are."""
+    for file, shape in zip(files, shapes, strict=True):
+        expected = int(np.prod(shape)) * _ITEM_BYTES
+        found = file.stat().st_size if file.is_file() else None
+        if found != expected:
+            return f"{file}: found {'no file' if found is None else f'{found} bytes'}, expected {expected} bytes"
+    return None

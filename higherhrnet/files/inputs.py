@@ -1,0 +1,87 @@
+"""The tree of network inputs: ROOT/shape_{H}x{W}/{index:012d}.bin, raw float32 [3, H, W] each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from higherhrnet.errors import UserError
+
+CHANNELS = 3
+ITEM_BYTES = 4  # float32
+_FOLDER = re.compile(r"shape_(\d+)x(\d+)")
+_NAME = re.compile(r"(\d{12})\.bin")
+
+
+@dataclass(frozen=True, order=True)
+class Input:
+    """One .bin file: the image's index in the annotation file, its shape (H, W), and where it lies."""
+
+    index: int
+    shape: tuple[int, int]
+    path: Path
+
+
+def folder(root: Path, shape: tuple[int, int]) -> Path:
+    """The folder of all inputs of shape (H, W)."""
+    return root / f"shape_{shape[0]}x{shape[1]}"
+
+
+def path(root: Path, shape: tuple[int, int], index: int) -> Path:
+    """Where the input of an image lies; ``index`` is its place in the annotation file, from 0."""
+    return folder(root, shape) / f"{index:012d}.bin"
+
+
+def size(shape: tuple[int, int]) -> int:
+    """Bytes of an input of shape (H, W)."""
+    return CHANNELS * shape[0] * shape[1] * ITEM_BYTES
+
+
+def index_of(file: Path) -> int:
+    """The image index in an input's name. Raises UserError for another name."""
+    match = _NAME.fullmatch(file.name)
+    if not match:
+        raise UserError(f"{file}: found this name, expected 12 digits and .bin, as preprocessing writes them")
+    return int(match[1])
+
+
+def find(root: Path) -> list[Input]:
+    """All inputs of a tree in index order, each checked for its size.
+
+    Raises
+    ------
+    UserError : missing or empty tree, foreign file names, wrong sizes, or two inputs of one index
+    """
+    if not root.is_dir():
+        raise UserError(f"input tree {root} does not exist; run HigherHRNet_preprocess.py or give the right directory")
+    found: dict[int, Input] = {}
+    for directory in sorted(root.iterdir()):
+        match = _FOLDER.fullmatch(directory.name)
+        if not match or not directory.is_dir():
+            continue
+        shape = int(match[1]), int(match[2])
+        for file in directory.glob("*.bin"):
+            index = index_of(file)
+            if index in found:
+                raise UserError(f"two inputs of index {index}: {found[index].path} and {file}; remove the stale one")
+            found[index] = Input(index, shape, file)
+            check_size(file, shape)
+    if not found:
+        raise UserError(
+            f"input tree {root} holds no shape_HxW/*.bin files; run HigherHRNet_preprocess.py or correct the path"
+        )
+    return [found[index] for index in sorted(found)]
+
+
+def check_size(file: Path, shape: tuple[int, int]) -> None:
+    """Raise UserError unless a file is there and has the size of shape (H, W)."""
+    try:
+        found = file.stat().st_size
+    except OSError as e:
+        raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
+    if found != size(shape):
+        raise UserError(
+            f"input {file}: found {found} bytes, expected {size(shape)} for shape {shape[0]}x{shape[1]}; "
+            f"remove it and run preprocessing again"
+        )

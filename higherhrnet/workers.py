@@ -1,0 +1,78 @@
+"""Processes that map a function over items, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import connection
+from typing import TypeVar
+
+from higherhrnet.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_CHUNK = 4  # items a task: the cost of handing over is then small beside milliseconds of work
+_AHEAD = 4  # tasks a worker that may lie ready, so that memory does not grow with the number of items
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """``map(function, items)`` over ``workers`` processes; results come in the items' order.
+
+    With one worker everything happens in this process. ``function`` and the items travel by pickle. The first
+    exception of ``function`` is raised here and ends the rest.
+
+    Raises
+    ------
+    UserError : a worker was ended from outside (by the system for want of memory, for example)
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    remaining = iter(items)
+    context = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of OpenCV and OpenBLAS
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pending: deque[Future[list[Result]]] = deque()
+    try:
+        while chunk := list(islice(remaining, _CHUNK)):
+            pending.append(executor.submit(_apply, function, chunk))
+            if len(pending) >= workers * _AHEAD:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as e:
+        raise UserError(
+            "a worker process was ended from outside, often for want of memory; what is done is kept: "
+            "run again, with fewer --workers"
+        ) from e
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    return [function(item) for item in items]
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone, however it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
