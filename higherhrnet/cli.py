@@ -14,14 +14,14 @@ from higherhrnet import config
 from higherhrnet.errors import UserError
 
 
-def run(main: Callable[[Sequence[str] | None], None]) -> int:
-    """Call a script's main; return its exit status.
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
+    """Call a script's main with its arguments (None: the command line's); return its exit status.
 
     0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C. Any other
     exception is our bug and passes through.
     """
     try:
-        main(None)
+        main(argv)
         sys.stdout.flush()
     except UserError as e:
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)

@@ -1,0 +1,34 @@
+# make demo   six stages on generated scenes, nothing downloaded but packages
+# make test   every test
+# make lint   ruff and mypy
+# make bench  the measuring programs
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+# A stamp a requirements file; numba's kernels are compiled here, so that no run waits for them.
+$(VENV)/%.stamp: requirements.txt requirements-ascend.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $*.txt
+	$(BIN)/python -m higherhrnet.decode
+	touch $@
+
+demo: $(VENV)/requirements.stamp
+	PYTHON="$(abspath $(BIN)/python)" bash demo/run.sh
+
+test: $(VENV)/requirements-dev.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/requirements-dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/requirements-dev.stamp
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.pipeline
+
+clean:
+	rm -rf $(VENV) build
