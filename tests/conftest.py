@@ -2,15 +2,153 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from higherhrnet import cli, joints
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY_CONFIG = ROOT / "tests/data/tiny.yaml"
+
+# Sizes that reach six of the 17 shapes: square, wide, tall, the longest ones, and one whose ends are cut off.
+TINY_IMAGES = ((640, 480), (480, 640), (500, 500), (900, 450), (300, 600), (990, 300), (640, 480))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a script ended and what it said."""
+
+    status: int
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden data and COCO images beside the repository; tests that need it skip where it is absent."""
-    path = Path(__file__).resolve().parents[2] / "shared"
+    path = ROOT.parent / "shared"
     if not (path / "golden").is_dir():
         pytest.skip(f"needs the golden data in {path}")
     return path
+
+
+@pytest.fixture
+def script(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Call a top-level script in this process as the command line would: ``script("gen_dataset_info", "bin", ...)``."""
+
+    def call(name: str, *args: object) -> Outcome:
+        capsys.readouterr()
+        module = importlib.import_module(name)
+        status = cli.run(module.main, [str(arg) for arg in args])
+        captured = capsys.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Outcome]:
+    """Run a top-level script as a process of its own: ``command("gen_dataset_info.py", "bin", ..., cwd=directory)``."""
+
+    def call(name: str, *args: object, cwd: Path, env: dict[str, str] | None = None) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / name), *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def write_dataset(root: Path, sizes: tuple[tuple[int, int], ...] = TINY_IMAGES, seed: int = 0) -> Path:
+    """Write images of (width, height) in ``sizes``, with one annotated person each, in COCO layout; return ``root``."""
+    rng = np.random.default_rng(seed)
+    (root / "annotations").mkdir(parents=True)
+    (root / "images/val2017").mkdir(parents=True)
+    images, annotations = [], []
+    for index, (width, height) in enumerate(sizes):
+        image_id = 1000 + 7 * index  # ids are not indices
+        noise = rng.integers(0, 256, (height // 20, width // 20, 3), np.uint8)
+        pixels = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        file_name = f"{image_id:012d}.jpg"
+        cv2.imwrite(str(root / "images/val2017" / file_name), pixels)
+        images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
+        x = rng.uniform(0.3, 0.7, 17) * width
+        y = rng.uniform(0.2, 0.8, 17) * height
+        box = [x.min(), y.min(), np.ptp(x), np.ptp(y)]
+        annotations.append(
+            {
+                "id": index + 1,
+                "image_id": image_id,
+                "category_id": 1,
+                "iscrowd": 0,
+                "num_keypoints": 17,
+                "keypoints": np.stack((x.round(), y.round(), np.full(17, 2)), axis=1).ravel().tolist(),
+                "bbox": [float(v) for v in box],
+                "area": float(box[2] * box[3]),
+                "segmentation": [],
+            }
+        )
+    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": joints.NAMES, "skeleton": []}
+    content = {"images": images, "annotations": annotations, "categories": [category]}
+    (root / "annotations/person_keypoints_val2017.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of seven small images in COCO layout; not to be changed."""
+    return write_dataset(tmp_path_factory.mktemp("coco"))
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seeded checkpoint of TINY_CONFIG's network whose heatmaps have peaks above the detection threshold."""
+    import torch  # noqa: PLC0415
+
+    from higherhrnet import config, network  # noqa: PLC0415
+
+    cfg = config.load(TINY_CONFIG)
+    torch.manual_seed(0)
+    net = network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
+    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    torch.save(net.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of ``tiny_weights`` at batch size 1."""
+    module = importlib.import_module("HigherHRNet_pth2onnx")
+    path = tmp_path_factory.mktemp("models") / "tiny_bs1_dynamic.onnx"
+    module.main(["--weights", str(tiny_weights), "--cfg", str(TINY_CONFIG), "--output", str(path)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_inputs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the inputs of ``tiny_data`` in ``bins`` and ``bins_flip`` and their lists; not to be changed."""
+    work = tmp_path_factory.mktemp("inputs")
+    preprocess = importlib.import_module("HigherHRNet_preprocess")
+    info = importlib.import_module("gen_dataset_info")
+    trees = work / "bins", work / "bins_flip"
+    where = ["--output", str(trees[0]), "--output_flip", str(trees[1])]
+    preprocess.main([*where, "--workers", "1", "DATASET.ROOT", str(tiny_data)])
+    info.main(["bin", str(trees[0]), str(work / "prep_bin")])
+    info.main(["bin", str(trees[1]), str(work / "prep_bin_flip")])
+    return work
