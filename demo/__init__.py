@@ -1,0 +1,1 @@
+"""The demonstration: generated scenes, and the training of a small network on them."""
