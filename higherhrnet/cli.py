@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,22 +19,32 @@ from higherhrnet.errors import UserError
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Call a script's main with its arguments (None: the command line's); return its exit status.
 
-    0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C. Any other
-    exception is our bug and passes through.
+    0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C; 143 SIGTERM.
+    Any other exception is our bug and passes through.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         main(argv)
         sys.stdout.flush()
     except UserError as e:
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _TerminatedError) as e:
         print("interrupted; finished files are kept, the same command goes on from them", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(e, _TerminatedError) else signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived. Like KeyboardInterrupt no Exception, so that nothing on the way takes it for a failure."""
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    raise _TerminatedError
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
