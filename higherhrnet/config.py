@@ -158,7 +158,7 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
         cfg.merge_from_file(str(path))
     except OSError as e:
         raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
-    except (KeyError, ValueError, AssertionError, AttributeError, yaml.YAMLError) as e:
+    except (KeyError, ValueError, AssertionError, AttributeError, TypeError, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; keys and types are those of {DEFAULT}") from e
     if len(opts) % 2:
         raise UserError(f"config overrides come as KEY VALUE pairs, found an odd number: {' '.join(opts)}")
