@@ -88,18 +88,13 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
     atomic.make_directory(tree)
     present = record.read(tree, record.InputsRecord)
     stale = sorted(tree.glob("shape_*"))
-    if not record.same_work(present, wanted) and stale:
-        if not overwrite:
-            what = (
-                "has no record" if present is None else f"differs in {', '.join(record.differences(present, wanted))}"
-            )
-            raise UserError(
-                f"{tree} already holds inputs of another run ({what}); give an empty directory, or --overwrite to "
-                f"replace them"
-            )
-        for folder in stale:
-            shutil.rmtree(folder)
-    elif overwrite:
+    if stale and not overwrite and not record.same_work(present, wanted):
+        what = "it has no record" if present is None else f"other {', '.join(record.differences(present, wanted))}"
+        raise UserError(
+            f"{tree} already holds inputs of another run ({what}); give an empty directory, or --overwrite to replace "
+            f"them"
+        )
+    if overwrite:
         for folder in stale:
             shutil.rmtree(folder)
     record.write(tree, wanted)
