@@ -24,7 +24,8 @@ def background(rng: np.random.Generator, width: int, height: int) -> tuple[NDArr
     coarse = cv2.resize(rng.normal(1, 0.08, (h // 48, w // 48)).astype(np.float32), (w, h))
     fine = cv2.resize(rng.normal(0, 0.04, (h // 5, w // 5)).astype(np.float32), (w, h))
     shaded = np.clip(image * (coarse + fine)[..., None], 0, 255).astype(np.uint8)
-    return cv2.resize(shaded, (width, height), interpolation=cv2.INTER_LINEAR), 2.0 * horizon
+    enlarged = cv2.resize(shaded, (width, height), interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.uint8, copy=False), 2.0 * horizon
 
 
 def obstacle(rng: np.random.Generator, canvas: Canvas, at: Floats, size: float, tag: int) -> None:
@@ -41,7 +42,7 @@ def obstacle(rng: np.random.Generator, canvas: Canvas, at: Floats, size: float, 
             top = y - h + (i + 0.08) * h / planks
             plank = box(x - 0.96 * w, top, x + 0.96 * w, top + 0.84 * h / planks)
             canvas.fill(plank, tone(colour, rng.uniform(0.85, 1)))
-        for s in (-1, 1):
+        for s in (-1.0, 1.0):
             canvas.fill(box(x + s * 0.84 * w - 0.1 * w, y - h, x + s * 0.84 * w + 0.1 * w, y), tone(colour, 0.75))
     elif kind == 1:  # planter with a bush
         w, h = size * rng.uniform(0.14, 0.24), size * rng.uniform(0.14, 0.22)
@@ -55,11 +56,11 @@ def obstacle(rng: np.random.Generator, canvas: Canvas, at: Floats, size: float, 
         canvas.fill(np.array([(x - w, y - h), (x + 0.4 * w, y - h), (x + 0.3 * w, y), (x - 0.75 * w, y)]), pot)
         canvas.fill(box(x - 1.08 * w, y - 1.12 * h, x + 1.08 * w, y - 0.94 * h), tone(pot, 1.08), tag)
     elif kind == 2:  # pole
-        r, h = size * rng.uniform(0.02, 0.045), size * rng.uniform(0.9, 1.6)
+        radius, h = size * rng.uniform(0.02, 0.045), size * rng.uniform(0.9, 1.6)
         colour = random_colour(rng)
-        canvas.limb(at - (0, h), at, r, r, colour, tag)
-        foot = np.array([1.6 * r, 0])
-        canvas.limb(at - foot, at + foot, r, r, tone(colour, 0.7), tag)
+        canvas.limb(at - (0, h), at, radius, radius, colour, tag)
+        foot = np.array([1.6 * radius, 0])
+        canvas.limb(at - foot, at + foot, radius, radius, tone(colour, 0.7), tag)
     elif kind == 3:  # screen on two feet
         w, h = size * rng.uniform(0.16, 0.3), size * rng.uniform(0.4, 0.65)
         colour, band = random_colour(rng), random_colour(rng)

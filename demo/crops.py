@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from demo import scenes
 from higherhrnet import joints
@@ -18,9 +17,8 @@ MAX_PEOPLE = 8
 
 # A crop shows single figures at little cost; a frame of full height lets the network see people far apart, who need
 # different tags as much as neighbours do.
-CROP, CROPS = 320, 8
-FRAME, FRAMES = 512, 3
-FRAME_EVERY = 4
+CROP, CROPS = 320, 3
+FRAME, FRAMES = 512, 1
 
 
 @dataclass(frozen=True)
@@ -35,28 +33,16 @@ class Batch:
     people: NDArray[np.float32]
 
 
-class Crops(Dataset):
-    """The batches of a training run: batch ``step`` is a function of the seed and the step alone."""
-
-    def __init__(self, seed: int, steps: int, *, frames_only: bool = False) -> None:
-        self.seed, self.steps, self.frames_only = seed, steps, frames_only
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> Batch:
-        rng = scenes.generator(scenes.TRAINING, self.seed, step)
-        if self.frames_only or step % FRAME_EVERY == FRAME_EVERY - 1:
-            samples = [_frame(rng, scenes.scene(rng)) for _ in range(FRAMES)]
-        else:
-            # Two crops of each scene: drawing costs more than cropping.
-            drawn = [scenes.scene(rng) for _ in range(CROPS // 2)]
-            samples = [_crop(rng, s) for s in drawn for _ in range(2)]
-        images, people = (np.stack(part) for part in zip(*samples, strict=True))
-        size = images.shape[1]
-        quarter = np.stack([heatmaps(p, size // 4, 4) for p in people])
-        half = np.stack([heatmaps(p, size // 2, 2) for p in people])
-        return Batch(images, quarter, half, people)
+def batch(seed: int, number: int, *, frames: bool) -> Batch:
+    """Batch ``number`` of a training run, a function of its arguments alone: ``CROPS`` crops or ``FRAMES`` frames."""
+    rng = scenes.generator(scenes.TRAINING, seed, number)
+    cut, count = (_frame, FRAMES) if frames else (_crop, CROPS)
+    samples = [cut(rng, scenes.scene(rng)) for _ in range(count)]
+    images, people = (np.stack(part) for part in zip(*samples, strict=True))
+    size = images.shape[1]
+    quarter = np.stack([heatmaps(p, size // 4, 4) for p in people])
+    half = np.stack([heatmaps(p, size // 2, 2) for p in people])
+    return Batch(images, quarter, half, people)
 
 
 def _crop(rng: np.random.Generator, scene: scenes.Scene) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

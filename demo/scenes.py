@@ -130,18 +130,17 @@ def _extent(owner: NDArray[np.uint8], first_tag: int) -> tuple[tuple[float, floa
 def _develop(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What a camera does: white balance, exposure, a little blur and noise."""
     sigma = rng.uniform(0, 0.9)
-    if sigma > 0.35:
-        image = cv2.GaussianBlur(image, (3, 3), sigma)
+    taken = cv2.GaussianBlur(image, (3, 3), sigma) if sigma > 0.35 else image
     gain = rng.uniform(0.85, 1.2) * rng.uniform(0.93, 1.07, 3)
     gamma = rng.uniform(0.75, 1.15)
     levels = np.arange(256) / 255.0
     table = np.clip(255 * gain * levels[:, None] ** gamma, 0, 255).astype(np.uint8)
-    image = cv2.LUT(image, table[None])
+    taken = cv2.LUT(taken, table[None])
     height, width = image.shape[:2]
     # One tile of noise, repeated: fresh noise for every pixel would take longer than all the drawing.
     tile = np.round(rng.normal(0, rng.uniform(0.5, 5), (97, 101, 3))).astype(np.int16)
     noise = np.tile(tile, (height // 97 + 1, width // 101 + 1, 1))[:height, :width]
-    return cv2.add(image, noise, dtype=cv2.CV_8U)
+    return cv2.add(taken, noise, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
 
 
 def coco_person(person: Person, *, image_id: int, annotation_id: int) -> dict:

@@ -3,17 +3,17 @@
     python3 -m demo.train --output demo/weights/w16_512.pth --steps 4000 --seed 1
 
 Stopped or killed, the same command continues from the state it saves beside its output. Deterministic for one build of
-PyTorch and one number of threads.
+PyTorch and one number of processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,23 +21,25 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 from tqdm import tqdm
 
-from demo.crops import Batch, Crops
+from demo import crops
 from demo.losses import heatmap_loss, tag_losses
 from higherhrnet import config
 from higherhrnet.errors import UserError
 from higherhrnet.network import Architecture, HigherHRNet
+from higherhrnet.preprocess import MEAN, STD
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB
+_CONFIG = Path(__file__).resolve().parent.parent / "experiments/demo/w16_512.yaml"
 _LOSSES = ("quarter", "half", "pull", "push")
-_WEIGHTS = (1000.0, 1000.0, 1.0, 1.0)  # brings all four to the order of 1
+_WEIGHTS = (1000.0, 1000.0, 4.0, 10.0)  # brings all four to the same order; push must win while all tags are equal
 _WARM_UP = 200  # steps
 _DECAY = 2 / 3  # of the steps, where the learning rate begins to fall
 _AVERAGING = 0.998  # of the weights; about the last 500 steps
-_STATISTICS_BATCHES = 70
+_FRAMES_EVERY = 4  # steps: frames instead of crops
+_STATISTICS_FRAMES = 200
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -51,99 +53,127 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def train(
-    cfg: config.CfgNode, output: Path, *, steps: int, seed: int, peak: float, workers: int, save_every: int
-) -> list[tuple[float, ...]]:
-    """Train to ``steps``, continuing from ``output``'s state where there is one; write the averaged weights.
+@dataclass(frozen=True)
+class Run:
+    """What a training run is given; equal runs write equal weights."""
 
-    Returns the four losses of every step.
+    cfg: Path
+    output: Path
+    steps: int
+    seed: int
+    rate: float
+    processes: int
+    save_every: int
+
+    @property
+    def state(self) -> Path:
+        """Where the run saves what it needs to continue."""
+        return self.output.with_suffix(".state")
+
+
+def train(run: Run) -> None:
+    """Train, continuing from ``run.state`` where it exists; write the averaged weights to ``run.output``."""
+    if run.state.exists():
+        seed = torch.load(run.state, weights_only=True)["seed"]
+        if seed != run.seed:
+            raise UserError(f"{run.state} is of seed {seed}, not {run.seed}; remove it or choose another --output")
+    with tempfile.TemporaryDirectory() as meeting:
+        spawn(_train, (run, f"file://{meeting}/meeting"), nprocs=run.processes)
+
+
+def _train(rank: int, run: Run, meeting: str) -> None:
+    """One of the run's processes. Each has one core and its own crops; after every step they average their gradients.
+
+    A process for each core meets the others once a step. Threads meet in every layer, and on a machine that is doing
+    other things as well, they mostly wait.
     """
-    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=run.processes)
+    torch.manual_seed(run.seed)
+    cfg = config.load(run.cfg)
     network = HigherHRNet(Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS))
+    _start_small(network, cfg.MODEL.NUM_JOINTS)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=run.rate, weight_decay=1e-2)
     history: list[tuple[float, ...]] = []
-
-    state_path = output.with_suffix(".state")
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        if state["seed"] != seed:
-            raise UserError(
-                f"{state_path} is of seed {state['seed']}, not {seed}; remove it or choose another --output"
-            )
+    if run.state.exists():
+        state = torch.load(run.state, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         averaged, history = state["averaged"], [tuple(row) for row in state["history"]]
 
     network.train()
-    first = len(history)
-    bar = tqdm(total=steps, initial=first, desc="training", unit="step", disable=None)
-    for step, batch in zip(range(first, steps), _batches(Crops(seed, steps), first, workers), strict=True):
+    quiet = None if rank == 0 else True
+    bar = tqdm(total=run.steps, initial=len(history), desc="training", unit="step", disable=quiet)
+    for step in range(len(history), run.steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, peak)
-        # Numbers that depend on the step alone, so that a resumed run repeats what an unbroken one does.
-        noise = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        losses = _losses(network, batch, noise)
+            group["lr"] = learning_rate(step, run.steps, run.rate)
+        number = step * run.processes + rank
+        losses = _losses(network, crops.batch(run.seed, number, frames=step % _FRAMES_EVERY == 0), run.seed, number)
         optimizer.zero_grad(set_to_none=True)
         torch.stack([w * loss for w, loss in zip(_WEIGHTS, losses, strict=True)]).sum().backward()
+        _share(network, run.processes)
         optimizer.step()
         _average(averaged, network, min(_AVERAGING, (1 + step) / (10 + step)))
         history.append(tuple(float(loss.detach()) for loss in losses))
         if not all(map(math.isfinite, history[-1])):
-            raise UserError(f"step {step}: a loss is {history[-1]}; lower --rate")
+            raise UserError(f"step {step}: losses {history[-1]}; give a lower --rate")
         bar.update()
-        if (step + 1) % save_every == 0 or step + 1 == steps:
-            recent = np.mean(history[-save_every:], axis=0)
+        if rank == 0 and ((step + 1) % run.save_every == 0 or step + 1 == run.steps):
+            recent = np.mean(history[-run.save_every :], axis=0)
             bar.set_postfix_str(" ".join(f"{n} {v:.4f}" for n, v in zip(_LOSSES, recent, strict=True)))
-            if not sys.stderr.isatty():
+            if bar.disable:
                 print(f"step {step + 1}: {bar.postfix}", flush=True)
-            state = {"seed": seed, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            _save(state | {"averaged": averaged, "history": history}, state_path)
+            state = {"seed": run.seed, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            _save(state | {"averaged": averaged, "history": history}, run.state)
     bar.close()
-
-    network.load_state_dict(averaged)
-    _measure_statistics(network, seed, steps, workers)
-    _save({name: value.contiguous() for name, value in network.state_dict().items()}, output)
-    return history
-
-
-def _batches(crops: Crops, first: int, workers: int) -> Iterator[Batch]:
-    loader = DataLoader(
-        crops,
-        batch_size=None,
-        sampler=range(first, len(crops)),
-        num_workers=workers,
-        prefetch_factor=6 if workers else None,
-        worker_init_fn=_start_worker,
-        collate_fn=_unchanged,
-    )
-    return iter(loader)
+    if rank == 0:
+        network.load_state_dict(averaged)
+        _measure_statistics(network, run)
+        _save({name: value.contiguous() for name, value in network.state_dict().items()}, run.output)
+        plot(history, run.output.with_name(run.output.stem + "_losses.png"))
+    distributed.barrier()
+    distributed.destroy_process_group()
 
 
-def _start_worker(_: int) -> None:
-    cv2.setNumThreads(1)
+def _share(network: nn.Module, processes: int) -> None:
+    """Replace gradients by their means over all processes."""
+    if processes == 1:
+        return
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= processes
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view(gradient.shape))
 
 
-def _unchanged(batch: Batch) -> Batch:
-    return batch
+@torch.no_grad()
+def _start_small(network: HigherHRNet, joints: int) -> None:
+    """Heatmaps begin near zero, where most of every target is; tags do not: equal ones would not push each other."""
+    for layer in network.final_layers:
+        for parameter in layer.parameters():
+            parameter[:joints].mul_(0.01)
 
 
-def _images(batch: Batch) -> Tensor:
+def _images(batch: crops.Batch) -> Tensor:
     """uint8 BGR [n, s, s, 3] to normalised RGB [n, 3, s, s] in channels-last memory."""
     rgb = torch.from_numpy(batch.images).flip(-1).float()
-    return ((rgb / 255 - torch.tensor(_MEAN)) / torch.tensor(_STD)).permute(0, 3, 1, 2)
+    return ((rgb / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
 
 
-def _losses(network: nn.Module, batch: Batch, noise: torch.Generator) -> tuple[Tensor, ...]:
+def _losses(network: nn.Module, batch: crops.Batch, seed: int, number: int) -> tuple[Tensor, ...]:
     with torch.autocast("cpu", torch.bfloat16):
         output1, output2 = network(_images(batch))
     output1, output2 = output1.float(), output2.float()
-    number = batch.quarter.shape[1]
+    joints = batch.quarter.shape[1]
     people = torch.from_numpy(batch.people)
-    jitter = 1.5 * torch.randn(people[..., :2].shape, generator=noise)
-    pull, push = tag_losses(output1[:, number:], people, jitter, stride=4)
-    quarter = heatmap_loss(output1[:, :number], torch.from_numpy(batch.quarter))
+    # Noise that depends on the batch alone, so that a resumed run repeats what an unbroken one does.
+    jitter = 1.5 * np.random.default_rng([seed, number]).standard_normal(people[..., :2].shape, np.float32)
+    pull, push = tag_losses(output1[:, joints:], people, torch.from_numpy(jitter), stride=4)
+    quarter = heatmap_loss(output1[:, :joints], torch.from_numpy(batch.quarter))
     return quarter, heatmap_loss(output2, torch.from_numpy(batch.half)), pull, push
 
 
@@ -156,16 +186,16 @@ def _average(averaged: dict[str, Tensor], network: nn.Module, keep: float) -> No
 
 
 @torch.no_grad()
-def _measure_statistics(network: HigherHRNet, seed: int, steps: int, workers: int) -> None:
+def _measure_statistics(network: HigherHRNet, run: Run) -> None:
     """Set batch normalisation's means and variances to those of the final weights on frames as the test has them."""
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # an average over all batches
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_running_stats()
+            norm.momentum = None  # an average over all batches
     network.train()
-    frames = Crops(seed, steps + _STATISTICS_BATCHES, frames_only=True)
-    for batch in tqdm(_batches(frames, steps, workers), total=_STATISTICS_BATCHES, desc="statistics", disable=None):
-        network(_images(batch))
+    first = run.steps * run.processes
+    for number in tqdm(range(first, first + _STATISTICS_FRAMES), desc="statistics", unit="frame", disable=None):
+        network(_images(crops.batch(run.seed, number, frames=True)))
     network.eval()
 
 
@@ -198,14 +228,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog="python3 -m demo.train", description=(__doc__ or "").split("\n", 1)[0])
     p.add_argument("--output", required=True, type=Path, metavar="FILE", help="weights to write, .pth")
-    p.add_argument("--cfg", type=Path, default=Path("experiments/demo/w16_512.yaml"), help="default: %(default)s")
+    p.add_argument("--cfg", type=Path, default=_CONFIG, metavar="FILE", help="default: %(default)s")
     p.add_argument("--steps", type=int, default=4000, metavar="N", help="default: %(default)s")
-    p.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="of scenes and initial weights, default: %(default)s"
-    )
+    p.add_argument("--seed", type=int, default=1, metavar="S", help="of scenes and first weights, default: %(default)s")
     p.add_argument("--rate", type=float, default=2e-3, metavar="R", help="peak learning rate, default: %(default)s")
-    p.add_argument("--workers", type=int, default=1, metavar="N", help="drawing processes, default: %(default)s")
-    p.add_argument("--save-every", type=int, default=200, metavar="N", help="steps, default: %(default)s")
+    p.add_argument("--processes", type=int, default=2, metavar="N", help="changes the result, default: %(default)s")
+    p.add_argument("--save-every", type=int, default=100, metavar="N", help="steps, default: %(default)s")
     return p
 
 
@@ -213,29 +241,17 @@ def main(argv: list[str] | None = None) -> int:
     """Train; return the exit status."""
     p = parser()
     args = p.parse_args(argv)
-    if args.steps < 1 or args.seed < 0 or args.workers < 0 or args.save_every < 1:
-        p.error("--steps and --save-every must be at least 1, --seed and --workers at least 0")
+    if min(args.steps, args.processes, args.save_every) < 1 or args.seed < 0:
+        p.error("--steps, --processes and --save-every must be at least 1, --seed at least 0")
     started = time.monotonic()
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        history = train(
-            config.load(args.cfg),
-            args.output,
-            steps=args.steps,
-            seed=args.seed,
-            peak=args.rate,
-            workers=args.workers,
-            save_every=args.save_every,
-        )
-        picture = args.output.with_name(args.output.stem + "_losses.png")
-        plot(history, picture)
-    except (UserError, OSError) as e:
-        print(f"error: {e}", file=sys.stderr)
+        train(Run(**vars(args)))
+    except (UserError, OSError, ProcessRaisedException) as e:
+        print(f"error: {str(e).strip().splitlines()[-1]}", file=sys.stderr)
         return 1
-    size, minutes = os.path.getsize(args.output) / 1e6, (time.monotonic() - started) / 60
-    print(
-        f"{args.output}: {size:.2f} MB after {args.steps} steps, {minutes:.0f} minutes in this run; losses in {picture}"
-    )
+    size, minutes = args.output.stat().st_size / 1e6, (time.monotonic() - started) / 60
+    print(f"{args.output}: {size:.2f} MB after {args.steps} steps, {minutes:.0f} minutes in this run")
     return 0
 
 
