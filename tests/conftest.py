@@ -20,7 +20,7 @@ from higherhrnet import cli, joints
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CONFIG = ROOT / "tests/data/tiny.yaml"
 
-# Sizes that reach six of the 17 shapes: square, wide, tall, the longest ones, and one whose ends are cut off.
+# Sizes that reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest ones, and one whose ends are cut off.
 TINY_IMAGES = ((640, 480), (480, 640), (500, 500), (900, 450), (300, 600), (990, 300), (640, 480))
 
 
@@ -148,7 +148,7 @@ def tiny_inputs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     info = importlib.import_module("gen_dataset_info")
     trees = work / "bins", work / "bins_flip"
     where = ["--output", str(trees[0]), "--output_flip", str(trees[1])]
-    preprocess.main([*where, "--workers", "1", "DATASET.ROOT", str(tiny_data)])
+    preprocess.main([*where, "--workers", "1", "--cfg", str(TINY_CONFIG), "DATASET.ROOT", str(tiny_data)])
     info.main(["bin", str(trees[0]), str(work / "prep_bin")])
     info.main(["bin", str(trees[1]), str(work / "prep_bin_flip")])
     return work

@@ -60,7 +60,7 @@ def run(
     """
     directories = dump_dir, dump_dir_flip
     found = [dumps.find(directory) for directory in directories]
-    indices = _check(dataset, directories, [indices for indices, _ in found])
+    indices = _check(dataset, directories, [indices for indices, _ in found], short_side)
     job = _Job(directories, (found[0][1], found[1][1]), short_side, joints, options)
     images = [dataset.images[index] for index in indices]
     entries: list[dict[str, Any]] = []
@@ -78,7 +78,9 @@ def run(
     return Summary(len(images), len(dataset.images), len(entries), figures, results)
 
 
-def _check(dataset: coco.Dataset, directories: tuple[Path, Path], found: Sequence[list[int]]) -> list[int]:
+def _check(
+    dataset: coco.Dataset, directories: tuple[Path, Path], found: Sequence[list[int]], short_side: int
+) -> list[int]:
     """The indices to decode, ascending, after all that can be checked without reading a dump."""
     expected: set[int] = set().union(*found)
     records = [record.read(directory, record.DumpsRecord) for directory in directories]
@@ -96,6 +98,11 @@ def _check(dataset: coco.Dataset, directories: tuple[Path, Path], found: Sequenc
             raise UserError(
                 f"{directory} holds dumps of another data set than {dataset.annotations}; give that one with "
                 f"DATASET.ROOT and DATASET.TEST"
+            )
+        if made.inputs is not None and made.inputs.get("short_side") != short_side:
+            raise UserError(
+                f"{directory} holds dumps of inputs of short side {made.inputs.get('short_side')}, the config says "
+                f"DATASET.INPUT_SIZE {short_side}; give the --cfg that preprocessing had"
             )
         expected |= set(made.indices)
     plain, flipped = records

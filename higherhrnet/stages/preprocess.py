@@ -117,7 +117,7 @@ def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
         wanted = need * 2 if same_disk else need
         if wanted > free:
             raise UserError(
-                f"{tree}: {wanted / 1e9:.2f} GB of inputs to write, {free / 1e9:.2f} GB free; free space, choose "
+                f"{tree}: {wanted / 1e6:.0f} MB of inputs to write, {free / 1e6:.0f} MB free; free space, choose "
                 f"another disk, or preprocess fewer images with --limit"
             )
 
