@@ -1,7 +1,7 @@
 """What runs the network: one small interface, a module a tool.
 
 A backend gets the inputs of one shape at a time and leaves ``{index:012d}_1.bin`` and ``_2.bin`` in the dump directory
-it is told, whatever the tool beneath calls them.
+it is told, whatever the tool beneath calls them. Each holds its shape's bytes exactly.
 """
 
 from __future__ import annotations
@@ -11,20 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from higherhrnet.files import info
+from higherhrnet.files import info, inputs
+
+PRIVATE = ".work"
+"""Folder in a dump directory where external tools work, a folder a device and shape."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """The inputs of one shape and where their dumps go."""
+    """Inputs of one shape for one device, and where their dumps go."""
 
     shape: tuple[int, int]
     """(H, W)"""
-    info_file: Path
-    """The shape's .info file; it lists ``entries``, done or not."""
     entries: Sequence[info.Entry]
     dumps: Path
     """An existing directory."""
+    device: int = 0
+    flip: bool = False
+    dtype: str = inputs.FLOAT32
+    """Of the inputs: float32 [3, H, W], or uint8 [H, W, 3] before normalisation."""
+
+    @property
+    def private(self) -> Path:
+        """The folder an external tool works in; it need not exist."""
+        return self.dumps / PRIVATE / f"device{self.device}_{self.shape[0]}x{self.shape[1]}"
 
 
 class Backend(Protocol):
@@ -33,11 +43,22 @@ class Backend(Protocol):
     name: str
     batch: int
     """Images a call."""
-    device: int
 
     def run(self, work: Work) -> str:
         """Make the two dumps of every entry; return the figures as the benchmark tool's performance text.
 
         Raises UserError naming what failed; dumps already made stay whole.
         """
+        ...
+
+    def recover(self, work: Work) -> str | None:
+        """Take over whole dumps of ``work`` that an earlier run left in its private folder; return its figures."""
+        ...
+
+    def command(self, work: Work) -> str:
+        """What ``run`` would run, as a shell line; the files it reads are prepared, nothing is run."""
+        ...
+
+    def end(self) -> None:
+        """End, soon, the runs that other threads are in."""
         ...

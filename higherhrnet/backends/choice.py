@@ -2,27 +2,84 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from higherhrnet.backends import Backend
+from higherhrnet.ascend import chip
+from higherhrnet.backends import Backend, cann_benchmark, external
+from higherhrnet.errors import UserError
 
-BACKENDS = ("auto", "onnxruntime")
+ONNXRUNTIME = "onnxruntime"
+AIS_BENCH = "ais_bench"
+BENCHMARK = cann_benchmark.NAME
+BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME)
+ON_ASCEND = frozenset({BENCHMARK, AIS_BENCH})
+"""Backends that run an .om."""
 
 
-def choose(requested: str) -> tuple[str, str]:
-    """The backend to use and, in a few words, why."""
-    if requested != "auto":
-        return requested, "requested"
-    return "onnxruntime", "no Ascend backend in this version"
+@dataclass(frozen=True)
+class Choice:
+    """A backend's name and, in a few words, why."""
+
+    name: str
+    why: str
 
 
-def make(name: str, model: Path, *, batch: int, device: int, threads: int, done: Callable[[int], None]) -> Backend:
-    """Make a backend by name; ``done`` is called with the number of images after each step.
+def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> Choice:
+    """The backend to use; with 'auto' the first of benchmark, ais_bench and onnxruntime that could work here.
 
-    Backends are imported when chosen: none needs another's libraries.
+    Parameters
+    ----------
+    om : whether there is an .om of the model
+    benchmark_path : where the benchmark tool is, if not in the current folder
+
+    Raises
+    ------
+    UserError : 'auto' where none could
     """
-    assert name == "onnxruntime"
+    if requested != "auto":
+        return Choice(requested, "requested")
+    tool = cann_benchmark.find(benchmark_path)
+    has_ais_bench = _is_installed(AIS_BENCH)
+    ascend = "npu-smi is here" if chip.is_present() else "an .om is here" if om else ""
+    if ascend and tool:
+        return Choice(BENCHMARK, f"{ascend}, and {tool}")
+    if ascend and has_ais_bench:
+        return Choice(AIS_BENCH, f"{ascend}, ais_bench is installed, {cann_benchmark.file_name()} is not here")
+    if _is_installed(ONNXRUNTIME):
+        if ascend:
+            return Choice(ONNXRUNTIME, f"{ascend}, but neither {cann_benchmark.file_name()} nor ais_bench is")
+        return Choice(ONNXRUNTIME, "neither npu-smi nor an .om is here")
+    raise UserError(
+        f"nothing here can run the network: found no onnxruntime, and {ascend or 'neither npu-smi nor an .om'}; put "
+        f"{cann_benchmark.file_name()} into the current folder, or install ais_bench or onnxruntime"
+    )
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def onnxruntime(model: Path, *, batch: int, device: int, threads: int, done: Callable[[int], object]) -> Backend:
+    """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
+    if not _is_installed(ONNXRUNTIME):
+        raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
     from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
 
     return OnnxRuntime(model, batch=batch, device=device, threads=threads, done=done)
+
+
+def on_ascend(
+    name: str, setting: external.Setting, *, benchmark_path: Path | None, dynamic_dims: bool, repair: bool
+) -> Backend:
+    """The benchmark tool or ais_bench on an .om.
+
+    ``repair`` sets a missing execute bit of the benchmark tool. Raises UserError where the tool is not there.
+    """
+    if name == BENCHMARK:
+        if dynamic_dims:
+            raise UserError("--dynamic dims goes with --backend ais_bench: the benchmark tool has no option for it")
+        return cann_benchmark.CannBenchmark(setting, cann_benchmark.require(benchmark_path, repair=repair))
+    raise AssertionError(name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from higherhrnet import preprocess
 from higherhrnet.backends import Work
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, dumps, inputs, perf
@@ -29,7 +30,7 @@ class OnnxRuntime:
         batch: int,
         device: int = 0,
         threads: int = 0,
-        done: Callable[[int], None] = lambda _: None,
+        done: Callable[[int], object] = lambda _: None,
     ) -> None:
         """Load ``model``.
 
@@ -67,7 +68,7 @@ class OnnxRuntime:
         height, width = work.shape
         source = np.empty((self.batch, inputs.CHANNELS, height, width), np.float32)
         binding, results = self._bind(source)
-        _read(work.entries[0].path, source[0])
+        _read(work.entries[0].path, source[0], work.dtype)
         source[1:] = source[0]
         self._session.run_with_iobinding(binding)  # the first call of a shape plans its memory: not timed
 
@@ -77,7 +78,7 @@ class OnnxRuntime:
         for entries in batches:
             t0 = time.perf_counter()
             for entry, image in zip(entries, source, strict=False):
-                _read(entry.path, image)
+                _read(entry.path, image, work.dtype)
             source[len(entries) :] = source[0]
             t1 = time.perf_counter()
             self._session.run_with_iobinding(binding)
@@ -102,6 +103,16 @@ class OnnxRuntime:
         )
         return timings.text()
 
+    def recover(self, work: Work) -> str | None:
+        """Nothing: this backend works in this process."""
+
+    def command(self, work: Work) -> str:
+        """A remark: this backend runs no program."""
+        return f"# {work.shape[0]}x{work.shape[1]}: onnxruntime runs inside this program"
+
+    def end(self) -> None:
+        """Nothing: there are no other threads."""
+
     def _bind(self, source: np.ndarray) -> tuple[onnxruntime.IOBinding, list[np.ndarray]]:
         """Bind the buffers of one shape, so that a run allocates and copies nothing."""
         joints = self._session.get_outputs()[1].shape[1]
@@ -114,12 +125,15 @@ class OnnxRuntime:
         return binding, results
 
 
-def _read(file: Path, image: np.ndarray) -> None:
-    """Fill one image's part of the input buffer. Raises UserError naming the file."""
+def _read(file: Path, image: np.ndarray, dtype: str) -> None:
+    """Fill one image's part of the input buffer, normalising what AIPP would. Raises UserError naming the file."""
+    raw = image if dtype == inputs.FLOAT32 else np.empty((*image.shape[1:], inputs.CHANNELS), np.uint8)  # [H, W, 3]
     try:
         with file.open("rb", buffering=0) as stream:
-            count = stream.readinto(memoryview(image.data).cast("B"))
+            count = stream.readinto(memoryview(raw.data).cast("B"))
     except OSError as e:
         raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
-    if count != image.nbytes:
-        raise UserError(f"input {file}: found {count} bytes, expected {image.nbytes}; run preprocessing again")
+    if count != raw.nbytes:
+        raise UserError(f"input {file}: found {count} bytes, expected {raw.nbytes}; run preprocessing again")
+    if raw is not image:
+        image[:] = preprocess.normalise(raw)

@@ -45,6 +45,12 @@ def output_shapes(shape: tuple[int, int], joints: int) -> tuple[tuple[int, int, 
     return (2 * joints, height // 4, width // 4), (joints, height // 2, width // 2)
 
 
+def output_bytes(shape: tuple[int, int], joints: int) -> tuple[int, int]:
+    """Bytes of output1 and output2 for an input of shape (H, W)."""
+    first, second = (int(np.prod(dims)) * _ITEM_BYTES for dims in output_shapes(shape, joints))
+    return first, second
+
+
 def is_dump(file: Path) -> bool:
     """Whether a file has a dump's name."""
     return bool(_NAME.fullmatch(file.name))

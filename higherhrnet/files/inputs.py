@@ -1,4 +1,7 @@
-"""The tree of network inputs: ROOT/shape_{H}x{W}/{index:012d}.bin, raw float32 [3, H, W] each."""
+"""The tree of network inputs: ROOT/shape_{H}x{W}/{index:012d}.bin, raw float32 [3, H, W] each.
+
+For AIPP they are uint8 RGB [H, W, 3] instead, which the device normalises; the tree's record says which.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from pathlib import Path
 from higherhrnet.errors import UserError
 
 CHANNELS = 3
-ITEM_BYTES = 4  # float32
+FLOAT32 = "float32"
+UINT8 = "uint8"
+_ITEM_BYTES = {FLOAT32: 4, UINT8: 1}
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
 _NAME = re.compile(r"(\d{12})\.bin")
 
@@ -33,9 +38,9 @@ def path(root: Path, shape: tuple[int, int], index: int) -> Path:
     return folder(root, shape) / f"{index:012d}.bin"
 
 
-def size(shape: tuple[int, int]) -> int:
+def size(shape: tuple[int, int], dtype: str = FLOAT32) -> int:
     """Bytes of an input of shape (H, W)."""
-    return CHANNELS * shape[0] * shape[1] * ITEM_BYTES
+    return CHANNELS * shape[0] * shape[1] * _ITEM_BYTES[dtype]
 
 
 def index_of(file: Path) -> int:
@@ -46,7 +51,7 @@ def index_of(file: Path) -> int:
     return int(match[1])
 
 
-def find(root: Path) -> list[Input]:
+def find(root: Path, dtype: str = FLOAT32) -> list[Input]:
     """All inputs of a tree in index order, each checked for its size.
 
     Raises
@@ -66,7 +71,7 @@ def find(root: Path) -> list[Input]:
             if index in found:
                 raise UserError(f"two inputs of index {index}: {found[index].path} and {file}; remove the stale one")
             found[index] = Input(index, shape, file)
-            check_size(file, shape)
+            check_size(file, shape, dtype)
     if not found:
         raise UserError(
             f"input tree {root} holds no shape_HxW/*.bin files; run HigherHRNet_preprocess.py or correct the path"
@@ -74,14 +79,15 @@ def find(root: Path) -> list[Input]:
     return [found[index] for index in sorted(found)]
 
 
-def check_size(file: Path, shape: tuple[int, int]) -> None:
+def check_size(file: Path, shape: tuple[int, int], dtype: str = FLOAT32) -> None:
     """Raise UserError unless a file is there and has the size of shape (H, W)."""
     try:
         found = file.stat().st_size
     except OSError as e:
         raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
-    if found != size(shape):
+    if found != size(shape, dtype):
+        of = "" if dtype == FLOAT32 else f"{dtype} of "
         raise UserError(
-            f"input {file}: found {found} bytes, expected {size(shape)} for shape {shape[0]}x{shape[1]}; "
+            f"input {file}: found {found} bytes, expected {size(shape, dtype)} for {of}shape {shape[0]}x{shape[1]}; "
             f"remove it and run preprocessing again"
         )

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic
+from higherhrnet.files import atomic, inputs
 
 _NAME = "record.json"
+_PROGRESS = frozenset({"complete", "devices"})  # fields that change while the work stays the same
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,14 @@ class InputsRecord:
     images: int
     """How many of the data set's images, from the first, the tree is for."""
     flip: bool
+    dtype: str = inputs.FLOAT32
+    """Of the values: float32, normalised, or uint8 for AIPP."""
     complete: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a dtype that no program here writes, as another field would be."""
+        if self.dtype not in {inputs.FLOAT32, inputs.UINT8}:
+            raise TypeError(f"dtype {self.dtype}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,10 @@ class DumpsRecord:
     backend: str
     batch: int
     flip: bool
+    files: str = ""
+    """Fingerprint of the input files: names, sizes and times of writing."""
+    devices: list[int] = dataclasses.field(default_factory=list)
+    """Which devices had a part, over all runs; another choice of devices is still the same work."""
     complete: bool = False
 
 
@@ -74,9 +86,10 @@ def read(tree: Path, kind: type[Record]) -> Record | None:
 
 def same_work(a: InputsRecord | DumpsRecord | None, b: InputsRecord | DumpsRecord) -> bool:
     """Whether two records are for the same files, finished or not."""
-    return a is not None and dataclasses.replace(a, complete=True) == dataclasses.replace(b, complete=True)
+    return a is not None and not list(differences(a, b))
 
 
 def differences(a: Any, b: Any) -> Iterable[str]:
-    """Names of the fields in which two records of one kind differ."""
-    return (f.name for f in dataclasses.fields(a) if getattr(a, f.name) != getattr(b, f.name))
+    """Names of the fields in which two records of one kind are for different files."""
+    names = (field.name for field in dataclasses.fields(a) if field.name not in _PROGRESS)
+    return (name for name in names if getattr(a, name) != getattr(b, name))

@@ -24,7 +24,7 @@ def list_inputs(tree: Path, name: str) -> list[Path]:
     made = record.read(tree, record.InputsRecord)
     if made is not None and not made.complete:
         raise UserError(f"input tree {tree} is unfinished; run HigherHRNet_preprocess.py again, it goes on by itself")
-    found = inputs.find(tree)
+    found = inputs.find(tree, inputs.FLOAT32 if made is None else made.dtype)
     if made is not None and len(found) != made.images:
         raise UserError(
             f"input tree {tree} holds {len(found)} inputs, its record says {made.images}; "

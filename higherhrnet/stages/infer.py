@@ -1,14 +1,19 @@
-"""Stage 4: inputs to dumps and performance figures, shape by shape, with one of the backends."""
+"""Stage 4: inputs to dumps and performance figures, shape by shape, with one of the backends, on all devices given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet.backends import Backend, Work
+from higherhrnet.backends import PRIVATE, Backend, Work
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, info, inputs, perf, record
+from higherhrnet.files import atomic, dumps, info, inputs, lock, perf, record
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Pass:
     flip: bool
 
     @property
+    def dtype(self) -> str:
+        """Of the inputs; float32 where nothing says so."""
+        return inputs.FLOAT32 if self.record is None else self.record.dtype
+
+    @property
     def indices(self) -> list[int]:
         """Image indices, ascending."""
         return sorted(inputs.index_of(entry.path) for group in self.groups for entry in group.entries)
@@ -42,8 +52,8 @@ class Summary:
     images: int
     skipped: int
     """Images whose dumps, plain or flipped, were there already."""
-    afresh: list[str]
-    """Dump directories whose old content, of another model or data set, was removed."""
+    afresh: list[tuple[Path, str]]
+    """Dump directories whose old content was removed first, and why: 'another model'."""
     directories: tuple[Path, Path]
 
 
@@ -54,31 +64,38 @@ def load(name: str, *, flip: bool) -> Pass:
     ------
     UserError : no such files, a wrong line, a file of the wrong size or in two lists
     """
-    groups = []
+    groups: list[Group] = []
+    made, dtype = None, inputs.FLOAT32
     for shape, file in info.of_shapes(name).items():
         entries = tuple(info.read(file))
+        if not groups:
+            made = record.read(entries[0].path.parent.parent, record.InputsRecord)
+            dtype = dtype if made is None else made.dtype
         for entry in entries:
             if entry.shape != shape:
                 raise UserError(
                     f"{file}: {entry.path} is listed as {entry.height}x{entry.width}, expected {shape[0]}x{shape[1]} "
                     f"(lines end in width, then height); run gen_dataset_info.py again"
                 )
-            inputs.check_size(entry.path, shape)
+            inputs.check_size(entry.path, shape, dtype)
         groups.append(Group(shape, file, entries))
     if not groups:
         raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")
-    tree = groups[0].entries[0].path.parent.parent
-    loaded = Pass(tuple(groups), record.read(tree, record.InputsRecord), flip)
+    loaded = Pass(tuple(groups), made, flip)
     if len(set(loaded.indices)) != len(loaded.indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
     if loaded.record is not None and loaded.record.flip != flip:
         which = "flipped" if loaded.record.flip else "plain"
-        raise UserError(f"{name}_HxW.info list the {which} inputs of {tree}; exchange --info and --info_flip")
+        raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
     return loaded
 
 
 def check_pair(plain: Pass, flip: Pass) -> None:
-    """Raise UserError unless both passes are over the same images in the same shapes."""
+    """Raise UserError unless both passes are over the same images in the same shapes and form."""
+    if plain.dtype != flip.dtype:
+        raise UserError(
+            f"the plain inputs are {plain.dtype}, the flipped ones {flip.dtype}; preprocess both in one run"
+        )
     for a, b in ((plain, flip), (flip, plain)):
         shapes = {inputs.index_of(e.path): g.shape for g in b.groups for e in g.entries}
         for group in a.groups:
@@ -103,55 +120,197 @@ def run(
     model: Path,
     result: Path,
     joints: int,
+    device: int = 0,
+    devices: Sequence[int] = (),
     overwrite: bool = False,
-    skipped: Callable[[int], None] = lambda _: None,
+    skipped: Callable[[int], object] = lambda _: None,
 ) -> Summary:
     """Run the backend over every shape of each pass, plain first.
 
-    Shapes are run in the order of their .info files. Dumps that are there, made by the same model from the same
-    inputs, are kept; those of another model or data set are removed first. The performance file of a shape is the
-    plain pass's: the flipped one does the same work.
+    Dumps that are there, made by the same model from the same input files, are kept; others are removed first. The
+    performance file of a shape and device is the plain pass's: the flipped one does the same work.
 
     Parameters
     ----------
     joints : K of the network, which sizes the dumps
+    device : names the dump directories
+    devices : where to run, a thread a device; ``device`` alone without them
     skipped : called with the number of images whose dumps were there already
 
     Raises
     ------
-    UserError : what the backend says, foreign files in a dump directory, or dumps missing after the run
+    UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
+        dump directory, too little space, or dumps missing after the run
     """
     model_hash = atomic.sha256(model)
+    devices = devices or (device,)
     afresh, kept = [], 0
     directories = []
     for current in passes:
-        directory = dump_directory(result, backend.batch, backend.device, flip=current.flip)
+        directory = dump_directory(result, backend.batch, device, flip=current.flip)
         directories.append(directory)
-        wanted = record.DumpsRecord(
-            inputs=None if current.record is None else vars(current.record),
-            indices=current.indices,
-            model=model_hash,
-            backend=backend.name,
-            batch=backend.batch,
-            flip=current.flip,
-        )
-        if _open_directory(directory, wanted, overwrite=overwrite):
-            afresh.append(str(directory))
-        for group in current.groups:
-            todo = [entry for entry in group.entries if _missing(directory, entry, joints)]
-            kept += len(group.entries) - len(todo)
-            skipped(len(group.entries) - len(todo))
-            if not todo:
-                continue
-            text = backend.run(Work(group.shape, group.info_file, todo, directory))
-            if not current.flip:
-                atomic.write_text(perf.path(result, backend.batch, backend.device, group.shape), text)
-            for entry in todo:
-                if problem := _missing(directory, entry, joints):
-                    raise UserError(f"{backend.name} left {problem} after shape {group.shape[0]}x{group.shape[1]}")
-        record.write(directory, replace(wanted, complete=True))
+        atomic.make_directory(directory)
+        with lock.held(directory):
+            wanted = _record(current, backend, model_hash, devices)
+            opened = _open_directory(directory, wanted, result, overwrite=overwrite)
+            if opened.afresh:
+                afresh.append((directory, opened.afresh))
+            _recover(backend, current, directory, result)
+            _begin_private(directory, wanted)
+            todo = _todo(current, directory, joints)
+            ready = len(current.indices) - sum(len(entries) for _, entries in todo)
+            kept += ready
+            skipped(ready)
+            _check_space(directory, todo, joints)
+            queues = _queues(todo, current, directory, backend.batch, devices)
+            _run_queues(backend, queues, result)
+            for shape, entries in todo:
+                for entry in entries:
+                    if problem := _missing(directory, entry, joints):
+                        raise UserError(f"{backend.name} left {problem} after shape {shape[0]}x{shape[1]}")
+            shutil.rmtree(directory / PRIVATE, ignore_errors=True)
+            record.write(directory, replace(opened.record, complete=True))
     plain, flip = directories
     return Summary(len(passes[0].indices), kept, afresh, (plain, flip))
+
+
+def commands(
+    backend: Backend,
+    passes: Sequence[Pass],
+    *,
+    model: Path,
+    result: Path,
+    joints: int,
+    device: int = 0,
+    devices: Sequence[int] = (),
+) -> Iterator[str]:
+    """The shell lines of all programs ``run`` would run now. Their lists of inputs are made; nothing is run.
+
+    No dump is removed. A later ``run`` takes over what the lines leave, if the model was there already.
+    """
+    devices = devices or (device,)
+    for current in passes:
+        directory = dump_directory(result, backend.batch, device, flip=current.flip)
+        atomic.make_directory(directory)
+        with lock.held(directory):
+            wanted = _record(current, backend, atomic.sha256(model) if model.is_file() else "", devices)
+            same = record.same_work(record.read(directory, record.DumpsRecord), wanted)
+            if same and _is_private_of(directory, wanted):
+                _recover(backend, current, directory, result)
+            _begin_private(directory, wanted)
+            todo = _todo(current, directory, joints) if same else [(g.shape, g.entries) for g in current.groups]
+            for queue in _queues(todo, current, directory, backend.batch, devices):
+                for work in queue:
+                    yield backend.command(work)
+
+
+def split(
+    groups: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]], parts: int, batch: int
+) -> list[list[tuple[tuple[int, int], list[info.Entry]]]]:
+    """Split the inputs, given by shape (H, W), into ``parts`` lists of equal cost: images x pixels.
+
+    The inputs are cut in their order, between batches, so all but ``parts`` - 1 shapes stay whole and no part is off
+    by more than a batch.
+    """
+    batches = [
+        (shape, list(entries[i : i + batch])) for shape, entries in groups for i in range(0, len(entries), batch)
+    ]
+    total = sum(shape[0] * shape[1] * len(entries) for shape, entries in batches)
+    result: list[list[tuple[tuple[int, int], list[info.Entry]]]] = [[] for _ in range(parts)]
+    before = 0
+    for shape, entries in batches:
+        cost = shape[0] * shape[1] * len(entries)
+        part = result[(2 * before + cost) * parts // (2 * total)]  # where the middle of this batch falls
+        if part and part[-1][0] == shape:
+            part[-1][1].extend(entries)
+        else:
+            part.append((shape, entries))
+        before += cost
+    return result
+
+
+def _queues(
+    todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
+    current: Pass,
+    directory: Path,
+    batch: int,
+    devices: Sequence[int],
+) -> list[list[Work]]:
+    """What each device is to run, in order."""
+    return [
+        [Work(shape, entries, directory, device, current.flip, current.dtype) for shape, entries in part]
+        for device, part in zip(devices, split(todo, len(devices), batch), strict=True)
+    ]
+
+
+def _run_queues(backend: Backend, queues: Sequence[Sequence[Work]], result: Path) -> None:
+    """Run all queues, side by side where there are several. A failure ends its own queue only."""
+    queues = [queue for queue in queues if queue]
+    if len(queues) <= 1:  # in this thread: Ctrl-C then reaches a backend that runs in this process
+        for queue in queues:
+            _run_queue(backend, queue, result, threading.Event())
+        return
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(queues)) as threads:
+        futures = [threads.submit(_run_queue, backend, queue, result, stop) for queue in queues]
+        try:
+            errors = [future.exception() for future in futures]
+        except BaseException:
+            stop.set()
+            backend.end()
+            raise
+    for error in errors:
+        if error is not None and not isinstance(error, UserError):
+            raise error
+    if failed := [str(error) for error in errors if error is not None]:
+        raise UserError(
+            f"{len(failed)} of {len(queues)} devices failed, the others finished their part: {' || '.join(failed)}"
+        )
+
+
+def _run_queue(backend: Backend, queue: Sequence[Work], result: Path, stop: threading.Event) -> None:
+    for work in queue:
+        if stop.is_set():
+            return
+        text = backend.run(work)
+        _keep_figures(backend, work, text, result)
+
+
+def _keep_figures(backend: Backend, work: Work, text: str, result: Path) -> None:
+    if not work.flip:
+        atomic.write_text(perf.path(result, backend.batch, work.device, work.shape), text)
+
+
+def _recover(backend: Backend, current: Pass, directory: Path, result: Path) -> None:
+    """Take over what a killed run, or printed commands, left in the private folders."""
+    private = directory / PRIVATE
+    if not private.is_dir():
+        return
+    for group in current.groups:
+        for folder in private.glob(f"device*_{group.shape[0]}x{group.shape[1]}"):
+            device = folder.name.removeprefix("device").partition("_")[0]
+            if device.isdecimal():
+                work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype)
+                if text := backend.recover(work):
+                    _keep_figures(backend, work, text, result)
+
+
+def _begin_private(directory: Path, wanted: record.DumpsRecord) -> None:
+    """Make the private folder afresh and say in it what its content is for."""
+    shutil.rmtree(directory / PRIVATE, ignore_errors=True)
+    atomic.make_directory(directory / PRIVATE)
+    record.write(directory / PRIVATE, wanted)
+
+
+def _is_private_of(directory: Path, wanted: record.DumpsRecord) -> bool:
+    private = directory / PRIVATE
+    return private.is_dir() and record.same_work(record.read(private, record.DumpsRecord), wanted)
+
+
+def _todo(current: Pass, directory: Path, joints: int) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
+    """The inputs without dumps, by shape."""
+    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, joints)]) for g in current.groups)
+    return [(shape, entries) for shape, entries in missing if entries]
 
 
 def _missing(directory: Path, entry: info.Entry, joints: int) -> str | None:
@@ -159,20 +318,87 @@ def _missing(directory: Path, entry: info.Entry, joints: int) -> str | None:
     return dumps.missing(files, dumps.output_shapes(entry.shape, joints))
 
 
-def _open_directory(directory: Path, wanted: record.DumpsRecord, *, overwrite: bool) -> bool:
-    """Make the dump directory ready; return whether dumps of other work were removed from it."""
-    atomic.make_directory(directory)
+def _check_space(directory: Path, todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]], joints: int) -> None:
+    """Refuse before the slow part what cannot fit."""
+    need = sum(len(entries) * sum(dumps.output_bytes(shape, joints)) for shape, entries in todo)
+    free = shutil.disk_usage(directory).free
+    if need > free:
+        raise UserError(
+            f"{directory}: {need / 1e9:.2f} GB of dumps to write, {free / 1e9:.2f} GB free; free space, or give "
+            f"another --result"
+        )
+
+
+def _record(current: Pass, backend: Backend, model_hash: str, devices: Sequence[int]) -> record.DumpsRecord:
+    return record.DumpsRecord(
+        inputs=None if current.record is None else vars(current.record),
+        indices=current.indices,
+        model=model_hash,
+        backend=backend.name,
+        batch=backend.batch,
+        flip=current.flip,
+        files=_fingerprint(current),
+        devices=sorted(devices),
+    )
+
+
+def _fingerprint(current: Pass) -> str:
+    """SHA-256 over the input files' names, sizes and times: their content is too much to read for this."""
+    rows = []
+    for group in current.groups:
+        for entry in group.entries:
+            status = entry.path.stat()
+            rows.append([entry.path.name, *group.shape, status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    record: record.DumpsRecord
+    afresh: str
+    """Why dumps that were there were removed, '' where none were."""
+
+
+_REASONS = {
+    "inputs": "another input tree",
+    "indices": "other images",
+    "files": "changed input files",
+    "model": "another model",
+    "backend": "another backend",
+    "batch": "another batch size",
+    "flip": "the other pass",
+}
+
+
+def _open_directory(directory: Path, wanted: record.DumpsRecord, result: Path, *, overwrite: bool) -> _Opened:
+    """Make the dump directory ready: dumps of other work, and its figures, are removed."""
     present = record.read(directory, record.DumpsRecord)
-    stale = [file for file in directory.iterdir() if dumps.is_dump(file)]
+    stale = _dumps_in(directory)
     if stale and present is None and not overwrite:
         raise UserError(
             f"{directory} already holds {len(stale)} dumps that this program did not make; move them away, or give "
             f"--overwrite to replace them"
         )
-    removed = bool(stale) and (overwrite or not record.same_work(present, wanted))
-    if removed:
+    same = record.same_work(present, wanted)
+    afresh = ""
+    if overwrite or not _is_private_of(directory, wanted):
+        shutil.rmtree(directory / PRIVATE, ignore_errors=True)
+    if overwrite or not same:
+        if stale:
+            reasons = [] if present is None else [_REASONS[name] for name in record.differences(present, wanted)]
+            afresh = "--overwrite" if overwrite else ", ".join(reasons)
         for file in stale:
             file.unlink()
+        if present is not None and not wanted.flip:
+            for device in present.devices:
+                for file in result.glob(f"perf_vision_batchsize_{present.batch}_device_{device}_*.txt"):
+                    file.unlink()
+    elif present is not None:
+        wanted = replace(wanted, devices=sorted({*present.devices, *wanted.devices}))
     atomic.remove_partials([directory])
     record.write(directory, wanted)
-    return removed
+    return _Opened(wanted, afresh)
+
+
+def _dumps_in(directory: Path) -> list[Path]:
+    return [file for file in directory.iterdir() if dumps.is_dump(file)]

@@ -1,0 +1,1 @@
+"""Ascend: the chip's name, and converting an .onnx for it with ATC or AOE."""

@@ -1,0 +1,180 @@
+"""What backends that run another program have in common.
+
+The program works in a private folder: nothing that lies in result/ gets into a run, and nothing there is touched by
+one. Inputs are listed there under plain relative names, so that the tools' rules about paths never meet the user's.
+Afterwards, also after a failure, every image whose two dumps are whole moves into the dump directory.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from higherhrnet import processes
+from higherhrnet.backends import Work
+from higherhrnet.errors import UserError
+from higherhrnet.files import atomic, dumps, inputs
+
+INPUTS = "in"
+"""Folder of the inputs in the private folder."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run of any external tool is told."""
+
+    model: Path
+    """The .om."""
+    batch: int
+    joints: int
+    largest: tuple[int, int]
+    """The largest gear (H, W): under dynamic image size some tools dump its whole buffer."""
+    logs: Path
+    """Folder of the programs' output."""
+    timeout: float | None = None
+    """Seconds a run of one shape may take; None is no limit."""
+    done: Callable[[int], object] = lambda _: None
+    """Called with the number of images after each run."""
+
+
+class ExternalTool(abc.ABC):
+    """Runs a program once a shape and device."""
+
+    name: str
+    whole_buffers: bool
+    """Whether dumps may be as long as the largest gear's, the beginning counting."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Take the setting; nothing is run."""
+        self.batch = setting.batch
+        self._setting = setting
+        self._stop = threading.Event()
+
+    def run(self, work: Work) -> str:
+        """Run the program over ``work``; collect what it made, also where it fails."""
+        command = self._stage(work)
+        where = f"device {work.device}, shape {work.shape[0]}x{work.shape[1]}{' flipped' if work.flip else ''}"
+        try:
+            outcome = processes.run(command, log=self._log(work), timeout=self._setting.timeout, stop=self._stop)
+        except UserError as e:
+            made, _ = self._collect(work)
+            raise UserError(f"{where}: {made} of {len(work.entries)} images made and kept; {e}") from e
+        except BaseException:
+            self._collect(work)
+            raise
+        try:
+            text = self._figures(work, outcome)
+        except (OSError, ValueError, UserError):
+            text = ""
+        made, problem = self._collect(work)
+        if outcome.status != 0 or problem:
+            raise UserError(
+                f"{where}: {self.name} {outcome.ending}, {made} of {len(work.entries)} images made and kept"
+                f"{f'; {problem}' if problem else ''}; its last lines: {outcome.last_lines()}; all of them: "
+                f"{outcome.log}{_advice(outcome.text)}"
+            )
+        if not text:
+            raise UserError(
+                f"{where}: {self.name} made all {made} images, which are kept, but no performance figure; see "
+                f"{outcome.log}; run again to go on without it"
+            )
+        self._setting.done(len(work.entries))
+        return text
+
+    def recover(self, work: Work) -> str | None:
+        """Collect from a private folder that a killed run, or one by hand, left."""
+        if not work.private.is_dir():
+            return None
+        try:
+            text = self._figures(work, None)
+        except (OSError, ValueError, UserError):
+            text = None
+        self._collect(work)
+        return text
+
+    def command(self, work: Work) -> str:
+        """Stage and return the shell line."""
+        return self._stage(work).shell()
+
+    def end(self) -> None:
+        """End all runs of other threads."""
+        self._stop.set()
+
+    @abc.abstractmethod
+    def _stage(self, work: Work) -> processes.Command:
+        """Make the private folder afresh with all that the program reads; return the command."""
+
+    @abc.abstractmethod
+    def _dumped(self, work: Work, index: int) -> tuple[Path, Path]:
+        """Where the program leaves an image's two dumps."""
+
+    @abc.abstractmethod
+    def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
+        """The performance text, or an exception; ``outcome`` is None where the program's output is not known."""
+
+    def _log(self, work: Work) -> Path:
+        height, width = work.shape
+        flip = "_flip" if work.flip else ""
+        return self._setting.logs / f"{self.name}_bs{self.batch}_device_{work.device}_{height}x{width}{flip}.log"
+
+    def _afresh(self, work: Work) -> Path:
+        """An empty private folder. Its rights are what the strictest tool asks for."""
+        shutil.rmtree(work.private, ignore_errors=True)
+        atomic.make_directory(work.private / INPUTS)
+        work.private.chmod(0o750)
+        return work.private
+
+    def _collect(self, work: Work) -> tuple[int, str]:
+        """Move every whole pair of dumps to the dump directory; return their number and what is missing."""
+        exact = dumps.output_bytes(work.shape, self._setting.joints)
+        largest = dumps.output_bytes(self._setting.largest, self._setting.joints)
+        made, problem = 0, ""
+        for entry in work.entries:
+            index = inputs.index_of(entry.path)
+            files = self._dumped(work, index)
+            faults = [
+                _fault(file, {need, whole} if self.whole_buffers else {need})
+                for file, need, whole in zip(files, exact, largest, strict=True)
+            ]
+            if any(faults):
+                problem = problem or next(filter(None, faults))
+                continue
+            for file, need, target in zip(files, exact, dumps.BENCHMARK.paths(work.dumps, index), strict=True):
+                _move(file, target, need)
+            made += 1
+        shutil.rmtree(work.private, ignore_errors=True)
+        return made, problem
+
+
+def _fault(file: Path, sizes: set[int]) -> str:
+    """What is wrong with a dump, or ''."""
+    try:
+        found = file.stat().st_size
+    except OSError:
+        return f"{file.name} is missing"
+    if found in sizes:
+        return ""
+    return f"{file.name} has {found} bytes, expected {' or '.join(map(str, sorted(sizes)))}"
+
+
+def _move(file: Path, target: Path, size: int) -> None:
+    """Cut a dump to its shape's bytes and give it its final name, on the same file system."""
+    try:
+        os.truncate(file, size)
+        file.replace(target)
+    except OSError as e:
+        raise UserError(f"cannot move dump {file} to {target}: {e.strerror}; check the directory's rights") from e
+
+
+def _advice(text: str) -> str:
+    """What to do about failures that are known."""
+    if "cannot open shared object file" in text:
+        return "; source the toolkit's set_env.sh in this shell, and check the driver"
+    if "acl open device" in text or "device" in text.lower():
+        return "; check the device with npu-smi info"
+    return ""

@@ -1,0 +1,34 @@
+"""One program at a time in a directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from higherhrnet.errors import UserError
+
+_NAME = ".lock"
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Hold an existing directory; the system lets go of it when the program ends, however it ends.
+
+    Raises
+    ------
+    UserError : another program holds it
+    """
+    try:
+        file = (directory / _NAME).open("wb")
+    except OSError as e:
+        raise UserError(f"cannot write to directory {directory}: {e.strerror}; choose another output path") from e
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise UserError(f"another run is working in {directory}; wait for it, or give another --result") from e
+        except OSError:  # a file system without locks: go on unprotected
+            pass
+        yield

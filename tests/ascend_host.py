@@ -1,0 +1,136 @@
+"""A host with the stand-ins of Ascend's tools, a small network and a small data set, for the tests of that path.
+
+Everything is at DATASET.INPUT_SIZE 128, five shapes, so that a whole run takes seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, TINY_CONFIG, Outcome, write_dataset
+
+from higherhrnet import cli
+from higherhrnet.backends import cann_benchmark
+
+STAND_INS = ROOT / "tests/stand_ins"
+SIZE = ("DATASET.INPUT_SIZE", "128")
+# Three of one shape, so that batches and devices have something to share.
+IMAGES = ((160, 120), (120, 160), (128, 128), (260, 130), (130, 260), (161, 121), (162, 122), (129, 128))
+SHAPES = ["128x128", "128x192", "128x256", "192x128", "256x128"]
+PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
+
+
+@dataclass
+class Host:
+    """The current folder of a user: stand-ins on PATH, inputs listed, a model in models/."""
+
+    directory: Path
+    patch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+    calls_file: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Set up the environment that the tools are found in."""
+        self.calls_file = self.directory / "calls.jsonl"
+        self.patch.chdir(self.directory)
+        self.patch.syspath_prepend(str(STAND_INS))
+        for key, value in self.environment().items():
+            self.patch.setenv(key, value)
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find the stand-ins."""
+        return {
+            "PATH": os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": str(STAND_INS),
+            "STAND_IN_HOME": str(STAND_INS),
+            "STAND_IN_CALLS": str(self.calls_file),
+        }
+
+    def install_benchmark(self) -> Path:
+        """Put the benchmark tool into the current folder."""
+        tool = self.directory / cann_benchmark.file_name()
+        shutil.copy(STAND_INS / "benchmark", tool)
+        return tool
+
+    def benchmark(self, *args: object) -> Outcome:
+        """Call HigherHRNet_benchmark.py as the command line would."""
+        return self.script("HigherHRNet_benchmark", *args, *SIZE)
+
+    def script(self, name: str, *args: object) -> Outcome:
+        """Call a top-level script."""
+        self.capture.readouterr()
+        status = cli.run(importlib.import_module(name).main, [str(arg) for arg in args])
+        captured = self.capture.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    def calls(self, program: str = "") -> list[list[str]]:
+        """The arguments of the stand-ins' calls so far, of one program or all."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        argvs = [json.loads(line)["argv"] for line in lines]
+        return [argv for argv in argvs if argv[0].startswith(program)]
+
+    def forget_calls(self) -> None:
+        """Count from here."""
+        self.calls_file.unlink(missing_ok=True)
+
+
+def dump_bytes(directory: Path) -> dict[str, bytes]:
+    """All dumps of a directory by name."""
+    return {file.name: file.read_bytes() for file in sorted(directory.glob("*.bin"))}
+
+
+def prepare(work: Path, *more: str) -> None:
+    """Make a data set and its lists prep_bin, prep_bin_flip in ``work``."""
+    data = write_dataset(work / "data/coco", IMAGES)
+    preprocess = importlib.import_module("HigherHRNet_preprocess")
+    info = importlib.import_module("gen_dataset_info")
+    trees = str(work / "bins"), str(work / "bins_flip")
+    where = ["--output", trees[0], "--output_flip", trees[1], "--workers", "1"]
+    preprocess.main([*where, *more, "DATASET.ROOT", str(data), *SIZE])
+    for tree, name in zip(trees, ("prep_bin", "prep_bin_flip"), strict=True):
+        info.main(["bin", tree, str(work / name)])
+
+
+@pytest.fixture(scope="session")
+def small_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/coco, input trees and lists; not to be changed."""
+    work = tmp_path_factory.mktemp("small")
+    prepare(work)
+    return work
+
+
+@pytest.fixture
+def host(
+    small_inputs: Path,
+    tiny_onnx: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Host:
+    """A host with everything but the benchmark tool."""
+    for file in small_inputs.glob("*.info"):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "models").mkdir()
+    shutil.copy(tiny_onnx, tmp_path / "models")
+    return Host(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def expected(small_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result directory of the onnxruntime backend over ``small_inputs``; not to be changed."""
+    result = tmp_path_factory.mktemp("expected")
+    lists = ["--info", str(small_inputs / "prep_bin"), "--info_flip", str(small_inputs / "prep_bin_flip")]
+    main = importlib.import_module("HigherHRNet_benchmark").main
+    model = ["--backend", "onnxruntime", "--model", str(tiny_onnx), "--threads", "1"]
+    main([*lists, *model, "--result", str(result), *SIZE])
+    return result
+
+
+__all__ = ["FLIP", "IMAGES", "PLAIN", "SHAPES", "SIZE", "TINY_CONFIG", "Host", "dump_bytes", "expected", "host"]
