@@ -20,7 +20,7 @@ from higherhrnet import cli, joints
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CONFIG = ROOT / "tests/data/tiny.yaml"
 
-# Sizes that reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest ones, and one whose ends are cut off.
+# Sizes that reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest, and one whose ends are cut off.
 TINY_IMAGES = ((640, 480), (480, 640), (500, 500), (900, 450), (300, 600), (990, 300), (640, 480))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import TINY_CONFIG
 
+from conftest import TINY_CONFIG
 from higherhrnet import config
 from higherhrnet.errors import UserError
 

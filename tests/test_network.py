@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+
 from conftest import TINY_CONFIG, Outcome
 from golden_weights import image, parameter
-
 from higherhrnet import config, network, onnx_export
 from higherhrnet.errors import UserError
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY_CONFIG, TINY_IMAGES, Outcome, write_dataset
 
+from conftest import ROOT, TINY_CONFIG, TINY_IMAGES, Outcome, write_dataset
 from higherhrnet import geometry
 from higherhrnet.files import atomic, dumps, inputs, record
 
@@ -194,7 +194,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_work(
 ):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
-    assert re.search(r"4 MB of inputs to write, 1 MB free", error(preprocess(script, tiny_data, tmp_path)))
+    assert re.search(r"5 MB of inputs to write, 1 MB free", error(preprocess(script, tiny_data, tmp_path)))
     assert not list(tmp_path.rglob("*.bin"))
 
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from higherhrnet import workers
 from higherhrnet.errors import UserError
 
