@@ -1,0 +1,66 @@
+"""Memory of the stages that use every core: bounded, and flat in the number of images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from conftest import ROOT, write_dataset
+from higherhrnet import geometry
+from higherhrnet.files import dumps
+from higherhrnet.synthesis import synthesise
+
+LIMIT = 600  # MB a worker
+SLACK = 40  # MB: what allocators keep may differ from run to run
+LARGE = (1000, 500)  # width, height: the largest input shape
+
+
+def peak(*command: object, cwd: Path) -> float:
+    """Largest resident size in MB that a script reaches in one process."""
+    argv = [sys.executable, str(ROOT / str(command[0])), *map(str, command[1:]), "--workers", "1"]
+    process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss / 1024  # Linux counts kilobytes
+
+
+def test_preprocess_is_bounded_and_flat(tmp_path: Path):
+    data = write_dataset(tmp_path / "coco", sizes=(LARGE,) * 24)
+
+    def run(images: int) -> float:
+        trees = ("--output", f"bins{images}", "--output_flip", f"flip{images}")
+        return peak("HigherHRNet_preprocess.py", *trees, "--limit", images, "DATASET.ROOT", data, cwd=tmp_path)
+
+    few, many = run(4), run(24)
+    assert many < LIMIT
+    assert many < few + SLACK
+
+
+def test_postprocess_is_bounded_and_flat(tmp_path: Path):
+    """A crowd in the largest shape, once and linked as many images."""
+    data = write_dataset(tmp_path / "coco", sizes=(LARGE,) * 48)
+    rng = np.random.default_rng(0)
+    people = [np.column_stack((rng.uniform(0, LARGE, (17, 2)), np.full(17, 2))) for _ in range(20)]
+    passes = synthesise(people, geometry.fit(*LARGE, 512), rng)
+
+    def run(images: int) -> float:
+        directories = tmp_path / f"plain{images}", tmp_path / f"flip{images}"
+        for directory, outputs in zip(directories, passes, strict=True):
+            directory.mkdir()
+            originals = dumps.BENCHMARK.paths(directory, 0)
+            for file, array in zip(originals, outputs, strict=True):
+                array.tofile(file)
+            for index in range(1, images):
+                for file, original in zip(dumps.BENCHMARK.paths(directory, index), originals, strict=True):
+                    file.hardlink_to(original)
+        where = ("--dump_dir", directories[0], "--dump_dir_flip", directories[1], "DATASET.ROOT", data)
+        return peak("HigherHRNet_postprocess.py", *where, cwd=tmp_path)
+
+    few, many = run(4), run(48)
+    assert many < LIMIT
+    assert many < few + SLACK
