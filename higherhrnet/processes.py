@@ -25,6 +25,7 @@ from higherhrnet.files import atomic
 _POLL = 0.1  # seconds between looks at whether the run is to stop: a wait longer than this is noticed at the keyboard
 _GRACE = 5.0  # seconds from the polite signal to the one that cannot be refused
 _TAIL_BYTES = 1 << 16
+_ERROR = re.compile(r"\[ERROR\]|^ERROR|^error")
 _PROGRESS = re.compile(r"^.*\r")  # what a progress bar has drawn over
 
 
@@ -71,10 +72,11 @@ class Outcome:
             return f"was killed by signal {-self.status}"
 
     def last_lines(self, count: int = 3) -> str:
-        """The last lines that say something, joined by ' | '."""
-        lines = [_PROGRESS.sub("", line).strip() for line in self.text.splitlines()]
+        """The last lines that say something, after the last ones before them that say error, joined by ' | '."""
+        lines = [_PROGRESS.sub("", line).strip() for line in self.text.split("\n")]
         said = [line for line in lines if re.search(r"\w", line)]
-        return " | ".join(said[-count:]) or "it printed nothing"
+        errors = [line for line in said[:-count] if _ERROR.search(line)]
+        return " | ".join(errors[-2:] + said[-count:]) or "it printed nothing"
 
 
 def run(command: Command, *, log: Path, timeout: float | None = None, stop: threading.Event | None = None) -> Outcome:

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY_CONFIG, Outcome, write_dataset
 
+from conftest import ROOT, Outcome, write_dataset
 from higherhrnet import cli
 from higherhrnet.backends import cann_benchmark
+from higherhrnet.stages import convert
 
 STAND_INS = ROOT / "tests/stand_ins"
 SIZE = ("DATASET.INPUT_SIZE", "128")
 # Three of one shape, so that batches and devices have something to share.
-IMAGES = ((160, 120), (120, 160), (128, 128), (260, 130), (130, 260), (161, 121), (162, 122), (129, 128))
+IMAGES = ((160, 120), (120, 160), (128, 128), (260, 130), (130, 260), (161, 121), (162, 122), (131, 131))
 SHAPES = ["128x128", "128x192", "128x256", "192x128", "256x128"]
 PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
 
@@ -58,6 +59,24 @@ class Host:
         tool = self.directory / cann_benchmark.file_name()
         shutil.copy(STAND_INS / "benchmark", tool)
         return tool
+
+    def only(self, *shapes: str) -> None:
+        """Leave the lists of these shapes only, so that few programs run."""
+        for file in self.directory.glob("prep_bin*_*x*.info"):
+            if file.stem.rpartition("_")[2] not in shapes:
+                file.unlink()
+
+    @property
+    def result(self) -> Path:
+        """Where the benchmark stage leaves its results."""
+        return self.directory / "result"
+
+    def same_as(self, expected: Path) -> None:
+        """Assert that all dumps there are ``expected``'s, byte for byte, and that there are some."""
+        for name in (PLAIN, FLIP):
+            made, wanted = dump_bytes(self.result / name), dump_bytes(expected / name)
+            assert made
+            assert made == {file: content for file, content in wanted.items() if file in made}
 
     def benchmark(self, *args: object) -> Outcome:
         """Call HigherHRNet_benchmark.py as the command line would."""
@@ -106,20 +125,42 @@ def small_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.fixture(scope="session")
+def small_models(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder models/ with the .onnx, the .om that the stand-in of ATC makes of it, and its record."""
+    folder = tmp_path_factory.mktemp("converted") / "models"
+    folder.mkdir()
+    onnx = folder / "tiny_bs1_dynamic.onnx"
+    shutil.copy(tiny_onnx, onnx)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{STAND_INS}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        convert.run(convert.Request(onnx, 1, 128, 17, soc_version="310P3"), why="a test")
+    return folder
+
+
 @pytest.fixture
-def host(
+def bare_host(
     small_inputs: Path,
     tiny_onnx: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Host:
-    """A host with everything but the benchmark tool."""
+    """A host with lists and an .onnx, but neither an .om nor the benchmark tool."""
     for file in small_inputs.glob("*.info"):
         shutil.copy(file, tmp_path)
     (tmp_path / "models").mkdir()
-    shutil.copy(tiny_onnx, tmp_path / "models")
+    shutil.copy(tiny_onnx, tmp_path / "models/tiny_bs1_dynamic.onnx")
     return Host(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def host(bare_host: Host, small_models: Path) -> Host:
+    """A host that has the .om and the benchmark tool too."""
+    shutil.rmtree(bare_host.directory / "models")
+    shutil.copytree(small_models, bare_host.directory / "models")
+    bare_host.install_benchmark()
+    return bare_host
 
 
 @pytest.fixture(scope="session")
@@ -131,6 +172,3 @@ def expected(small_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempP
     model = ["--backend", "onnxruntime", "--model", str(tiny_onnx), "--threads", "1"]
     main([*lists, *model, "--result", str(result), *SIZE])
     return result
-
-
-__all__ = ["FLIP", "IMAGES", "PLAIN", "SHAPES", "SIZE", "TINY_CONFIG", "Host", "dump_bytes", "expected", "host"]

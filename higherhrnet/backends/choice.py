@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.ascend import chip
-from higherhrnet.backends import Backend, cann_benchmark, external
+from higherhrnet.backends import Backend, ais_bench, cann_benchmark, external
 from higherhrnet.errors import UserError
 
 ONNXRUNTIME = "onnxruntime"
-AIS_BENCH = "ais_bench"
+AIS_BENCH = ais_bench.NAME
 BENCHMARK = cann_benchmark.NAME
 BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME)
 ON_ASCEND = frozenset({BENCHMARK, AIS_BENCH})
@@ -82,4 +82,6 @@ def on_ascend(
         if dynamic_dims:
             raise UserError("--dynamic dims goes with --backend ais_bench: the benchmark tool has no option for it")
         return cann_benchmark.CannBenchmark(setting, cann_benchmark.require(benchmark_path, repair=repair))
-    raise AssertionError(name)
+    if not _is_installed(AIS_BENCH):
+        raise UserError("ais_bench is not installed for this python3; install its wheels (aclruntime and ais_bench)")
+    return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)

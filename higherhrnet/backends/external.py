@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -78,7 +79,7 @@ class ExternalTool(abc.ABC):
                 f"{f'; {problem}' if problem else ''}; its last lines: {outcome.last_lines()}; all of them: "
                 f"{outcome.log}{_advice(outcome.text)}"
             )
-        if not text:
+        if not text and not work.flip:  # the flipped pass's are not kept
             raise UserError(
                 f"{where}: {self.name} made all {made} images, which are kept, but no performance figure; see "
                 f"{outcome.log}; run again to go on without it"
@@ -126,7 +127,8 @@ class ExternalTool(abc.ABC):
         """An empty private folder. Its rights are what the strictest tool asks for."""
         shutil.rmtree(work.private, ignore_errors=True)
         atomic.make_directory(work.private / INPUTS)
-        work.private.chmod(0o750)
+        for folder in (work.private, work.private / INPUTS):
+            folder.chmod(0o750)
         return work.private
 
     def _collect(self, work: Work) -> tuple[int, str]:
@@ -175,6 +177,6 @@ def _advice(text: str) -> str:
     """What to do about failures that are known."""
     if "cannot open shared object file" in text:
         return "; source the toolkit's set_env.sh in this shell, and check the driver"
-    if "acl open device" in text or "device" in text.lower():
+    if re.search(r"open device \d+ failed|aclrtSetDevice failed", text):
         return "; check the device with npu-smi info"
     return ""

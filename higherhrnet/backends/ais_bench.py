@@ -1,0 +1,116 @@
+"""ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once a shape.
+
+Its newer versions take only plain characters in paths, no links, inputs that nobody else can write and an output folder
+that nobody else can read. The private folder is made so, and the tool runs in it with relative paths: then neither the
+names nor the rights of the user's folders matter.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from higherhrnet import processes
+from higherhrnet.backends import Work
+from higherhrnet.backends.external import INPUTS, ExternalTool, Setting
+from higherhrnet.errors import UserError
+from higherhrnet.files import dumps, inputs, perf
+
+NAME = "ais_bench"
+
+_MODEL = "model.om"
+_OUTPUT, _DUMPS = "out", "dumps"
+_NAMING = dumps.Naming(first=0, suffix="bin")
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_THROUGHPUT = re.compile(r"\[INFO\] throughput .*?([0-9.eE+-]+)\s*$", re.MULTILINE)
+
+
+class AisBench(ExternalTool):
+    """Runs ais_bench. Its dumps hold exactly the shape's bytes."""
+
+    name = NAME
+    whole_buffers = False
+
+    def __init__(self, setting: Setting, *, dynamic_dims: bool = False) -> None:
+        """``dynamic_dims``: the .om has these gears instead of dynamic_image_size's; then batches are of one.
+
+        Raises
+        ------
+        UserError : dynamic_dims with larger batches: the tool's auto mode runs file by file
+        """
+        if dynamic_dims and setting.batch != 1:
+            raise UserError(f"--dynamic dims with --bs {setting.batch}: ais_bench then runs file by file; give --bs 1")
+        super().__init__(setting)
+        self._dynamic_dims = dynamic_dims
+
+    def _stage(self, work: Work) -> processes.Command:
+        private = self._afresh(work)
+        _place(self._setting.model, private / _MODEL)
+        for entry in work.entries:
+            target = private / INPUTS / entry.path.name
+            if self._dynamic_dims:
+                _write_npy(entry.path, work.shape, target.with_suffix(".npy"))
+            else:
+                _place(entry.path, target)
+        (private / _OUTPUT).mkdir()
+        (private / _OUTPUT).chmod(0o750)  # one that the tool makes itself it refuses the next time
+        height, width = work.shape
+        gear = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
+        arguments = (
+            *(sys.executable, "-m", NAME, "--model", _MODEL, "--input", INPUTS),
+            *("--output", _OUTPUT, "--output_dirname", _DUMPS, "--outfmt", "BIN"),
+            *("--device", str(work.device), *gear, "--batchsize", str(self.batch)),
+        )
+        # Unbuffered, or the lines of its compiled part come last, or never.
+        return processes.Command(arguments, private.absolute(), {"PYTHONUNBUFFERED": "1"})
+
+    def _dumped(self, work: Work, index: int) -> tuple[Path, Path]:
+        return _NAMING.paths(work.private / _OUTPUT / _DUMPS, index)
+
+    def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
+        """The tool's throughput in the benchmark tool's format; what it does not measure is nan."""
+        try:
+            summary = json.loads((work.private / _OUTPUT / f"{_DUMPS}_summary.json").read_text())
+            rate = float(summary["throughput"])
+        except (OSError, ValueError, KeyError, TypeError):
+            found = _THROUGHPUT.findall(outcome.text if outcome else "")
+            if not found:
+                raise
+            rate = float(found[-1])
+        if not (rate > 0 and math.isfinite(rate)):
+            raise ValueError(f"throughput {rate}")
+        return perf.execute_only(rate)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Put a file there that the tool takes: a hard link where its rights allow, else a copy."""
+    try:
+        status = source.stat()
+        if not status.st_mode & _OTHERS_WRITE and status.st_uid == os.getuid():
+            try:
+                os.link(source.resolve(), target)
+            except OSError:  # another file system, or one without hard links
+                pass
+            else:
+                return
+        shutil.copyfile(source, target)
+        target.chmod(0o640)
+    except OSError as e:
+        raise UserError(f"cannot copy {source} to {target}: {e.strerror}; free space or check the rights") from e
+
+
+def _write_npy(source: Path, shape: tuple[int, int], target: Path) -> None:
+    """Write an input as .npy [1, 3, H, W], which tells the tool its gear."""
+    try:
+        np.save(target, np.fromfile(source, np.float32).reshape(1, inputs.CHANNELS, *shape))
+        target.chmod(0o640)
+    except OSError as e:
+        raise UserError(f"cannot write {target}: {e.strerror}; free space") from e
