@@ -28,6 +28,11 @@ SHAPES = ["128x128", "128x192", "128x256", "192x128", "256x128"]
 PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
 
 
+def search_path() -> str:
+    """PATH with the stand-ins, and with this Python, which runs them."""
+    return os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
 @dataclass
 class Host:
     """The current folder of a user: stand-ins on PATH, inputs listed, a model in models/."""
@@ -48,7 +53,7 @@ class Host:
     def environment(self) -> dict[str, str]:
         """What a process needs to find the stand-ins."""
         return {
-            "PATH": os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PATH": search_path(),
             "PYTHONPATH": str(STAND_INS),
             "STAND_IN_HOME": str(STAND_INS),
             "STAND_IN_CALLS": str(self.calls_file),
@@ -133,7 +138,7 @@ def small_models(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     onnx = folder / "tiny_bs1_dynamic.onnx"
     shutil.copy(tiny_onnx, onnx)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{STAND_INS}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("PATH", search_path())
         convert.run(convert.Request(onnx, 1, 128, 17, soc_version="310P3"), why="a test")
     return folder
 
