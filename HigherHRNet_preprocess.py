@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet import cli, coco, workers
+from higherhrnet.files import inputs
 from higherhrnet.stages import preprocess
 
 
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="replace inputs that are there")
+    parser.add_argument(
+        "--aipp", action="store_true", help="uint8 inputs, a quarter of the bytes, for an .om with AIPP"
+    )
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
 
@@ -39,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         processes=args.workers,
         limit=args.limit,
         overwrite=args.overwrite,
+        dtype=inputs.UINT8 if args.aipp else inputs.FLOAT32,
     )
     kept = summary.images - summary.written
     print(f"{summary.images} images in {args.output} and {args.output_flip}" + (f", {kept} were there" if kept else ""))

@@ -78,3 +78,8 @@ def mirror(tensor: np.ndarray) -> np.ndarray:
     for channel in range(len(tensor)):
         cv2.flip(tensor[channel], 1, dst=mirrored[channel])
     return mirrored
+
+
+def mirror_pixels(image: np.ndarray) -> np.ndarray:
+    """The flip input before normalisation: uint8 [H, W, 3] mirrored in width."""
+    return cv2.flip(image, 1)

@@ -33,6 +33,7 @@ class _Job:
     short_side: int
     output: Path
     output_flip: Path
+    dtype: str
 
 
 def run(
@@ -46,8 +47,11 @@ def run(
     processes: int,
     limit: int | None = None,
     overwrite: bool = False,
+    dtype: str = inputs.FLOAT32,
 ) -> Summary:
     """Write the inputs of a data set's images (the first ``limit``), and the flip inputs, each tree with its record.
+
+    They are float32 [3, H, W], normalised, or uint8 [H, W, 3], which AIPP normalises on the device.
 
     Files that are there already, made from the same data set at the same size, are kept, so a run that was stopped
     goes on where it was.
@@ -61,11 +65,11 @@ def run(
     if output.resolve() == output_flip.resolve():
         raise UserError(f"--output and --output_flip are both {output}; give two directories")
     images = dataset.images[:limit]
-    wanted = record.InputsRecord(dataset.fingerprint, short_side, len(images), flip=False)
+    wanted = record.InputsRecord(dataset.fingerprint, short_side, len(images), flip=False, dtype=dtype)
     grids = [geometry.fit(image.width, image.height, short_side) for image in images]
     for tree, flip in ((output, False), (output_flip, True)):
         _open_tree(tree, replace(wanted, flip=flip), {grid.shape for grid in grids}, overwrite=overwrite)
-    job = _Job(root, split, short_side, output, output_flip)
+    job = _Job(root, split, short_side, output, output_flip, dtype)
     todo = [(image, grid) for image, grid in zip(images, grids, strict=True) if not _is_done(job, image, grid.shape)]
     _check_space(job, [grid.shape for _, grid in todo])
     for _ in tqdm(
@@ -105,12 +109,12 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
 
 def _is_done(job: _Job, image: coco.Image, shape: tuple[int, int]) -> bool:
     files = (inputs.path(tree, shape, image.index) for tree in (job.output, job.output_flip))
-    return all(f.is_file() and f.stat().st_size == inputs.size(shape) for f in files)
+    return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
 
 
 def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
     """Refuse before the slow part what cannot fit; two trees on one disk share its free space."""
-    need = sum(map(inputs.size, shapes))
+    need = sum(inputs.size(shape, job.dtype) for shape in shapes)
     same_disk = job.output.stat().st_dev == job.output_flip.stat().st_dev
     for tree in (job.output, job.output_flip):
         free = shutil.disk_usage(tree).free
@@ -134,6 +138,11 @@ def _preprocess(job: _Job, image: coco.Image) -> None:
             f"use the images that belong to the annotations"
         )
     grid = geometry.fit(width, height, job.short_side)
-    tensor = preprocess.normalise(preprocess.warp(pixels, grid))
-    atomic.write_bytes(inputs.path(job.output, grid.shape, image.index), tensor)
-    atomic.write_bytes(inputs.path(job.output_flip, grid.shape, image.index), preprocess.mirror(tensor))
+    warped = preprocess.warp(pixels, grid)
+    if job.dtype == inputs.UINT8:
+        pair = warped, preprocess.mirror_pixels(warped)
+    else:
+        tensor = preprocess.normalise(warped)
+        pair = tensor, preprocess.mirror(tensor)
+    for tree, content in zip((job.output, job.output_flip), pair, strict=True):
+        atomic.write_bytes(inputs.path(tree, grid.shape, image.index), content)
