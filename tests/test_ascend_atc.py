@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ascend_host import Host, bare_host, host, small_inputs, small_models  # noqa: F401
+from ascend_host import Host, Outcome, bare_host, host, small_inputs, small_models  # noqa: F401
 from higherhrnet import geometry, preprocess
 from higherhrnet.ascend import aipp, atc
 from higherhrnet.errors import UserError
@@ -114,7 +114,7 @@ def om(host: Host) -> Path:  # noqa: F811
     return host.directory / "models/tiny_bs1_dynamic.om"
 
 
-def convert(host: Host, *more: object) -> object:  # noqa: F811
+def convert(host: Host, *more: object) -> Outcome:  # noqa: F811
     return host.benchmark("--convert_only", *more)
 
 
