@@ -204,7 +204,8 @@ def _run(
             skipped=bar.update,
         )
     for directory, why in summary.afresh:
-        print(f"{directory}: dumps of other work were removed first ({why})")
+        of = "" if why == "--overwrite" else " of other work"
+        print(f"{directory}: dumps{of} were removed first ({why})")
     kept = f", {summary.skipped} of {2 * summary.images} dumps were there" if summary.skipped else ""
     print(f"{summary.images} images in {' and '.join(map(str, summary.directories))}{kept}")
 
@@ -232,7 +233,7 @@ def _backend(
         setting,
         benchmark_path=args.benchmark_path,
         dynamic_dims=args.dynamic == "dims",
-        repair=not args.print_commands,
+        must_run=not args.print_commands,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -24,10 +25,13 @@ def test_reads_what_the_onnx_package_reads(tiny_onnx: Path):
     assert graph.producers == {name: (n.name, i) for n in reference.node for i, name in enumerate(n.output)}
 
 
-def model(**changes: object) -> onnx.ModelProto:
+Shape = Sequence[str | int | None] | None
+
+
+def model(**changes: Shape) -> onnx.ModelProto:
     """Two convolutions; the heatmaps are the first output, so the order must come from the channels."""
-    shapes = {"image": ["n", 3, "h", "w"], "heat": [None, 17, "h", "w"], "both": [None, 34, -1, "w"]}
-    shapes |= changes  # type: ignore[arg-type]
+    shapes: dict[str, Shape] = {"image": ["n", 3, "h", "w"], "heat": [None, 17, "h", "w"], "both": [None, 34, -1, "w"]}
+    shapes |= changes
     values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
     weight = helper.make_tensor("weight", TensorProto.FLOAT, [1], [1.0])
     nodes = [
@@ -96,7 +100,7 @@ def test_damaged_bytes_never_crash(tmp_path: Path):
         ({"heat": None}, "expected one of 34 channels"),
     ],
 )
-def test_other_outputs_are_refused(change: dict[str, object], message: str, tmp_path: Path):
+def test_other_outputs_are_refused(change: dict[str, Shape], message: str, tmp_path: Path):
     graph = read(model(**change).SerializeToString(), tmp_path)
     with pytest.raises(UserError, match=message):
         atc.out_nodes(graph, 17, Path("m"))

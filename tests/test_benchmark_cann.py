@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from ascend_host import (  # noqa: F401
     FLIP,
     PLAIN,
+    ROOT,
     SHAPES,
+    SIZE,
     STAND_INS,
     Host,
     bare_host,
@@ -271,3 +274,32 @@ def test_inputs_and_model_must_fit(host: Host):  # noqa: F811
     assert "does not run models/tiny_bs1_dynamic.om" in outcome.err
     outcome = host.benchmark("--backend", "onnxruntime", "--device_ids", "0,1")
     assert "onnxruntime runs on this CPU" in outcome.err
+
+
+def test_an_ascend_host_needs_neither_torch_nor_onnx_nor_onnxruntime(bare_host: Host, expected: Path):  # noqa: F811
+    bare_host.install_benchmark()
+    bare_host.only("128x128")
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'onnxruntime', 'pycocotools', 'matplotlib'): sys.modules[name] = None\n"
+        "from higherhrnet import cli\n"
+        "import HigherHRNet_benchmark\n"
+        "sys.exit(cli.run(HigherHRNet_benchmark.main))\n"
+    )
+    # The stand-ins are programs of their own and find onnxruntime.
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    command = [sys.executable, "-c", code, "--bs", "1", *SIZE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "backend benchmark" in done.stdout
+    bare_host.same_as(expected)
+
+
+def test_commands_can_be_printed_without_the_tools(bare_host: Host):  # noqa: F811
+    bare_host.only("128x128")
+    outcome = bare_host.benchmark("--print_commands", "--backend", "benchmark", "--soc_version", "310P3")
+    assert outcome.status == 0, outcome.err
+    assert f"{bare_host.directory}/{cann_benchmark.file_name()} -model_type=vision" in outcome.out
+    outcome = bare_host.benchmark("--print_commands", "--backend", "ais_bench", "--soc_version", "310P3")
+    assert f"-m ais_bench --model {bare_host.directory}/models/tiny_bs1_dynamic.om --input in" in outcome.out
+    assert bare_host.calls() == []

@@ -179,3 +179,26 @@ def test_too_little_space_is_said_before_anything_starts(wide: Host, monkeypatch
     outcome = wide.benchmark()
     assert "0.00 GB free; free space, or give another --result" in outcome.err
     assert wide.calls() == []
+
+
+def test_ctrl_c_ends_the_tools_of_all_devices(host: Host, expected: Path):  # noqa: F811
+    host.only(WIDE, "128x128")
+    pids = host.directory / "pids"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--device_ids", "0,1", *SIZE],
+        cwd=host.directory,
+        env={**os.environ, "STAND_IN_FAULT": "hang:1", "STAND_IN_PIDS": str(pids)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while (not pids.exists() or len(pids.read_text().split()) < 4) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+    assert len(dump_bytes(host.result / PLAIN)) == 4
+    assert "2 of 10 dumps were there" in host.benchmark().out
+    host.same_as(expected)

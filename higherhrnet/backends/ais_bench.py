@@ -53,7 +53,11 @@ class AisBench(ExternalTool):
 
     def _stage(self, work: Work) -> processes.Command:
         private = self._afresh(work)
-        _place(self._setting.model, private / _MODEL)
+        model = _MODEL
+        if self._setting.model.is_file():
+            _place(self._setting.model, private / _MODEL)
+        else:  # only where commands are printed before the .om is made: the line then names where it will be
+            model = str(self._setting.model.absolute())
         for entry in work.entries:
             target = private / INPUTS / entry.path.name
             if self._dynamic_dims:
@@ -65,7 +69,7 @@ class AisBench(ExternalTool):
         height, width = work.shape
         gear = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
         arguments = (
-            *(sys.executable, "-m", NAME, "--model", _MODEL, "--input", INPUTS),
+            *(sys.executable, "-m", NAME, "--model", model, "--input", INPUTS),
             *("--output", _OUTPUT, "--output_dirname", _DUMPS, "--outfmt", "BIN"),
             *("--device", str(work.device), *gear, "--batchsize", str(self.batch)),
         )
@@ -92,25 +96,19 @@ class AisBench(ExternalTool):
 
 def _place(source: Path, target: Path) -> None:
     """Put a file there that the tool takes: a hard link where its rights allow, else a copy."""
-    try:
-        status = source.stat()
-        if not status.st_mode & _OTHERS_WRITE and status.st_uid == os.getuid():
-            try:
-                os.link(source.resolve(), target)
-            except OSError:  # another file system, or one without hard links
-                pass
-            else:
-                return
-        shutil.copyfile(source, target)
-        target.chmod(0o640)
-    except OSError as e:
-        raise UserError(f"cannot copy {source} to {target}: {e.strerror}; free space or check the rights") from e
+    status = source.stat()
+    if not status.st_mode & _OTHERS_WRITE and status.st_uid == os.getuid():
+        try:
+            os.link(source.resolve(), target)
+        except OSError:  # another file system, or one without hard links
+            pass
+        else:
+            return
+    shutil.copyfile(source, target)
+    target.chmod(0o640)
 
 
 def _write_npy(source: Path, shape: tuple[int, int], target: Path) -> None:
     """Write an input as .npy [1, 3, H, W], which tells the tool its gear."""
-    try:
-        np.save(target, np.fromfile(source, np.float32).reshape(1, inputs.CHANNELS, *shape))
-        target.chmod(0o640)
-    except OSError as e:
-        raise UserError(f"cannot write {target}: {e.strerror}; free space") from e
+    np.save(target, np.fromfile(source, np.float32).reshape(1, inputs.CHANNELS, *shape))
+    target.chmod(0o640)

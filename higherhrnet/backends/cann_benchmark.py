@@ -33,8 +33,8 @@ def find(place: Path | None) -> Path | None:
     return file if file.is_file() else None
 
 
-def require(place: Path | None, *, repair: bool) -> Path:
-    """The tool, ready to run; a missing execute bit is set where ``repair``.
+def require(place: Path | None) -> Path:
+    """The tool, ready to run: a missing execute bit is set, as the tool arrives without it.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def require(place: Path | None, *, repair: bool) -> Path:
             f"give --benchmark_path"
         )
     mode = file.stat().st_mode
-    if repair and not mode & stat.S_IXUSR:
+    if not mode & stat.S_IXUSR:
         try:
             file.chmod(mode | stat.S_IXUSR)
         except OSError as e:

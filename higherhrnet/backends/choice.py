@@ -72,16 +72,19 @@ def onnxruntime(model: Path, *, batch: int, device: int, threads: int, done: Cal
 
 
 def on_ascend(
-    name: str, setting: external.Setting, *, benchmark_path: Path | None, dynamic_dims: bool, repair: bool
+    name: str, setting: external.Setting, *, benchmark_path: Path | None, dynamic_dims: bool, must_run: bool
 ) -> Backend:
     """The benchmark tool or ais_bench on an .om.
 
-    ``repair`` sets a missing execute bit of the benchmark tool. Raises UserError where the tool is not there.
+    Raises UserError where the tool is not there and ``must_run``; its commands can be printed all the same.
     """
     if name == BENCHMARK:
         if dynamic_dims:
             raise UserError("--dynamic dims goes with --backend ais_bench: the benchmark tool has no option for it")
-        return cann_benchmark.CannBenchmark(setting, cann_benchmark.require(benchmark_path, repair=repair))
-    if not _is_installed(AIS_BENCH):
+        tool = cann_benchmark.find(benchmark_path)
+        if tool is not None or must_run:
+            tool = cann_benchmark.require(benchmark_path)
+        return cann_benchmark.CannBenchmark(setting, tool or benchmark_path or Path(cann_benchmark.file_name()))
+    if must_run and not _is_installed(AIS_BENCH):
         raise UserError("ais_bench is not installed for this python3; install its wheels (aclruntime and ais_bench)")
     return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)

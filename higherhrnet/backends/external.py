@@ -58,7 +58,7 @@ class ExternalTool(abc.ABC):
 
     def run(self, work: Work) -> str:
         """Run the program over ``work``; collect what it made, also where it fails."""
-        command = self._stage(work)
+        command = self._prepare(work)
         where = f"device {work.device}, shape {work.shape[0]}x{work.shape[1]}{' flipped' if work.flip else ''}"
         try:
             outcome = processes.run(command, log=self._log(work), timeout=self._setting.timeout, stop=self._stop)
@@ -100,7 +100,7 @@ class ExternalTool(abc.ABC):
 
     def command(self, work: Work) -> str:
         """Stage and return the shell line."""
-        return self._stage(work).shell()
+        return self._prepare(work).shell()
 
     def end(self) -> None:
         """End all runs of other threads."""
@@ -117,6 +117,12 @@ class ExternalTool(abc.ABC):
     @abc.abstractmethod
     def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
         """The performance text, or an exception; ``outcome`` is None where the program's output is not known."""
+
+    def _prepare(self, work: Work) -> processes.Command:
+        try:
+            return self._stage(work)
+        except OSError as e:
+            raise UserError(f"cannot prepare {work.private}: {e.strerror}; free space, or give another --result") from e
 
     def _log(self, work: Work) -> Path:
         height, width = work.shape

@@ -203,11 +203,14 @@ def _set_aside(output: Path) -> Iterator[None]:
     """Keep what is at ATC's output out of its way; put it back, with its record, where the block fails."""
     places = (*atc.candidates(output), models.om_record_path(output))
     kept = {path: path.with_name(f".{path.name}.previous") for path in places}
-    for path, aside in kept.items():
-        if path.exists():
-            path.replace(aside)
-        else:
-            aside.unlink(missing_ok=True)
+    try:
+        for path, aside in kept.items():
+            if path.exists():
+                path.replace(aside)
+            else:
+                aside.unlink(missing_ok=True)
+    except OSError as e:
+        raise UserError(f"cannot replace {output}.om: {e.strerror}; check the rights of {output.parent}") from e
     try:
         yield
     except BaseException:
