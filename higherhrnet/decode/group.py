@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
 
 import numpy as np
-from munkres import Munkres
+from numba import njit
+
+from higherhrnet.decode.assignment import assign
 
 _PADDING_COST = 1e10  # lib/core/group.py: no real cost comes near, so a padding column is taken only for want of people
 
 
-@dataclass
-class _Person:
-    joints: np.ndarray  # float32 [K, 3]: x, y, value
-    tags: np.ndarray  # float32 [K, T]
-    tag_history: list[np.ndarray] = field(default_factory=list)
-
-
-def group(
-    candidates: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    *,
-    order: Sequence[int],
-    max_people: int,
-    tag_threshold: float,
-    use_detection_value: bool,
-    ignore_too_much: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+@njit
+def group(counts, points, values, tags, order, max_people, tag_threshold, use_detection_value, ignore_too_much):
     """Join candidates into people, joint by joint in ``order``.
 
     Parameters
     ----------
-    candidates : for each of K joints its points int64 [n, 2] (x, y), values float32 [n] and tags float32 [n, T]
+    counts, points, values, tags : the candidates as peaks.find returns them
     order : the joints in the order in which they are joined
     max_people : later candidates are matched against this many people, the first founded
     tag_threshold : a candidate nearer than this in tag space joins its person, another founds a new one
@@ -40,56 +27,58 @@ def group(
 
     Returns
     -------
-    joints : float32 [P, K, 3], x, y, value; value 0 where the person lacks the joint; P may exceed ``max_people``
-    tags : float32 [P, K, T], 0 where the joint is missing
+    people : float32 [P, K, 3], x, y, value; value 0 where the person lacks the joint; P may exceed ``max_people``
+    people_tags : float32 [P, K, 2], 0 where the joint is missing
     """
-    people: dict[float, _Person] = {}
-    joint_count = len(candidates)
+    joints = len(counts)
+    most = 0
+    for joint in order:
+        most += counts[joint]
+    people = np.zeros((most, joints, 3), np.float32)
+    people_tags = np.zeros((most, joints, 2), np.float32)
+    keys = np.empty(most, np.float32)
+    sums = np.empty((most, 2), np.float32)  # of the tags joined since founding, added one by one as np.mean does
+    members = np.empty(most, np.int64)
+    found = 0
 
     for joint in order:
-        points, values, tags = candidates[joint]
-        if not len(points):
+        count = counts[joint]
+        known = min(found, max_people)
+        if count == 0 or (ignore_too_much and found > 0 and known == max_people):
             continue
-        if not people:
-            for i in range(len(points)):
-                _found(people, joint, joint_count, points[i], values[i], tags[i])
-            continue
-        known = list(people.values())[:max_people]
-        if ignore_too_much and len(known) == max_people:
-            continue
-        means = np.array([np.mean(person.tag_history, axis=0) for person in known])
-        # float64 from here, as the reference: costs that tie there must tie here.
-        distances = np.linalg.norm(tags[:, None].astype(np.float64) - means[None], axis=2)  # [n, people]
-        costs = distances
-        if use_detection_value:
-            costs = np.round(distances) * 100 - values[:, None].astype(np.float64)
-        if len(points) > len(known):
-            padding = np.full((len(points), len(points) - len(known)), _PADDING_COST)
-            costs = np.concatenate((costs, padding), axis=1)
-        for row, column in Munkres().compute(costs.tolist()):
-            if column < len(known) and distances[row, column] < tag_threshold:
-                _join(known[column], joint, points[row], values[row], tags[row])
-            else:
-                _found(people, joint, joint_count, points[row], values[row], tags[row])
-
-    tag_size = candidates[0][2].shape[1]
-    joints = np.array([p.joints for p in people.values()], np.float32).reshape(-1, joint_count, 3)
-    return joints, np.array([p.tags for p in people.values()], np.float32).reshape(-1, joint_count, tag_size)
-
-
-def _join(person: _Person, joint: int, point: np.ndarray, value: np.ndarray, tag: np.ndarray) -> None:
-    person.joints[joint] = (*point, value)
-    person.tags[joint] = tag
-    person.tag_history.append(tag)
-
-
-def _found(
-    people: dict[float, _Person], joint: int, count: int, point: np.ndarray, value: np.ndarray, tag: np.ndarray
-) -> None:
-    """Found a person. People are keyed by the first component of the founding tag: an equal key takes that person over,
-    keeps its joints and forgets its tags, as the reference does."""
-    key = float(tag[0])
-    if key not in people:
-        people[key] = _Person(np.zeros((count, 3), np.float32), np.zeros((count, len(tag)), np.float32))
-    people[key].tag_history = []
-    _join(people[key], joint, point, value, tag)
+        distances = np.empty((count, known))
+        costs = np.full((count, max(known, count)), _PADDING_COST)
+        for column in range(known):
+            mean = np.float64(sums[column, 0] / np.float32(members[column]))
+            mirror_mean = np.float64(sums[column, 1] / np.float32(members[column]))
+            for row in range(count):
+                # float64 from here, as the reference: costs that tie there must tie here.
+                a = np.float64(tags[joint, row, 0]) - mean
+                b = np.float64(tags[joint, row, 1]) - mirror_mean
+                distance = math.sqrt(a * a + b * b)
+                distances[row, column] = distance
+                if use_detection_value:
+                    costs[row, column] = np.rint(distance) * 100 - np.float64(values[joint, row])
+                else:
+                    costs[row, column] = distance
+        columns = assign(costs) if found > 0 else np.full(count, known)
+        for row in range(count):
+            person = columns[row]
+            if not (person < known and distances[row, person] < tag_threshold):
+                # People are keyed by the first component of the founding tag: an equal key takes that person over,
+                # keeps its joints and forgets its tags, as the reference does.
+                key = tags[joint, row, 0]
+                person = 0
+                while person < found and keys[person] != key:
+                    person += 1
+                found = max(found, person + 1)
+                keys[person] = key
+                sums[person] = 0
+                members[person] = 0
+            people[person, joint, 0] = points[joint, row, 0]
+            people[person, joint, 1] = points[joint, row, 1]
+            people[person, joint, 2] = values[joint, row]
+            people_tags[person, joint] = tags[joint, row]
+            sums[person] += tags[joint, row]
+            members[person] += 1
+    return people[:found].copy(), people_tags[:found].copy()

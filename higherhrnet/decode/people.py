@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from higherhrnet import joints
-from higherhrnet.decode import fuse, group, peaks, refine
+from higherhrnet.decode import kernel
+
+ARRAYS = ("output1", "output2", "flip_output1", "flip_output2")
+"""What error messages call the arrays of ``outputs`` and ``flip_outputs``."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,65 @@ def decode(
     """Decode the network outputs of an image and of its mirror image.
 
     Each pair is output1 float32 [2K, H/4, W/4] (K heatmaps, then K tag maps) and output2 float32 [K, H/2, W/2]
-    (heatmaps), finite.
+    (heatmaps), of any memory layout, values finite and below 1e37 in magnitude.
+
+    Raises
+    ------
+    ValueError : an array of another type or shape or with such values, named as in ARRAYS; options that contradict
+        the arrays or themselves
     """
     options = options or Options()
-    heatmaps, tags = fuse.full_resolution(outputs, flip_outputs, options.flip)
-    candidates = []
-    for heatmap, tag in zip(heatmaps, tags, strict=True):
-        points, values = peaks.find(
-            heatmap, kernel=options.nms_kernel, limit=options.max_people, threshold=options.detection_threshold
-        )
-        candidates.append((points, values, tag[points[:, 1], points[:, 0]]))
-    people, people_tags = group.group(
-        candidates,
-        order=options.order,
-        max_people=options.max_people,
-        tag_threshold=options.tag_threshold,
-        use_detection_value=options.use_detection_value,
-        ignore_too_much=options.ignore_too_much,
+    arrays = [np.asarray(array) for array in (*outputs, *flip_outputs)]
+    _check_shapes(arrays)
+    _check_options(options, joint_count=len(arrays[1]))
+    bad, people, found, tags = kernel.run(
+        *(_plain(array) for array in arrays),
+        np.array(options.flip, np.int64),
+        np.array(options.order, np.int64),
+        float(options.detection_threshold),
+        float(options.tag_threshold),
+        int(options.max_people),
+        int(options.nms_kernel),
+        bool(options.use_detection_value),
+        bool(options.ignore_too_much),
+        bool(options.adjust),
+        bool(options.refine),
     )
-    scores = people[:, :, 2].mean(axis=1)
-    if options.adjust:
-        people = refine.adjust(heatmaps, people)
-    if options.refine:
-        people = refine.refine(heatmaps, tags, people)
-    return People(people, scores, people_tags)
+    if bad:
+        raise ValueError(f"{ARRAYS[bad - 1]} holds NaN, infinity or a value beyond 1e37; expected finite heat and tags")
+    return People(people, found[:, :, 2].mean(axis=1), tags)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The array as the one type that the kernel is compiled for: read-only, C order, aligned, no subclass.
+
+    To Numba, arrays that may be written, memory maps and other orders are types of their own.
+    """
+    view = np.require(array, requirements=("C", "A", "E")).view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_shapes(arrays: list[np.ndarray]) -> None:
+    for name, array in zip(ARRAYS, arrays, strict=True):
+        if array.dtype != np.float32 or array.ndim != 3 or 0 in array.shape:
+            raise ValueError(f"{name} is {array.dtype} {list(array.shape)}, expected float32 with three dimensions")
+    joint_count, height, width = arrays[1].shape
+    expected = ((2 * joint_count, height / 2, width / 2), arrays[1].shape) * 2
+    for name, array, shape in zip(ARRAYS, arrays, expected, strict=True):
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} has shape {list(array.shape)}, expected {[int(n) for n in shape]} beside output2 of "
+                f"{list(arrays[1].shape)}"
+            )
+
+
+def _check_options(options: Options, joint_count: int) -> None:
+    if options.nms_kernel < 1 or options.nms_kernel % 2 == 0:
+        raise ValueError(f"nms_kernel is {options.nms_kernel}, expected an odd number of pixels")
+    if options.max_people < 0:
+        raise ValueError(f"max_people is {options.max_people}, expected 0 or more")
+    if sorted(options.flip) != list(range(joint_count)):
+        raise ValueError(f"flip is {options.flip}, expected each of the arrays' {joint_count} joints once")
+    if not set(options.order) <= set(range(joint_count)):
+        raise ValueError(f"order is {options.order}, expected joints 0 to {joint_count - 1}")

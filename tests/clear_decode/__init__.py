@@ -1,0 +1,7 @@
+"""Decode in its plainest form, on full-resolution maps: the oracle for higherhrnet.decode, and a stand-in for the
+official code where no checkout of that is at hand.
+"""
+
+from .people import decode
+
+__all__ = ["decode"]
