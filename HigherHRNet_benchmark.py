@@ -30,6 +30,7 @@ _GEARS = ("image_size", "dims")
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print where the dumps are."""
     args, cfg = cli.parse(_parser(), argv)
+    args.device_ids = args.device_ids or ()
     request = _request(args, cfg.DATASET.INPUT_SIZE, cfg.DATASET.NUM_JOINTS)
     if args.convert_only:
         _convert(args, request, force=True)
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--info_flip", default="./prep_bin_flip", metavar="NAME", help="lists of the mirrored inputs")
     parser.add_argument("--result", type=Path, default=Path("result"), metavar="DIR", help="dumps, figures and logs")
     parser.add_argument("--device_id", type=_device, metavar="D", help="in the file names; first of --device_ids or 0")
-    parser.add_argument("--device_ids", type=_devices, default=(), metavar="D,D,...", help="share the work among these")
+    parser.add_argument("--device_ids", type=_devices, metavar="D,D,...", help="share the work among these")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="onnxruntime: threads; 0 leaves it to it")
     parser.add_argument("--overwrite", action="store_true", help="replace all dumps that are there")
     ascend = parser.add_argument_group("Ascend")

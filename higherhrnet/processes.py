@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from typing import BinaryIO
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 
-_POLL = 0.1  # seconds between looks at whether the run is to stop: a wait longer than this is noticed at the keyboard
+_POLL = 0.1  # seconds between looks at whether to stop: short enough that nobody notices the wait
 _GRACE = 5.0  # seconds from the polite signal to the one that cannot be refused
 _TAIL_BYTES = 1 << 16
 _ERROR = re.compile(r"\[ERROR\]|^ERROR|^error")
@@ -79,13 +79,21 @@ class Outcome:
         return " | ".join(errors[-2:] + said[-count:]) or "it printed nothing"
 
 
-def run(command: Command, *, log: Path, timeout: float | None = None, stop: threading.Event | None = None) -> Outcome:
+def run(
+    command: Command,
+    *,
+    log: Path,
+    timeout: float | None = None,
+    stop: threading.Event | None = None,
+    tick: Callable[[], object] = lambda: None,
+) -> Outcome:
     """Run a program to its end; its output goes to ``log``, which starts with the command.
 
     Parameters
     ----------
     timeout : seconds after which the program and all it started are ended; None or 0 waits for ever
     stop : ends them as well, when it is set from another thread
+    tick : called about ten times a second while the program runs
 
     Raises
     ------
@@ -99,7 +107,7 @@ def run(command: Command, *, log: Path, timeout: float | None = None, stop: thre
             file.write(f"$ {command.shell()}\n".encode(errors="surrogateescape"))
             file.flush()
             offset = file.tell()
-            ended = _run(command, file, timeout or None, stop)
+            ended = _run(command, file, timeout or None, stop, tick)
             text = _tail(file, offset)
     except OSError as e:
         raise UserError(f"cannot write log {log}: {e.strerror}; free space or choose another directory") from e
@@ -117,7 +125,13 @@ class _End:
     why: str = ""
 
 
-def _run(command: Command, log: BinaryIO, timeout: float | None, stop: threading.Event | None) -> _End:
+def _run(
+    command: Command,
+    log: BinaryIO,
+    timeout: float | None,
+    stop: threading.Event | None,
+    tick: Callable[[], object],
+) -> _End:
     try:
         process = subprocess.Popen(
             command.arguments,
@@ -139,6 +153,7 @@ def _run(command: Command, log: BinaryIO, timeout: float | None, stop: threading
             try:
                 return _End(process.wait(_POLL))
             except subprocess.TimeoutExpired:
+                tick()
                 if stop is not None and stop.is_set():
                     return _End(_end_group(process), "because the run was stopped")
                 if deadline is not None and time.monotonic() > deadline:

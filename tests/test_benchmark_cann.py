@@ -303,3 +303,15 @@ def test_commands_can_be_printed_without_the_tools(bare_host: Host):  # noqa: F8
     outcome = bare_host.benchmark("--print_commands", "--backend", "ais_bench", "--soc_version", "310P3")
     assert f"-m ais_bench --model {bare_host.directory}/models/tiny_bs1_dynamic.om --input in" in outcome.out
     assert bare_host.calls() == []
+
+
+def test_an_execute_bit_that_cannot_be_set_is_explained(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    (host.directory / cann_benchmark.file_name()).chmod(0o644)
+
+    def refuse(self: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    outcome = host.benchmark()
+    assert outcome.status == 1
+    assert f"cannot be made so (Operation not permitted); run: chmod u+x {cann_benchmark.file_name()}" in outcome.err

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Setting:
     timeout: float | None = None
     """Seconds a run of one shape may take; None is no limit."""
     done: Callable[[int], object] = lambda _: None
-    """Called with the number of images after each run."""
+    """Called with numbers of images while they are made."""
 
 
 class ExternalTool(abc.ABC):
@@ -60,8 +61,11 @@ class ExternalTool(abc.ABC):
         """Run the program over ``work``; collect what it made, also where it fails."""
         command = self._prepare(work)
         where = f"device {work.device}, shape {work.shape[0]}x{work.shape[1]}{' flipped' if work.flip else ''}"
+        progress = _Progress(self._dumped(work, 0)[0].parent, self._setting.done, len(work.entries))
         try:
-            outcome = processes.run(command, log=self._log(work), timeout=self._setting.timeout, stop=self._stop)
+            outcome = processes.run(
+                command, log=self._log(work), timeout=self._setting.timeout, stop=self._stop, tick=progress.look
+            )
         except UserError as e:
             made, _ = self._collect(work)
             raise UserError(f"{where}: {made} of {len(work.entries)} images made and kept; {e}") from e
@@ -84,7 +88,7 @@ class ExternalTool(abc.ABC):
                 f"{where}: {self.name} made all {made} images, which are kept, but no performance figure; see "
                 f"{outcome.log}; run again to go on without it"
             )
-        self._setting.done(len(work.entries))
+        progress.finish()
         return text
 
     def recover(self, work: Work) -> str | None:
@@ -157,6 +161,35 @@ class ExternalTool(abc.ABC):
             made += 1
         shutil.rmtree(work.private, ignore_errors=True)
         return made, problem
+
+
+class _Progress:
+    """Reports the images a running program has made, by the dumps that lie there."""
+
+    _SECONDS = 1.0  # between looks: listing thousands of files is not free
+
+    def __init__(self, folder: Path, done: Callable[[int], object], images: int) -> None:
+        self._folder, self._done, self._images = folder, done, images
+        self._reported = 0
+        self._next = time.monotonic() + self._SECONDS
+
+    def look(self) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._SECONDS
+        try:
+            files = sum(name.endswith(".bin") for name in os.listdir(self._folder))
+        except OSError:  # not made yet
+            return
+        self._report(min(files // 2, self._images))
+
+    def finish(self) -> None:
+        self._report(self._images)
+
+    def _report(self, made: int) -> None:
+        if made > self._reported:
+            self._done(made - self._reported)
+            self._reported = made
 
 
 def _fault(file: Path, sizes: set[int]) -> str:
