@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from higherhrnet.errors import UserError
-
-_NAME = ".lock"
 
 
 @contextlib.contextmanager
@@ -21,14 +20,16 @@ def held(directory: Path) -> Iterator[None]:
     UserError : another program holds it
     """
     try:
-        file = (directory / _NAME).open("wb")
+        folder = os.open(directory, os.O_RDONLY)
     except OSError as e:
-        raise UserError(f"cannot write to directory {directory}: {e.strerror}; choose another output path") from e
-    with file:
+        raise UserError(f"cannot read directory {directory}: {e.strerror}; choose another output path") from e
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
             raise UserError(f"another run is working in {directory}; wait for it, or give another --result") from e
         except OSError:  # a file system without locks: go on unprotected
             pass
         yield
+    finally:
+        os.close(folder)

@@ -391,7 +391,7 @@ def _open_directory(directory: Path, wanted: record.DumpsRecord, result: Path, *
             file.unlink()
         if present is not None and not wanted.flip:
             for device in present.devices:
-                for file in result.glob(f"perf_vision_batchsize_{present.batch}_device_{device}_*.txt"):
+                for file in result.glob(f"perf_vision_batchsize_{present.batch}_device_{device}_[0-9]*x[0-9]*.txt"):
                     file.unlink()
     elif present is not None:
         wanted = replace(wanted, devices=sorted({*present.devices, *wanted.devices}))
