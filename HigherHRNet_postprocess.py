@@ -18,8 +18,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from higherhrnet import cli, coco, workers
-from higherhrnet.decode import Options
+from higherhrnet import cli, coco, decode, workers
 from higherhrnet.files import atomic
 from higherhrnet.stages import postprocess
 
@@ -41,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     log = _log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid.log")
     log.debug("arguments: %s\n%s", " ".join(sys.argv[1:] if argv is None else argv), cfg)
 
+    if not decode.is_compiled():
+        log.info("=> compiling the decode kernel: about half a minute, once")
+        decode.compile()
     start = time.perf_counter()
     summary = postprocess.run(
         dataset,
@@ -64,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
 
 
-def _options(cfg: CfgNode) -> Options:
-    return Options(
+def _options(cfg: CfgNode) -> decode.Options:
+    return decode.Options(
         detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
         tag_threshold=cfg.TEST.TAG_THRESHOLD,
         max_people=cfg.DATASET.MAX_NUM_PEOPLE,
