@@ -1,1 +1,1 @@
-"""Stand-in for ais_bench (ascend_tools section 2)."""
+"""Stand-in for ais_bench."""

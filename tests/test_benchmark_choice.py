@@ -1,0 +1,62 @@
+"""Which backend --backend auto takes, and what it says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from higherhrnet.backends import cann_benchmark, choice
+from higherhrnet.errors import UserError
+
+TOOL = cann_benchmark.file_name()
+
+
+@pytest.fixture
+def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Choose on a host that has what the arguments say."""
+
+    def call(*, npu: bool = False, om: bool = False, tool: bool = False, modules: str = "") -> tuple[str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(choice.chip, "is_present", lambda: npu)
+        monkeypatch.setattr(choice, "_is_installed", lambda name: name in modules.split())
+        if tool:
+            (tmp_path / TOOL).touch()
+        chosen = choice.choose("auto", om=om)
+        return chosen.name, chosen.why
+
+    return call
+
+
+def test_on_ascend_the_benchmark_tool_comes_first(choose):
+    assert choose(npu=True, tool=True, modules="ais_bench onnxruntime") == (
+        "benchmark",
+        f"npu-smi is here, and {TOOL}",
+    )
+
+
+def test_an_om_is_a_sign_of_ascend_too(choose):
+    assert choose(om=True, tool=True) == ("benchmark", f"an .om is here, and {TOOL}")
+
+
+def test_then_ais_bench(choose):
+    name, why = choose(om=True, modules="ais_bench onnxruntime")
+    assert name == "ais_bench"
+    assert why == f"an .om is here, ais_bench is installed, {TOOL} is not here"
+
+
+def test_elsewhere_onnxruntime(choose):
+    assert choose(tool=True, modules="ais_bench onnxruntime") == ("onnxruntime", "neither npu-smi nor an .om is here")
+    assert choose(npu=True, modules="onnxruntime") == (
+        "onnxruntime",
+        f"npu-smi is here, but neither {TOOL} nor ais_bench is",
+    )
+
+
+def test_nothing_is_explained(choose):
+    with pytest.raises(UserError, match="nothing here can run the network: found no onnxruntime"):
+        choose(modules="ais_bench")
+
+
+def test_what_is_requested_is_taken():
+    assert choice.choose("ais_bench", om=False) == choice.Choice("ais_bench", "requested")
