@@ -22,6 +22,10 @@ _TAG_RADIUS = (
     5  # tag maps are trained at keypoints only; around one they stay near its tag about as far as its peak goes
 )
 
+_MISS = 0.25
+"""Standard deviation of a peak's distance from its keypoint in input pixels. Annotations are whole pixels: peaks just
+there often have two equal highest pixels, which a network's never have."""
+
 Outputs = tuple[np.ndarray, np.ndarray]
 
 
@@ -71,6 +75,7 @@ def _people_peaks(
     peaks = []
     for person, tag in zip(persons, tags, strict=True):
         points = person[:, :2] @ geometry.forward[:, :2].T + geometry.forward[:, 2]  # [17, 2], input pixels
+        points += rng.normal(0, _MISS, points.shape)
         heights = rng.uniform(0.4, 1, len(person))
         seen = (person[:, 2] > 0) & (rng.random(len(person)) >= drop)
         for joint in np.nonzero(seen)[0]:
