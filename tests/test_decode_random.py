@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import clear_decode
+from higherhrnet import geometry
 from higherhrnet.decode import Options, decode
+from higherhrnet.synthesis import synthesise
 
 Arrays = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -178,3 +180,16 @@ def test_small_maps(kind):
             arrays, random_options(rng, joints, kind), f"{kind.__name__} {case}: {joints} {height}x{width}"
         )
     assert people > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_full_size_maps(seed):
+    """Real shapes, from a few people to a crowd, without noise and with little and much of it."""
+    rng = np.random.default_rng(seed)
+    size = [(640, 427), (427, 640), (500, 500), (640, 300)][seed % 4]
+    clouds = rng.uniform([0, 0], size, ([1, 3, 6, 12][seed // 2], 2))
+    persons = [np.column_stack((rng.normal(center, 40, (17, 2)), rng.integers(0, 3, 17))) for center in clouds]
+    arrays = synthesise(persons, geometry.fit(size[0], size[1], 512), rng, drop=0.3)
+    level = [0, 0.003, 0.03, 0][seed % 4]
+    noisy = each(arrays, lambda a: a + rng.normal(0, level, a.shape).astype(np.float32) if level else a)
+    assert assert_same(noisy, Options(), f"seed {seed}") > 0

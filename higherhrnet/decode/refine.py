@@ -12,6 +12,10 @@ from higherhrnet.decode.fuse import heat_in, make_scratch, tags_in
 from higherhrnet.decode.intrinsics import larger
 from higherhrnet.decode.tiles import TILE
 
+_FEW_TILES = 24
+"""Where a joint's searches have evaluated more tiles than this, its map is noisy and the limits too high to choose by.
+The true maxima of all tiles together then cost less than many more tiles one by one."""
+
 
 class _Tiles(NamedTuple):
     """What a search knows of tiles. Those evaluated for one joint are kept for the people that follow.
@@ -27,6 +31,8 @@ class _Tiles(NamedTuple):
     bound: np.ndarray  # float32 [rows, columns], the most that a score in the tile can be, -inf once visited
     column_bound: np.ndarray  # float32 [columns], the highest of each column of bound
     score: np.ndarray  # float32 [TILE, TILE]
+    row_heat: np.ndarray  # float32 [TILE, columns * TILE]
+    has_maxima: np.ndarray  # bool [1], the limits of the joint's heat are the true maxima everywhere
 
 
 @njit
@@ -83,7 +89,7 @@ def refine(image, mirror, flip, limits, people, people_tags):
     """
     rows, columns = limits.heat.shape[1:]
     means = _mean_tags(people, people_tags)
-    scratch, around = make_scratch(TILE, TILE), np.empty((3, 3), np.float32)
+    scratch, around = make_scratch(TILE, columns * TILE), np.empty((3, 3), np.float32)
     tiles = _Tiles(
         np.empty((rows, columns), np.int64),
         np.empty(rows * columns, np.bool_),
@@ -93,11 +99,14 @@ def refine(image, mirror, flip, limits, people, people_tags):
         np.empty((rows, columns), np.float32),
         np.empty(columns, np.float32),
         np.empty((TILE, TILE), np.float32),
+        np.empty((TILE, columns * TILE), np.float32),
+        np.empty(1, np.bool_),
     )
     for joint in range(people.shape[1]):
         if limits.heat[joint].max() <= 0:
             continue  # whatever place is best, its heat is not above 0
         tiles.slot[:] = -1
+        tiles.has_maxima[0] = False
         used = 0
         for person in range(people.shape[0]):
             if people[person, joint, 2] != 0:
@@ -120,6 +129,7 @@ def _best_place(image, mirror, joint, mirror_joint, limits, mean, mirror_mean, t
     score in it exceeds its heat limit - round(that distance), its bound. Tiles are taken in the order of their bounds,
     equal ones in row order. The search ends where the bound is below the best score, or equal to it with no pixel of
     the tile before the best place in row order: all tiles left have lower bounds, or the same bound and later pixels.
+    Lowering limits to true maxima on the way keeps them limits; a tile visited again finds nothing new.
     """
     height, width = 2 * image.output2.shape[1], 2 * image.output2.shape[2]
     if math.isnan(mean):  # no found joint: all scores are NaN, and the first of them counts as the largest
@@ -131,6 +141,12 @@ def _best_place(image, mirror, joint, mirror_joint, limits, mean, mirror_mean, t
     _bound_tiles(heat_limit, low, high, mirror_low, mirror_high, mean, mirror_mean, tiles.bound, tiles.column_bound)
     best, best_index, best_heat = np.float32(-np.inf), height * width, np.float32(0)
     while True:
+        if used > _FEW_TILES and not tiles.has_maxima[0]:
+            _find_maxima(image, mirror, joint, mirror_joint, heat_limit, tiles.row_heat, scratch)
+            tiles.has_maxima[0] = True
+            _bound_tiles(
+                heat_limit, low, high, mirror_low, mirror_high, mean, mirror_mean, tiles.bound, tiles.column_bound
+            )
         bound = _highest(tiles.column_bound)
         row, column = _first_place(tiles.bound, tiles.column_bound, bound)
         y0, x0 = row * TILE, column * TILE
@@ -170,6 +186,21 @@ def _best_place(image, mirror, joint, mirror_joint, limits, mean, mirror_mean, t
                         best, best_index, best_heat = score, index, heat[y, x]
         tiles.bound[row, column] = -np.inf
         tiles.column_bound[column] = _column_highest(tiles.bound, column)
+
+
+@njit
+def _find_maxima(image, mirror, joint, mirror_joint, heat_limit, row_heat, scratch):
+    """Lower the limits of the joint's heat to the true maxima, a row of tiles at a time."""
+    height, width = 2 * image.output2.shape[1], 2 * image.output2.shape[2]
+    for row in range(heat_limit.shape[0]):
+        row_heat[:] = -np.inf  # what lies beyond the map's border stays so
+        box = (row * TILE, min((row + 1) * TILE, height), 0, width)
+        heat_in(image, mirror, joint, mirror_joint, box, scratch, row_heat)
+        for y in range(np.uintp(1), np.uintp(TILE)):
+            for x in range(np.uintp(width)):
+                row_heat[0, x] = larger(row_heat[y, x], row_heat[0, x])
+        for column in range(heat_limit.shape[1]):
+            heat_limit[row, column] = _highest(row_heat[0, column * TILE : (column + 1) * TILE])
 
 
 @njit
