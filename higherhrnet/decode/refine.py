@@ -12,9 +12,9 @@ from higherhrnet.decode.fuse import heat_in, make_scratch, tags_in
 from higherhrnet.decode.intrinsics import larger
 from higherhrnet.decode.tiles import TILE
 
-_FEW_TILES = 24
+_FEW_TILES = 128
 """Where a joint's searches have evaluated more tiles than this, its map is noisy and the limits too high to choose by.
-The true maxima of all tiles together then cost less than many more tiles one by one."""
+The true maxima of all tiles together cost about as much as this many tiles, or twice as many, one by one."""
 
 
 class _Tiles(NamedTuple):
