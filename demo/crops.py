@@ -46,14 +46,14 @@ def batch(seed: int, number: int, *, frames: bool) -> Batch:
 
 
 def _crop(rng: np.random.Generator, scene: scenes.Scene) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Around somebody's joint, at 0.75 to 1.3 times the scale of the test."""
+    """Around somebody's joint, at 0.75 to 1.15 times the scale of the test."""
     height, width = scene.image.shape[:2]
     centre = rng.uniform(0.2, 0.8, 2) * (width, height)
     if scene.people and rng.random() < 0.85:
         found = scene.people[rng.integers(len(scene.people))].keypoints
         found = found[found[:, 2] > 0]
         centre = found[rng.integers(len(found)), :2]
-    scale = INPUT_SIZE / min(width, height) * np.exp(rng.uniform(np.log(0.75), np.log(1.3)))
+    scale = INPUT_SIZE / min(width, height) * np.exp(rng.uniform(np.log(0.75), np.log(1.15)))
     centre = centre + rng.uniform(-0.4, 0.4, 2) * CROP / scale
     return _sample(rng, scene, centre, scale, CROP)
 

@@ -1,8 +1,9 @@
 """One articulated figure: a random pose in space, its look, and drawing it.
 
-Left and right are told apart as on real people, by which way the figure faces: face or back of the head, collar and
-buttons or backpack, the direction of the toes, which limbs are nearer. A colour on one side would not do: in the
-mirrored image of the flip test it would name the wrong side.
+Figures are jointed mannequins in overalls of one hue, with a pad on every joint. Left and right are told apart by which
+way a figure faces (face, collar, backpack, toes), as on people, and by the pads: on the figure's left joints the bright
+half is on the right side of the picture, on its right joints on the left side. A plain colour on one side would not do:
+mirrored for the flip test, a left arm becomes a right arm, and so must its mark.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ _CARRIERS: tuple[tuple[int, ...], ...] = (
 _SKIN: tuple[Colour, ...] = (
     (180, 205, 240), (150, 185, 230), (125, 165, 215), (95, 135, 190), (70, 100, 155), (50, 72, 115), (38, 52, 84),
 )  # fmt: skip
-_HAIR: tuple[Colour, ...] = (
-    (25, 25, 28), (30, 42, 62), (38, 62, 98), (70, 125, 175), (120, 180, 215), (150, 150, 155), (40, 70, 150),
+# Bright halves of the pads: ears, shoulders, elbows, wrists, hips, knees, ankles.
+_PADS: tuple[Colour, ...] = (
+    (255, 255, 255), (60, 235, 255), (255, 120, 255), (255, 255, 120), (90, 170, 255), (120, 255, 150), (255, 160, 130),
 )  # fmt: skip
 
 # Lengths as fractions of the standing height. The head is a little larger than life: faces stay legible when small.
@@ -76,31 +78,39 @@ class Body:
     height: float
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """Draw clothes, skin, hair and build."""
+def random_look(rng: np.random.Generator, hue: int) -> Look:
+    """Draw clothes, skin and build; all cloth is of one ``hue`` (OpenCV's, 0..179), in several shades."""
+
+    def cloth(low: int, high: int) -> Colour:
+        shade = (hue + int(rng.integers(-3, 4))) % 180, int(rng.integers(110, 235)), int(rng.integers(low, high))
+        return _from_hsv(*shade)
+
     return Look(
         skin=_SKIN[rng.integers(len(_SKIN))],
-        hair=_HAIR[rng.integers(len(_HAIR))],
-        top=random_colour(rng),
-        top_second=random_colour(rng),
-        bottom=random_colour(rng, value=(40, 190)),
-        shoes=random_colour(rng, value=(25, 230)),
+        hair=cloth(60, 170),
+        top=cloth(120, 240),
+        top_second=cloth(60, 240),
+        bottom=cloth(80, 220),
+        shoes=cloth(50, 150),
         pattern=str(rng.choice(["plain", "plain", "stripes", "checks", "blocks"])),
-        hair_style=str(rng.choice(["short", "short", "long", "bald", "cap"])),
-        long_sleeves=bool(rng.random() < 0.5),
-        long_trousers=bool(rng.random() < 0.65),
+        hair_style=str(rng.choice(["short", "short", "long", "cap"])),
+        long_sleeves=bool(rng.random() < 0.9),
+        long_trousers=bool(rng.random() < 0.9),
         backpack=bool(rng.random() < 0.3),
         girth=float(rng.uniform(0.88, 1.22)),
     )
+
+
+def _from_hsv(hue: int, saturation: int, value: int) -> Colour:
+    b, g, r = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0].tolist()
+    return (b, g, r)
 
 
 def random_colour(
     rng: np.random.Generator, value: tuple[int, int] = (60, 240), saturation: tuple[int, int] = (20, 205)
 ) -> Colour:
     """A BGR colour of any hue; ``value`` and ``saturation`` are ranges within 0..255."""
-    hsv = np.array([[[rng.integers(180), rng.integers(*saturation), rng.integers(*value)]]], np.uint8)
-    b, g, r = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].tolist()
-    return (b, g, r)
+    return _from_hsv(int(rng.integers(180)), int(rng.integers(*saturation)), int(rng.integers(*value)))
 
 
 def random_body(rng: np.random.Generator, height: float) -> Body:
@@ -231,6 +241,16 @@ def draw(canvas: Canvas, body: Body, look: Look, at: Floats, first_tag: int, rng
             _draw_leg(canvas, body, look, xy, at, int(part[-1]), first_tag)
 
 
+def _draw_pad(canvas: Canvas, body: Body, xy: Floats, joint: int, tag: int) -> None:
+    """A ball with a dark rim and a bright half; which half tells left from right, its colour the kind of joint."""
+    radius = (0.029 if joint in (3, 4) else 0.04) * body.height
+    ball = disc(xy[joint], radius)
+    canvas.fill(ball, (45, 35, 35), tag)
+    side = 1 if joint % 2 else -1
+    bright = xy[joint] + (ball - xy[joint]) * 0.86
+    canvas.fill(hull(bright[side * (bright[:, 0] - xy[joint, 0]) > -1e-6]), _PADS[(joint - 3) // 2])
+
+
 def _draw_leg(canvas: Canvas, body: Body, look: Look, xy: Floats, at: Floats, side: int, first_tag: int) -> None:
     g, tag = body.height * look.girth, first_tag + LEFT_LEG + side
     hip, knee, ankle = xy[11 + side], xy[13 + side], xy[15 + side]
@@ -240,6 +260,8 @@ def _draw_leg(canvas: Canvas, body: Body, look: Look, xy: Floats, at: Floats, si
     shin = look.bottom if look.long_trousers else look.skin
     canvas.limb(knee, ankle, 0.039 * g, 0.026 * g, tone(shin, light), tag)
     canvas.limb(hip, knee, 0.058 * g, 0.041 * g, tone(look.bottom, light), tag)
+    for joint in (15, 13, 11):
+        _draw_pad(canvas, body, xy, joint + side, tag)
 
 
 def _draw_arm(canvas: Canvas, body: Body, look: Look, xy: Floats, at: Floats, side: int, first_tag: int) -> None:
@@ -252,6 +274,8 @@ def _draw_arm(canvas: Canvas, body: Body, look: Look, xy: Floats, at: Floats, si
     nearer_hand = body.joints[9 + side, 2] > body.joints[5 + side, 2]
     for limb in (upper, lower, hand) if nearer_hand else (hand, lower, upper):
         canvas.limb(*limb)
+    for joint in (5, 7, 9) if nearer_hand else (9, 7, 5):
+        _draw_pad(canvas, body, xy, joint + side, tag)
 
 
 def _distance_tone(body: Body, joint: int) -> float:
@@ -279,6 +303,9 @@ def _draw_torso(
 
     if look.backpack and forward[2] <= 0:
         _draw_backpack(canvas, body, look, neck, hips, tag)
+    for joint in (11, 12):
+        if body.joints[joint, 2] > body.joints[11:13, 2].mean() - 0.045 * body.height:
+            _draw_pad(canvas, body, xy, joint, tag)
     if forward[2] > 0.25:
         # collar and placket sit on the chest's surface, in front of the axis
         surface = forward[:2] * 0.06 * g
@@ -347,6 +374,7 @@ def _draw_head(canvas: Canvas, body: Body, look: Look, face: Floats, at: Floats,
     for side, ear in enumerate(face[3:5]):
         if body.joints[3 + side, 2] - body.head[2] < 0.35 * r:
             canvas.fill(disc(ear, 0.24 * r, 0.75, 12), tone(look.skin, 0.8), tag)
+            _draw_pad(canvas, body, face, 3 + side, tag)
 
     skull = _ellipsoid_outline(centre, left, up, r)
     canvas.fill(skull, tone(hair, 0.62), tag)
@@ -375,10 +403,9 @@ def _draw_head(canvas: Canvas, body: Body, look: Look, face: Floats, at: Floats,
             canvas.fill(mid + (outline - mid) * 0.86 + canvas.light * 0.07 * r, look.skin)
     if look.hair_style == "cap":
         _draw_cap(canvas, look, centre, left, up, forward, r, tag)
-    for side, ear in enumerate(face[3:5]):
+    for side in (0, 1):
         if body.joints[3 + side, 2] - body.head[2] >= 0.35 * r:
-            canvas.fill(disc(ear, 0.25 * r, 0.7, 12), tone(look.skin, 0.75), tag)
-            canvas.fill(disc(ear, 0.15 * r, 0.7, 10), tone(look.skin, 0.95))
+            _draw_pad(canvas, body, face, 3 + side, tag)
     _draw_features(canvas, body, look, face, r, tag)
 
 

@@ -10,12 +10,18 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def heatmap_loss(found: Tensor, wanted: Tensor, emphasis: float) -> Tensor:
+def heatmap_loss(found: Tensor, wanted: Tensor, emphasis: float, sides: float) -> Tensor:
     """Mean squared error of heatmaps [n, 17, h, w]; the centre of a joint counts 1 + ``emphasis`` times an empty cell.
 
     Of the cells 99 % are empty: with equal weights hundreds of steps pass before anything but emptiness is learnt.
+    ``sides`` weights the same error of the differences of left and right maps, which says nothing new, but brings a
+    network sooner from half a peak on either side to a whole one on the right side.
     """
-    return ((1 + emphasis * wanted) * (found - wanted).square()).mean()
+    error = ((1 + emphasis * wanted) * (found - wanted).square()).mean()
+    if not sides:
+        return error
+    found, wanted = found[:, 1::2] - found[:, 2::2], wanted[:, 1::2] - wanted[:, 2::2]
+    return error + sides * ((1 + emphasis * wanted.abs()) * (found - wanted).square()).mean()
 
 
 def tag_losses(tags: Tensor, people: Tensor, jitter: Tensor, stride: int) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,7 @@ def generator(split: int, seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([split, seed, index])
 
 
-def scene(rng: np.random.Generator, *, obstacles: float = 0.3, sizes: tuple[float, float] = (0.24, 0.9)) -> Scene:
+def scene(rng: np.random.Generator, *, obstacles: float = 0.25, sizes: tuple[float, float] = (0.38, 0.92)) -> Scene:
     """Draw one scene of 1 to 6 people; equal random numbers give equal bytes.
 
     Parameters
@@ -73,9 +73,10 @@ def scene(rng: np.random.Generator, *, obstacles: float = 0.3, sizes: tuple[floa
 
     placed = sorted(_place(rng, width, height, horizon, sizes), key=lambda p: p[1][1])
     silhouettes = []
+    first_hue = rng.integers(180)
     for number, (body, at) in enumerate(placed):
         first_tag = 1 + number * GROUPS
-        draw(canvas, body, random_look(rng), at, first_tag, rng)
+        draw(canvas, body, random_look(rng, int(first_hue + number * 180 / len(placed)) % 180), at, first_tag, rng)
         silhouettes.append(_extent(canvas.owner, first_tag))
         for _ in range(rng.poisson(obstacles)):
             beside = np.array([rng.normal(0, 0.22), rng.uniform(0.01, 0.1)])
@@ -101,8 +102,8 @@ def _place(
 ) -> list[tuple[Body, Floats]]:
     """Choose poses and places: near people are larger and lower; nobody hides most of somebody else."""
     short = min(width, height)
-    count = int(rng.choice(np.arange(1, _MOST_PEOPLE + 1), p=[0.15, 0.25, 0.22, 0.18, 0.12, 0.08]))
-    largest = sizes[1] if count <= 2 else sizes[0] + (sizes[1] - sizes[0]) * (0.85, 0.72, 0.62, 0.55)[count - 3]
+    count = int(rng.choice(np.arange(1, _MOST_PEOPLE + 1), p=[0.24, 0.32, 0.24, 0.12, 0.05, 0.03]))
+    largest = sizes[1] if count <= 2 else sizes[0] + (sizes[1] - sizes[0]) * (0.85, 0.7, 0.6, 0.5)[count - 3]
     placed: list[tuple[Body, Floats]] = []
     for _ in range(count):
         for _ in range(12):
@@ -111,7 +112,7 @@ def _place(
             ground = height - horizon
             low = horizon + ground * (0.25 + 0.7 * size / sizes[1]) + rng.normal(0, 0.06) * ground
             at = np.array([rng.uniform(0.04, 0.96) * width, np.clip(low, horizon + 5, height * 1.04)])
-            if all(abs(at[0] - p[0]) > rng.uniform(0.16, 0.4) * 0.5 * (body.height + b.height) for b, p in placed):
+            if all(abs(at[0] - p[0]) > rng.uniform(0.22, 0.5) * 0.5 * (body.height + b.height) for b, p in placed):
                 placed.append((body, at))
                 break
     return placed
@@ -159,7 +160,7 @@ def coco_person(person: Person, *, image_id: int, annotation_id: int) -> dict:
     }
 
 
-def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: float = 0.3) -> Path:
+def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: float = 0.25) -> Path:
     """Write ``images`` scenes in COCO's layout under ``root`` (ids from 1); return the annotation file.
 
     ROOT/images/val2017/{id:012d}.jpg and ROOT/annotations/person_keypoints_val2017.json.

@@ -35,17 +35,19 @@ from higherhrnet.preprocess import MEAN, STD
 _CONFIG = Path(__file__).resolve().parent.parent / "experiments/demo/w16_512.yaml"
 _LOSSES = ("quarter", "half", "pull", "push")
 _WEIGHTS = (1000.0, 1000.0, 2.0, 4.0)  # of the same order; push must win while all tags are equal
+_SIDES = 1.5  # weight of telling left from right
+_TAGS_RAMP = (1000, 2000, 2.5)  # between these steps the weight of tags grows to this multiple
 _WARM_UP = 100  # steps
-_DECAY = 2 / 3  # of the steps, where the learning rate begins to fall
-_AVERAGING = 0.998  # of the weights; about the last 500 steps
+_DECAY = 0.8  # of the steps, where the learning rate begins to fall
+_AVERAGING = 0.995  # of the weights; about the last 200 steps
 _FRAMES_EVERY = 4  # steps: frames instead of crops
-_STATISTICS_FRAMES = 200
+_STATISTICS_FRAMES = 40
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up, ``peak``, and over the last third a cosine down to a hundredth of it.
+    """Linear warm-up, ``peak``, and over the last fifth a cosine down to a hundredth of it.
 
-    Until the last third the rate does not depend on ``steps``: a run can be stopped there and given more or fewer.
+    Until then the rate does not depend on ``steps``: a run can be stopped before and given more or fewer.
     """
     if step < _WARM_UP:
         return peak * (step + 1) / _WARM_UP
@@ -76,7 +78,7 @@ def emphasis(step: int) -> float:
 
     Much at first, or nothing starts; little later, or every doubt becomes a peak.
     """
-    return max(20 * 0.5 ** (step / 400), 2.0)
+    return max(20 * 0.5 ** (step / 400), 3.5)
 
 
 def train(run: Run) -> None:
@@ -104,7 +106,7 @@ def _train(rank: int, run: Run, meeting: str) -> None:
     _start_small(network, cfg.MODEL.NUM_JOINTS)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(network.parameters(), lr=run.rate, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=run.rate, weight_decay=1e-2, fused=True)
     history: list[tuple[float, ...]] = []
     if run.state.exists():
         state = torch.load(run.state, weights_only=True)
@@ -122,7 +124,9 @@ def _train(rank: int, run: Run, meeting: str) -> None:
         batch = crops.batch(run.seed, number, frames=step % _FRAMES_EVERY == 0)
         losses = _losses(network, batch, emphasis(step), np.random.default_rng([run.seed, number]))
         optimizer.zero_grad(set_to_none=True)
-        torch.stack([w * loss for w, loss in zip(_WEIGHTS, losses, strict=True)]).sum().backward()
+        tags = float(np.interp(step, _TAGS_RAMP[:2], (1.0, _TAGS_RAMP[2])))
+        weights = (*_WEIGHTS[:2], tags * _WEIGHTS[2], tags * _WEIGHTS[3])
+        torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum().backward()
         _share(network, run.processes)
         optimizer.step()
         _average(averaged, network, min(_AVERAGING, (1 + step) / (10 + step)))
@@ -181,8 +185,8 @@ def _losses(network: nn.Module, batch: crops.Batch, weight: float, rng: np.rando
     people = torch.from_numpy(batch.people)
     jitter = 1.5 * rng.standard_normal(people[..., :2].shape, np.float32)
     pull, push = tag_losses(output1[:, joints:], people, torch.from_numpy(jitter), stride=4)
-    quarter = heatmap_loss(output1[:, :joints], torch.from_numpy(batch.quarter), weight)
-    return quarter, heatmap_loss(output2, torch.from_numpy(batch.half), weight), pull, push
+    quarter = heatmap_loss(output1[:, :joints], torch.from_numpy(batch.quarter), weight, _SIDES)
+    return quarter, heatmap_loss(output2, torch.from_numpy(batch.half), weight, _SIDES), pull, push
 
 
 def _average(averaged: dict[str, Tensor], network: nn.Module, keep: float) -> None:
