@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -19,11 +20,14 @@ from higherhrnet.errors import UserError
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Call a script's main with its arguments (None: the command line's); return its exit status.
 
-    0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C; 143 SIGTERM.
-    Any other exception is our bug and passes through.
+    0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C; 143 SIGTERM;
+    129 SIGHUP, a terminal that closed: unhandled, the programs we started would go on alone. Any other exception is our
+    bug and passes through.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+            signal.signal(signal.SIGHUP, _terminate)
     try:
         main(argv)
         sys.stdout.flush()
@@ -31,8 +35,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, _TerminatedError) as e:
-        print("interrupted; finished files are kept, the same command goes on from them", file=sys.stderr)
-        return 128 + (signal.SIGTERM if isinstance(e, _TerminatedError) else signal.SIGINT)
+        with contextlib.suppress(OSError):  # a terminal that closed
+            print("interrupted; finished files are kept, the same command goes on from them", file=sys.stderr)
+        return 128 + (e.number if isinstance(e, _TerminatedError) else signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -40,11 +45,16 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt no Exception, so that nothing on the way takes it for a failure."""
+    """SIGTERM or SIGHUP. Like KeyboardInterrupt no Exception, so that nothing on the way takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        """``number``: of the signal."""
+        super().__init__(number)
+        self.number = number
 
 
-def _terminate(_signal: int, _frame: object) -> None:
-    raise _TerminatedError
+def _terminate(number: int, _frame: object) -> None:
+    raise _TerminatedError(number)
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:

@@ -151,13 +151,16 @@ def _run(
     try:
         while True:
             try:
-                return _End(process.wait(_POLL))
+                status = process.wait(_POLL)
+                if status != 0:  # one that crashed, or was killed for want of memory, ended none of its children
+                    _kill_group(process)
+                return _End(status)
             except subprocess.TimeoutExpired:
                 tick()
                 if stop is not None and stop.is_set():
                     return _End(_end_group(process), "because the run was stopped")
                 if deadline is not None and time.monotonic() > deadline:
-                    return _End(_end_group(process), f"because it took longer than {timeout:g} s (--timeout)")
+                    return _End(_end_group(process), f"because it took longer than {timeout:g} s")
     except BaseException:
         _end_group(process)
         raise
@@ -167,11 +170,18 @@ def _end_group(process: subprocess.Popen[bytes]) -> int:
     """End a program and all of its group, politely first; return its status."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_GRACE)
-    with contextlib.suppress(ProcessLookupError):  # also what the program left behind in its group
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+    finally:  # a second Ctrl-C during the wait included
+        _kill_group(process)
     return process.wait()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program and what it left behind in its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _tail(file: BinaryIO, offset: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from higherhrnet import processes
 from higherhrnet.errors import UserError
 
@@ -20,6 +24,14 @@ if os.fork() == 0:
 with open(sys.argv[1], "a") as file:
     file.write(f"{os.getpid()}\\n")
 print("started", flush=True)
+time.sleep(600)
+"""
+
+
+IGNORING = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
 time.sleep(600)
 """
 
@@ -76,10 +88,36 @@ def test_a_program_that_is_not_there(tmp_path: Path):
 
 def test_a_timeout_ends_the_whole_group(tmp_path: Path):
     pids = tmp_path / "pids"
-    with pytest.raises(UserError, match=r"took longer than 1 s \(--timeout\); its last lines: started"):
+    with pytest.raises(UserError, match=r"took longer than 1 s; its last lines: started"):
         processes.run(python(PARENT, pids), log=tmp_path / "log", timeout=1)
     started = [int(pid) for pid in pids.read_text().split()]
     assert len(started) == 2
+    assert wait_until_gone(started)
+
+
+def test_a_second_ctrl_c_does_not_leave_the_group_alive(tmp_path: Path):
+    pids = tmp_path / "pids"
+    code = (
+        "import sys; from pathlib import Path; from higherhrnet import processes\n"
+        "processes.run(processes.Command((sys.executable, '-c', *sys.argv[2:])), log=Path(sys.argv[1]))"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "log"), IGNORING, str(pids)]
+    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not (pids.exists() and pids.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+
+
+def test_a_crash_ends_what_the_program_started(tmp_path: Path):
+    pids = tmp_path / "pids"
+    code = PARENT.replace("time.sleep", "os.getppid() == int(sys.argv[2]) and os._exit(3); time.sleep")
+    assert processes.run(python(code, pids, os.getpid()), log=tmp_path / "log").status == 3
+    started = [int(pid) for pid in pids.read_text().split()]
     assert wait_until_gone(started)
 
 

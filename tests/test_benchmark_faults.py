@@ -109,7 +109,7 @@ def test_a_device_that_does_not_exist(wide: Host, monkeypatch: pytest.MonkeyPatc
     assert "check the device with npu-smi info" in outcome.err
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(
     wide: Host,
     number: signal.Signals,
