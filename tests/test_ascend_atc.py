@@ -12,7 +12,7 @@ from ascend_host import Host, Outcome, bare_host, host, small_inputs, small_mode
 from higherhrnet import geometry, preprocess
 from higherhrnet.ascend import aipp, atc
 from higherhrnet.errors import UserError
-from higherhrnet.files import models
+from higherhrnet.files import lock, models
 from higherhrnet.processes import Command
 
 GUIDE = (
@@ -229,6 +229,24 @@ def test_a_failing_aoe_is_an_error(bare_host: Host, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("STAND_IN_AOE_STATUS", "7")
     outcome = convert(bare_host, "--auto_tune")
     assert "aoe ended with status 7: " in outcome.err
+    assert not list(bare_host.directory.glob("models/*.om*"))  # what AOE left is no .om of ATC's
+
+
+def test_a_failing_aoe_keeps_the_old_om(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    """AOE leaves its own .om at the same place."""
+    content = om(host).read_bytes()
+    monkeypatch.setenv("STAND_IN_AOE_STATUS", "7")
+    assert convert(host, "--auto_tune").status == 1
+    assert om(host).read_bytes() == content
+    assert "atc " not in host.benchmark("--print_commands").out
+
+
+def test_two_conversions_do_not_run_in_one_folder(host: Host):  # noqa: F811
+    content = om(host).read_bytes()
+    with lock.held(host.directory / "models"):
+        outcome = convert(host)
+    assert "another run is working in models; wait for it, or copy the model to another folder" in outcome.err
+    assert om(host).read_bytes() == content
 
 
 def test_the_model_must_not_lie_in_a_folder_with_a_blank(host: Host):  # noqa: F811

@@ -92,6 +92,15 @@ def test_soc_version():
             chip.soc_version(wrong)
 
 
+def test_an_npu_smi_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "npu-smi").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "npu-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(chip, "_SECONDS", 0.2)
+    with pytest.raises(UserError, match=r"took longer than 0.2 s; .*; give the chip with --soc_version"):
+        chip.ask(tmp_path / "log")
+
+
 def test_asking_npu_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     log = tmp_path / "npu-smi.log"
     monkeypatch.setenv("PATH", "/nowhere")

@@ -63,7 +63,10 @@ def ask(log: Path) -> str:
     """
     if not is_present():
         raise UserError(f"npu-smi is not on PATH: no Ascend driver on this host, or not for this user; {_INSTEAD}")
-    outcome = processes.run(COMMAND, log=log, timeout=_SECONDS)
+    try:
+        outcome = processes.run(COMMAND, log=log, timeout=_SECONDS)
+    except UserError as e:
+        raise UserError(f"{e}; {_INSTEAD}") from e
     if outcome.status != 0:
         raise UserError(
             f"npu-smi info {outcome.ending}: {outcome.last_lines()}; check the driver and that this user may use it "

@@ -12,8 +12,10 @@ from higherhrnet.errors import UserError
 
 
 @contextlib.contextmanager
-def held(directory: Path) -> Iterator[None]:
+def held(directory: Path, *, instead: str = "give another --result") -> Iterator[None]:
     """Hold an existing directory; the system lets go of it when the program ends, however it ends.
+
+    ``instead`` is what the user may do if another program holds it, beside waiting.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def held(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
-            raise UserError(f"another run is working in {directory}; wait for it, or give another --result") from e
+            raise UserError(f"another run is working in {directory}; wait for it, or {instead}") from e
         except OSError:  # a file system without locks: go on unprotected
             pass
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 from higherhrnet import geometry, onnx_reader, processes
 from higherhrnet.ascend import aipp, atc, chip
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, models
+from higherhrnet.files import atomic, lock, models
 
 _UNKNOWN_CHIP = "AscendCHIP"  # where commands are only printed, nothing asks for the chip
 
@@ -131,10 +131,12 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
     if conversion.aipp is not None:
         atomic.write_text(conversion.aipp, aipp.configuration())
     tuning, last = _tuned(request, conversion, timeout)
-    for number, command in enumerate(tuning, start=1):
-        _run(command, output.with_name(f"{output.name}.aoe{number}.log"), timeout)
-    with _set_aside(output):
+    with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(output):
         models.write_om_record(output, record)
+        for number, command in enumerate(tuning, start=1):
+            _run(command, output.with_name(f"{output.name}.aoe{number}.log"), timeout)
+        for path in atc.candidates(output):  # AOE leaves an .om too, which is not to pass for ATC's
+            path.unlink(missing_ok=True)
         outcome = _run(last, output.with_name(f"{output.name}.atc.log"), timeout)
         made = atc.find_om(output)
         if made is None:
