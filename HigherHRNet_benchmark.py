@@ -94,6 +94,8 @@ class _Given:
 def _request(args: argparse.Namespace, short_side: int, joints: int) -> convert.Request | _Given:
     """What is to be converted for Ascend."""
     dims = args.dynamic == "dims"
+    if args.aipp and dims:
+        raise UserError("--aipp does not go with --dynamic dims: ATC takes AIPP with --dynamic image_size only")
     model = args.model
     if model is None:
         try:
@@ -203,12 +205,15 @@ def _run(
             devices=args.device_ids,
             overwrite=args.overwrite,
             skipped=bar.update,
+            removed=_say_removed,
         )
-    for directory, why in summary.afresh:
-        of = "" if why == "--overwrite" else " of other work"
-        print(f"{directory}: dumps{of} were removed first ({why})")
     kept = f", {summary.skipped} of {2 * summary.images} dumps were there" if summary.skipped else ""
     print(f"{summary.images} images in {' and '.join(map(str, summary.directories))}{kept}")
+
+
+def _say_removed(directory: Path, why: str) -> None:
+    of = "" if why == "--overwrite" else " of other work"
+    tqdm.write(f"{directory}: dumps{of} were removed first ({why})")
 
 
 def _backend(
@@ -219,7 +224,7 @@ def _backend(
             raise UserError(
                 f"--device_ids names {len(args.device_ids)} devices, {name} runs on this CPU; leave it away"
             )
-        return choice.onnxruntime(model, batch=args.bs, device=_name(args), threads=args.threads, done=done)
+        return choice.onnxruntime(model, batch=args.bs, threads=args.threads, done=done)
     setting = external.Setting(
         model,
         args.bs,

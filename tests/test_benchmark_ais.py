@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ascend_host import FLIP, PLAIN, Host, bare_host, expected, host, small_inputs, small_models  # noqa: F401
-from higherhrnet.backends import cann_benchmark
+from higherhrnet.backends import Work, ais_bench, cann_benchmark, external
 from higherhrnet.files import perf
 
 WIDE = "128x192"
@@ -62,6 +62,15 @@ def test_the_throughput_comes_from_the_log_where_there_is_no_summary(ais: Host, 
     said = next(line for line in log.splitlines() if "throughput 1000*batchsize" in line)
     (figure,) = perf.find(ais.result)
     assert figure.images_per_second == pytest.approx(float(said.rpartition(":")[2]), rel=1e-5)
+
+
+def test_a_summary_without_the_throughput_is_no_crash(tmp_path: Path):
+    backend = ais_bench.AisBench(external.Setting(Path("a.om"), 1, 17, (1024, 512), tmp_path))
+    work = Work((512, 512), (), tmp_path)
+    (work.private / "out").mkdir(parents=True)
+    (work.private / "out/dumps_summary.json").write_text("{}")
+    with pytest.raises(ValueError, match="no throughput"):
+        backend._figures(work, None)
 
 
 def test_rights_links_and_characters_do_not_matter(
@@ -117,7 +126,8 @@ def test_dims_go_with_ais_bench_and_single_images(ais: Host):
     assert "goes with --backend ais_bench" in ais.benchmark("--backend", "benchmark", "--dynamic", "dims").err
     outcome = ais.benchmark("--dynamic", "dims", "--bs", 2, "--model", "models/tiny_bs1_dynamic.om")
     assert "give --bs 1" in outcome.err
-    assert "does not go with --dynamic dims" in ais.benchmark("--aipp", "--dynamic", "dims", "--convert_only").err
+    for more in ("--convert_only",), ("--model", "models/tiny_bs1_dynamic.om"):
+        assert "does not go with --dynamic dims" in ais.benchmark("--aipp", "--dynamic", "dims", *more).err
 
 
 def test_a_crash_keeps_what_was_made(ais: Host, expected: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811

@@ -156,7 +156,9 @@ def test_printed_commands_run_nothing_and_do_the_same_by_hand(host: Host, expect
         assert subprocess.run(["bash", "-c", line], check=False).returncode == 0
     by_hand = host.calls()
     host.forget_calls()
-    outcome = host.benchmark()  # takes over what the lines left
+    again = host.benchmark("--print_commands")  # takes over what the lines left
+    assert [line for line in again.out.splitlines() if not line.startswith("#")] == []
+    outcome = host.benchmark()
     assert outcome.status == 0, outcome.err
     assert host.calls() == []
     host.same_as(expected)
@@ -208,6 +210,15 @@ def test_a_changed_model_or_input_starts_afresh_and_says_so(host: Host, small_in
     outcome = host.benchmark("--soc_version", "310P3")
     assert "is older than models/tiny_bs1_dynamic.onnx" in outcome.out
     assert len(host.calls("atc")) == 1
+
+
+def test_what_was_removed_is_said_by_a_run_that_fails_too(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    host.only(WIDE)
+    assert host.benchmark().status == 0
+    monkeypatch.setenv("STAND_IN_FAULT", "crash:0")
+    outcome = host.benchmark("--overwrite")
+    assert outcome.status == 1
+    assert f"result/{PLAIN}: dumps were removed first (--overwrite)" in outcome.out
 
 
 def test_overwrite_makes_all_again(host: Host):  # noqa: F811
@@ -306,8 +317,15 @@ def test_commands_can_be_printed_without_the_tools(bare_host: Host):  # noqa: F8
     assert bare_host.calls() == []
 
 
-def test_an_execute_bit_that_cannot_be_set_is_explained(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
-    (host.directory / cann_benchmark.file_name()).chmod(0o644)
+@pytest.mark.parametrize("mode", [0o644, 0o744])
+def test_an_execute_bit_that_cannot_be_set_is_explained(
+    host: Host,  # noqa: F811
+    mode: int,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Another user's tool may have the bit for that user alone."""
+    (host.directory / cann_benchmark.file_name()).chmod(mode)
+    monkeypatch.setattr(cann_benchmark.os, "access", lambda *_: False)
 
     def refuse(self: Path, mode: int) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -58,5 +58,10 @@ def test_nothing_is_explained(choose):
         choose(modules="ais_bench")
 
 
+def test_a_tool_that_was_named_but_is_not_there_is_an_error(tmp_path: Path):
+    with pytest.raises(UserError, match=r"benchmark tool .*/typo is not there"):
+        choice.choose("auto", om=True, benchmark_path=tmp_path / "typo")
+
+
 def test_what_is_requested_is_taken():
     assert choice.choose("ais_bench", om=False) == choice.Choice("ais_bench", "requested")

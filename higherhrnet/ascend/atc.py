@@ -35,12 +35,7 @@ class Conversion:
     dynamic_dims: bool = False
     """Gears by --dynamic_dims instead of --dynamic_image_size: only ais_bench's auto mode takes these."""
     aipp: Path | None = None
-    """AIPP configuration; inputs are then uint8 [H, W, 3]."""
-
-    def __post_init__(self) -> None:
-        """AIPP and dynamic_dims exclude each other in ATC."""
-        if self.aipp is not None and self.dynamic_dims:
-            raise UserError("--aipp does not go with --dynamic dims: ATC takes AIPP with --dynamic image_size only")
+    """AIPP configuration; inputs are then uint8 [H, W, 3]. ATC does not take it with ``dynamic_dims``."""
 
     def settings(self) -> dict[str, str]:
         """The options that decide what the .om computes, by name without dashes."""

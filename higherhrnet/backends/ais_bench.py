@@ -1,8 +1,8 @@
 """ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once a shape.
 
 Its newer versions take only plain characters in paths, no links, inputs that nobody else can write and an output folder
-that nobody else can read. The private folder is made so, and the tool runs in it with relative paths: then neither the
-names nor the rights of the user's folders matter.
+that nobody else can read. The private folder is made so, and the tool runs in it: then the rights of the user's folders
+do not matter, nor their names, see _HERE.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ NAME = "ais_bench"
 _MODEL = "model.om"
 _OUTPUT, _DUMPS = "out", "dumps"
 _NAMING = dumps.Naming(first=0, suffix="bin")
+_HERE = Path("/proc/self/cwd")
+"""The private folder, under a name of plain characters: since October 2024 the tool checks paths made absolute."""
+_REFUSED = re.compile(r"[^_A-Za-z0-9/.-]")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _THROUGHPUT = re.compile(r"\[INFO\] throughput .*?([0-9.eE+-]+)\s*$", re.MULTILINE)
 
@@ -53,11 +56,12 @@ class AisBench(ExternalTool):
 
     def _stage(self, work: Work) -> processes.Command:
         private = self._afresh(work)
-        model = _MODEL
+        here = _HERE if _REFUSED.search(str(private.absolute().resolve())) else Path()
+        model = here / _MODEL
         if self._setting.model.is_file():
             _place(self._setting.model, private / _MODEL)
         else:  # only where commands are printed before the .om is made: the line then names where it will be
-            model = str(self._setting.model.absolute())
+            model = self._setting.model.absolute()
         for entry in work.entries:
             target = private / INPUTS / entry.path.name
             if self._dynamic_dims:
@@ -69,8 +73,8 @@ class AisBench(ExternalTool):
         height, width = work.shape
         gear = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
         arguments = (
-            *(sys.executable, "-m", NAME, "--model", model, "--input", INPUTS),
-            *("--output", _OUTPUT, "--output_dirname", _DUMPS, "--outfmt", "BIN"),
+            *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(here / INPUTS)),
+            *("--output", str(here / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),
             *("--device", str(work.device), *gear, "--batchsize", str(self.batch)),
         )
         # Unbuffered, or the lines of its compiled part come last, or never.
@@ -87,7 +91,7 @@ class AisBench(ExternalTool):
         except (OSError, ValueError, KeyError, TypeError):
             found = _THROUGHPUT.findall(outcome.text if outcome else "")
             if not found:
-                raise
+                raise ValueError("no throughput") from None
             rate = float(found[-1])
         if not (rate > 0 and math.isfinite(rate)):
             raise ValueError(f"throughput {rate}")

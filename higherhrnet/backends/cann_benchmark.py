@@ -5,6 +5,7 @@ A run takes one shape and works in its current folder: there it reads the .info 
 
 from __future__ import annotations
 
+import os
 import platform
 import stat
 from pathlib import Path
@@ -48,10 +49,9 @@ def require(place: Path | None) -> Path:
             f"benchmark tool {place or file_name()} is not there{there}; put {file_name()} into the current folder, or "
             f"give --benchmark_path"
         )
-    mode = file.stat().st_mode
-    if not mode & stat.S_IXUSR:
+    if not os.access(file, os.X_OK):
         try:
-            file.chmod(mode | stat.S_IXUSR)
+            file.chmod(file.stat().st_mode | stat.S_IXUSR)
         except OSError as e:
             raise UserError(
                 f"benchmark tool {file} is not executable and cannot be made so ({e.strerror}); run: chmod u+x {file}"

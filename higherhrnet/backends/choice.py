@@ -37,11 +37,11 @@ def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> C
 
     Raises
     ------
-    UserError : 'auto' where none could
+    UserError : 'auto' where none could, or where ``benchmark_path`` names nothing
     """
     if requested != "auto":
         return Choice(requested, "requested")
-    tool = cann_benchmark.find(benchmark_path)
+    tool = cann_benchmark.find(benchmark_path) if benchmark_path is None else cann_benchmark.require(benchmark_path)
     has_ais_bench = _is_installed(AIS_BENCH)
     ascend = "npu-smi is here" if chip.is_present() else "an .om is here" if om else ""
     if ascend and tool:
@@ -62,13 +62,13 @@ def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def onnxruntime(model: Path, *, batch: int, device: int, threads: int, done: Callable[[int], object]) -> Backend:
+def onnxruntime(model: Path, *, batch: int, threads: int, done: Callable[[int], object]) -> Backend:
     """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
     if not _is_installed(ONNXRUNTIME):
         raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
     from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
 
-    return OnnxRuntime(model, batch=batch, device=device, threads=threads, done=done)
+    return OnnxRuntime(model, batch=batch, threads=threads, done=done)
 
 
 def on_ascend(

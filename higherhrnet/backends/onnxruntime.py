@@ -28,7 +28,6 @@ class OnnxRuntime:
         model: Path,
         *,
         batch: int,
-        device: int = 0,
         threads: int = 0,
         done: Callable[[int], object] = lambda _: None,
     ) -> None:
@@ -37,7 +36,7 @@ class OnnxRuntime:
         ``threads`` 0 leaves their number to ONNX Runtime; ``done`` is called with the number of images after each
         batch. Raises UserError for a file that does not load, or one that does not take batches of ``batch``.
         """
-        self.batch, self.device, self._done = batch, device, done
+        self.batch, self._done = batch, done
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

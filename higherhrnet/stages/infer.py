@@ -52,8 +52,6 @@ class Summary:
     images: int
     skipped: int
     """Images whose dumps, plain or flipped, were there already."""
-    afresh: list[tuple[Path, str]]
-    """Dump directories whose old content was removed first, and why: 'another model'."""
     directories: tuple[Path, Path]
 
 
@@ -124,6 +122,7 @@ def run(
     devices: Sequence[int] = (),
     overwrite: bool = False,
     skipped: Callable[[int], object] = lambda _: None,
+    removed: Callable[[Path, str], object] = lambda _directory, _why: None,
 ) -> Summary:
     """Run the backend over every shape of each pass, plain first.
 
@@ -136,6 +135,7 @@ def run(
     device : names the dump directories
     devices : where to run, a thread a device; ``device`` alone without them
     skipped : called with the number of images whose dumps were there already
+    removed : called with a dump directory whose old dumps were removed, and why: 'another model'
 
     Raises
     ------
@@ -144,7 +144,7 @@ def run(
     """
     model_hash = atomic.sha256(model)
     devices = devices or (device,)
-    afresh, kept = [], 0
+    kept = 0
     directories = []
     for current in passes:
         directory = dump_directory(result, backend.batch, device, flip=current.flip)
@@ -154,7 +154,7 @@ def run(
             wanted = _record(current, backend, model_hash, devices)
             opened = _open_directory(directory, wanted, result, overwrite=overwrite)
             if opened.afresh:
-                afresh.append((directory, opened.afresh))
+                removed(directory, opened.afresh)
             _recover(backend, current, directory, result)
             _begin_private(directory, wanted)
             todo = _todo(current, directory, joints)
@@ -171,7 +171,7 @@ def run(
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
             record.write(directory, replace(opened.record, complete=True))
     plain, flip = directories
-    return Summary(len(passes[0].indices), kept, afresh, (plain, flip))
+    return Summary(len(passes[0].indices), kept, (plain, flip))
 
 
 def commands(
@@ -194,8 +194,13 @@ def commands(
         atomic.make_directory(directory)
         with lock.held(directory):
             wanted = _record(current, backend, atomic.sha256(model) if model.is_file() else "", devices)
-            same = record.same_work(record.read(directory, record.DumpsRecord), wanted)
-            if same and _is_private_of(directory, wanted):
+            present = record.read(directory, record.DumpsRecord)
+            is_ours = _is_private_of(directory, wanted)
+            if is_ours and present is None and not _dumps_in(directory):  # the lines were run, but nothing else yet
+                record.write(directory, wanted)
+                present = wanted
+            same = record.same_work(present, wanted)
+            if same and is_ours:
                 _recover(backend, current, directory, result)
             _begin_private(directory, wanted)
             todo = _todo(current, directory, joints) if same else [(g.shape, g.entries) for g in current.groups]
