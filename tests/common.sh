@@ -35,12 +35,12 @@ if [[ -n $datasets_path && ! -d $datasets_path/annotations && -d $datasets_path/
     datasets_path=$datasets_path/coco
 fi
 
-CONFIG=()
-[[ -z ${CFG:-} ]] || CONFIG+=(--cfg "$CFG")
+# Arrays that are never empty: before bash 4.4, set -u takes an empty one for an unset variable.
+CONFIG=(--cfg "${CFG:-$ROOT/experiments/coco/higher_hrnet/w32_512_adam_lr1e-3.yaml}")
 # shellcheck disable=SC2206  # words on purpose: KEY VALUE KEY VALUE
 CONFIG+=(${OPTS:-})
-CHIP=()
-[[ -z ${SOC_VERSION:-} ]] || CHIP+=(--soc_version "$SOC_VERSION")
+MODEL=(--bs "$BS" --model "$ONNX")
+[[ -z ${SOC_VERSION:-} ]] || MODEL+=(--soc_version "$SOC_VERSION")
 
 # say WHAT COMMAND...: name a step, then run it.
 say() {
@@ -55,8 +55,9 @@ need_datasets() {
     fi
 }
 
+# An .onnx that was copied here will do.
 need_weights() {
-    if [[ ! -f $WEIGHTS ]]; then
+    if [[ ! -f $WEIGHTS && ! -f $ONNX ]]; then
         echo "error: no checkpoint $WEIGHTS; download it as the guide says, or set WEIGHTS" >&2
         exit 1
     fi

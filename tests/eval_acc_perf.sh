@@ -14,8 +14,7 @@ say "preprocess" "$PYTHON" "$ROOT/HigherHRNet_preprocess.py" --output prep_bin -
 say "list inputs" "$PYTHON" "$ROOT/gen_dataset_info.py" bin prep_bin ./prep_bin
 say "list flipped inputs" "$PYTHON" "$ROOT/gen_dataset_info.py" bin prep_bin_flip ./prep_bin_flip
 export_onnx
-say "infer" "$PYTHON" "$ROOT/HigherHRNet_benchmark.py" --bs "$BS" --backend "$BACKEND" --model "$ONNX" "${CHIP[@]}" \
-    "${CONFIG[@]}"
+say "infer" "$PYTHON" "$ROOT/HigherHRNet_benchmark.py" --backend "$BACKEND" "${MODEL[@]}" "${CONFIG[@]}"
 say "accuracy" "$PYTHON" "$ROOT/HigherHRNet_postprocess.py" --dump_dir "./result/dumpOutput_device0_bs$BS" \
     --dump_dir_flip "./result/dumpOutput_device0_bs${BS}_flip" "${CONFIG[@]}" "${data[@]}"
 say "performance" "$PYTHON" "$ROOT/HigherHRNet_performance.py" --bs "$BS"

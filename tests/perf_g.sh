@@ -6,7 +6,7 @@
 set -Eeuo pipefail
 source "$(dirname "$0")/common.sh"
 
-[[ -f $ONNX ]] || need_weights
+need_weights
 export_onnx
 command -v trtexec > /dev/null || {
     echo "error: trtexec is not on PATH; install TensorRT, or add its bin folder" >&2
@@ -16,8 +16,7 @@ mkdir -p result/trtexec
 size=$(PYTHONPATH=$ROOT "$PYTHON" -c '
 import sys
 from higherhrnet import config, geometry
-at = sys.argv.index("--cfg") if "--cfg" in sys.argv else -1
-cfg = config.load(sys.argv[at + 1] if at > 0 else None, sys.argv[at + 2 if at > 0 else 1 :])
+cfg = config.load(sys.argv[2], sys.argv[3:])  # after --cfg
 print(" ".join(f"{h}x{w}" for h, w in geometry.shape_grid(cfg.DATASET.INPUT_SIZE)))
 ' "${CONFIG[@]}")
 for shape in $size; do

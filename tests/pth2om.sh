@@ -7,5 +7,4 @@ source "$(dirname "$0")/common.sh"
 
 need_weights
 export_onnx
-say "convert" "$PYTHON" "$ROOT/HigherHRNet_benchmark.py" --convert_only --bs "$BS" --model "$ONNX" "${CHIP[@]}" \
-    "${CONFIG[@]}"
+say "convert" "$PYTHON" "$ROOT/HigherHRNet_benchmark.py" --convert_only "${MODEL[@]}" "${CONFIG[@]}"
