@@ -58,7 +58,7 @@ def generator(split: int, seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([split, seed, index])
 
 
-def scene(rng: np.random.Generator, *, obstacles: float = 0.25, sizes: tuple[float, float] = (0.38, 0.92)) -> Scene:
+def scene(rng: np.random.Generator, *, obstacles: float = 0.15, sizes: tuple[float, float] = (0.38, 0.92)) -> Scene:
     """Draw one scene of 1 to 6 people; equal random numbers give equal bytes.
 
     Parameters
@@ -102,7 +102,7 @@ def _place(
 ) -> list[tuple[Body, Floats]]:
     """Choose poses and places: near people are larger and lower; nobody hides most of somebody else."""
     short = min(width, height)
-    count = int(rng.choice(np.arange(1, _MOST_PEOPLE + 1), p=[0.24, 0.32, 0.24, 0.12, 0.05, 0.03]))
+    count = int(rng.choice(np.arange(1, _MOST_PEOPLE + 1), p=[0.34, 0.4, 0.18, 0.05, 0.02, 0.01]))
     largest = sizes[1] if count <= 2 else sizes[0] + (sizes[1] - sizes[0]) * (0.85, 0.7, 0.6, 0.5)[count - 3]
     placed: list[tuple[Body, Floats]] = []
     for _ in range(count):
@@ -112,7 +112,7 @@ def _place(
             ground = height - horizon
             low = horizon + ground * (0.25 + 0.7 * size / sizes[1]) + rng.normal(0, 0.06) * ground
             at = np.array([rng.uniform(0.04, 0.96) * width, np.clip(low, horizon + 5, height * 1.04)])
-            if all(abs(at[0] - p[0]) > rng.uniform(0.22, 0.5) * 0.5 * (body.height + b.height) for b, p in placed):
+            if all(abs(at[0] - p[0]) > rng.uniform(0.4, 0.8) * 0.5 * (body.height + b.height) for b, p in placed):
                 placed.append((body, at))
                 break
     return placed
@@ -160,7 +160,7 @@ def coco_person(person: Person, *, image_id: int, annotation_id: int) -> dict:
     }
 
 
-def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: float = 0.25) -> Path:
+def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: float = 0.15) -> Path:
     """Write ``images`` scenes in COCO's layout under ``root`` (ids from 1); return the annotation file.
 
     ROOT/images/val2017/{id:012d}.jpg and ROOT/annotations/person_keypoints_val2017.json.

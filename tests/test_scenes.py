@@ -84,7 +84,7 @@ def test_scenes_vary(drawn: list[scenes.Scene]) -> None:
     assert len(shapes) >= 8
     assert any(h > w for h, w in shapes)
     assert any(w > h for h, w in shapes)
-    assert {len(s.people) for s in drawn} >= {1, 2, 3, 4}
+    assert {len(s.people) for s in drawn} >= {1, 2, 3}
     flags = np.concatenate([p.keypoints[:, 2] for s in drawn for p in s.people])
     for flag, least in ((0, 0.03), (1, 0.05), (2, 0.5)):
         assert (flags == flag).mean() > least
