@@ -9,18 +9,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Left and right of every joint; elbows and wrists.
+_FIRST, _SECOND = (*range(1, 17, 2), 7, 8), (*range(2, 17, 2), 9, 10)
+
 
 def heatmap_loss(found: Tensor, wanted: Tensor, emphasis: float, sides: float) -> Tensor:
     """Mean squared error of heatmaps [n, 17, h, w]; the centre of a joint counts 1 + ``emphasis`` times an empty cell.
 
     Of the cells 99 % are empty: with equal weights hundreds of steps pass before anything but emptiness is learnt.
-    ``sides`` weights the same error of the differences of left and right maps, which says nothing new, but brings a
-    network sooner from half a peak on either side to a whole one on the right side.
+    ``sides`` weights the same error of the differences of maps that are easily confused (left and right, elbow and
+    wrist), which says nothing new, but brings a network sooner from half a peak at either to a whole one at one.
     """
     error = ((1 + emphasis * wanted) * (found - wanted).square()).mean()
     if not sides:
         return error
-    found, wanted = found[:, 1::2] - found[:, 2::2], wanted[:, 1::2] - wanted[:, 2::2]
+    found, wanted = (maps[:, _FIRST] - maps[:, _SECOND] for maps in (found, wanted))
     return error + sides * ((1 + emphasis * wanted.abs()) * (found - wanted).square()).mean()
 
 
