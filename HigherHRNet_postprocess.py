@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--vis_dir", type=Path, metavar="DIR", help="draw the people found on images, into this folder")
     parser.add_argument("--vis_count", type=cli.positive, default=20, metavar="N", help="images to draw at most")
+    parser.add_argument("--vis_score", type=float, default=0.3, metavar="S", help="draw people of at least this score")
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
 
@@ -61,7 +62,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info("%s", coco.table(summary.figures, cfg.MODEL.NAME))
     if args.vis_dir:
         pictures = postprocess.draw_results(
-            dataset, summary.results, root=root, split=split, output=args.vis_dir, count=args.vis_count
+            dataset,
+            summary.results,
+            root=root,
+            split=split,
+            output=args.vis_dir,
+            count=args.vis_count,
+            min_score=args.vis_score,
         )
         log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
 

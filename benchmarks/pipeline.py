@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,6 @@ from higherhrnet import coco, config, geometry, network, onnx_export, preprocess
 from higherhrnet.backends import Work
 from higherhrnet.backends.onnxruntime import OnnxRuntime
 from higherhrnet.files import dumps, info, inputs
-from higherhrnet.stages import preprocess as stage
 from higherhrnet.synthesis import synthesise
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,49 +47,97 @@ def alternate(rounds: int, *programs: Callable[[], object]) -> list[float]:
     return [statistics.median(taken) for taken in seconds]
 
 
+def repeat_dataset(root: str, split: str, target: Path, times: int) -> Path:
+    """A data set that lists the images and people of another ``times`` times, under ids of their own."""
+    source = coco.annotation_file(root, split)
+    content = json.loads(source.read_text())
+    images: list[dict] = []
+    annotations: list[dict] = []
+    step = 10 ** len(str(max(image["id"] for image in content["images"])))
+    for i in range(times):
+        images += [{**image, "id": image["id"] + i * step} for image in content["images"]]
+        for annotation in content["annotations"]:
+            image_id = annotation["image_id"] + i * step
+            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": image_id})
+    (target / "annotations").mkdir(parents=True)
+    (target / "images").symlink_to(Path(root).resolve() / "images")
+    coco.annotation_file(str(target), split).write_text(
+        json.dumps({**content, "images": images, "annotations": annotations})
+    )
+    return target
+
+
+def seconds(script: str, *arguments: object, cwd: Path) -> float:
+    """Wall time of a script, from its start to its end."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, str(ROOT / script), *map(str, arguments)], cwd=cwd, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def slope(run: Callable[[int], float], few: int, many: int, rounds: int) -> tuple[float, float]:
+    """Start-up seconds and seconds an image of a program, from alternate runs over ``few`` and ``many`` images."""
+    short, long = [], []
+    for _ in range(rounds):
+        short.append(run(few))
+        long.append(run(many))
+    each = (statistics.median(long) - statistics.median(short)) / (many - few)
+    return statistics.median(short) - few * each, each
+
+
 def measure_preprocess(root: str, split: str, work: Path, rounds: int) -> dict[str, float]:
-    """The stage with one and two workers against its parts, in ms an image."""
-    dataset = coco.load(coco.annotation_file(root, split))
-    images = dataset.images
+    """The script with one and two workers, start-up taken off, against its parts; in ms an image."""
+    images = coco.load(coco.annotation_file(root, split)).images
     cv2.setNumThreads(1)
     grids = [geometry.fit(image.width, image.height, 512) for image in images]
     files = [coco.image_file(root, split, image) for image in images]
     pixels = [preprocess.read_image(file) for file in files]
     warped = [preprocess.warp(image, grid) for image, grid in zip(pixels, grids, strict=True)]
-    tensors = [preprocess.normalise(image) for image in warped[:8]]
-    target = work / "part.bin"
+    tensors = [preprocess.normalise(image) for image in warped]
 
-    def write() -> None:
-        for i in range(len(images)):
-            for _ in range(2):  # plain and flip
-                with target.open("wb", buffering=0) as file:
-                    file.write(memoryview(tensors[i % 8].data).cast("B"))
+    def each(function: Callable[[int], object]) -> Callable[[], None]:
+        def program() -> None:
+            for i in range(len(images)):
+                function(i)  # the result is dropped at once, as in the stage
 
-    parts: dict[str, Callable[[], object]] = {
-        "decode JPEG": lambda: [preprocess.read_image(file) for file in files],
-        "warp": lambda: [preprocess.warp(image, grid) for image, grid in zip(pixels, grids, strict=True)],
-        "normalise": lambda: [preprocess.normalise(image) for image in warped],
-        "mirror": lambda: [preprocess.mirror(tensors[i % 8]) for i in range(len(images))],
-        "write": write,
+        return program
+
+    def write(i: int) -> None:
+        for name in ("plain", "flip"):
+            with (work / f"{name}{i}").open("wb", buffering=0) as file:
+                file.write(memoryview(tensors[i].data).cast("B"))
+
+    parts = {
+        "decode JPEG": each(lambda i: preprocess.read_image(files[i])),
+        "warp": each(lambda i: preprocess.warp(pixels[i], grids[i])),
+        "normalise": each(lambda i: preprocess.normalise(warped[i])),
+        "write": each(write),
     }
-
-    def whole(workers: int) -> Callable[[], object]:
-        return lambda: stage.run(
-            dataset,
-            root=root,
-            split=split,
-            short_side=512,
-            output=work / "bins",
-            output_flip=work / "bins_flip",
-            processes=workers,
-            overwrite=True,
-        )
-
-    *costs, one, two = alternate(rounds, *parts.values(), whole(1), whole(2))
+    costs = alternate(rounds, *parts.values())
     scale = 1000 / len(images)
     result = {name: cost * scale for name, cost in zip(parts, costs, strict=True)}
-    result |= {"sum of parts": sum(costs) * scale, "stage, 1 worker": one * scale, "stage, 2 workers": two * scale}
-    result |= {"ratio to parts": one / sum(costs), "gain of the second worker": one / two}
+    result["sum of parts"] = sum(costs) * scale
+
+    times = 5
+    data = repeat_dataset(root, split, work / "repeated", times)
+    trees = work / "bins", work / "bins_flip"
+
+    def run(workers: int) -> Callable[[int], float]:
+        def program(count: int) -> float:
+            for tree in trees:
+                shutil.rmtree(tree, ignore_errors=True)
+            where = ("--output", trees[0], "--output_flip", trees[1], "--workers", workers, "--limit", count)
+            return seconds("HigherHRNet_preprocess.py", *where, "DATASET.ROOT", data, "DATASET.TEST", split, cwd=work)
+
+        return program
+
+    for workers in (1, 2):
+        start, per_image = slope(run(workers), len(images), times * len(images), rounds)
+        result[f"script, {workers} workers"] = per_image * 1000
+        result[f"  its start-up, ms, {workers} workers"] = start * 1000
+    for tree in trees:
+        shutil.rmtree(tree)
+    result["ratio to parts, 1 worker"] = result["script, 1 workers"] / result["sum of parts"]
+    result["gain of the second worker"] = result["script, 1 workers"] / result["script, 2 workers"]
     return result
 
 
@@ -117,33 +165,42 @@ def measure_inference(model: Path, work: Path, rounds: int, shape: tuple[int, in
     return {"bare session.run": bare * scale, "backend with dumps": ours * scale, "ratio": ours / bare}
 
 
-def measure_postprocess(root: str, split: str, work: Path) -> dict[str, float]:
-    """The script over synthesised dumps of the annotated images, two workers, from a warm page cache."""
-    dataset = coco.load(coco.annotation_file(root, split))
+def measure_postprocess(root: str, split: str, work: Path, rounds: int) -> dict[str, float]:
+    """The script over synthesised dumps in the page cache, two workers; evaluation included."""
+    times = 8
+    data = repeat_dataset(root, split, work / "many", times)
+    few = len(coco.load(coco.annotation_file(root, split)).images)
+    dataset = coco.load(coco.annotation_file(str(data), split))
     people: dict[int, list[np.ndarray]] = {}
     for annotation in json.loads(dataset.annotations.read_text())["annotations"]:
         if annotation["num_keypoints"]:
             people.setdefault(annotation["image_id"], []).append(
                 np.array(annotation["keypoints"], float).reshape(17, 3)
             )
-    directories = work / "synthetic", work / "synthetic_flip"
     rng = np.random.default_rng(0)
-    for directory in directories:
+    sets = {count: (work / f"plain{count}", work / f"flip{count}") for count in (few, times * few)}
+    for directory in sum(sets.values(), ()):
         directory.mkdir()
-    for image in dataset.images:
+    for image in dataset.images[:few]:
         grid = geometry.fit(image.width, image.height, 512)
         passes = synthesise(people.get(image.image_id, []), grid, rng)
-        for directory, outputs in zip(directories, passes, strict=True):
-            for file, array in zip(dumps.BENCHMARK.paths(directory, image.index), outputs, strict=True):
+        for k, outputs in enumerate(passes):
+            for file, array in zip(dumps.BENCHMARK.paths(sets[few][k], image.index), outputs, strict=True):
                 array.tofile(file)
-    command = [sys.executable, str(ROOT / "HigherHRNet_postprocess.py")]
-    command += ["--dump_dir", str(directories[0]), "--dump_dir_flip", str(directories[1]), "--workers", "2"]
-    command += ["DATASET.ROOT", root, "DATASET.TEST", split]
-    lines = []
-    for _ in range(3):
-        done = subprocess.run(command, cwd=work, check=True, capture_output=True, text=True)
-        lines.append(done.stdout.splitlines()[0])
-    return {"images": float(len(dataset.images))} | {f"run {i + 1}: {line}": 0.0 for i, line in enumerate(lines)}
+            for i in range(times):
+                copies = dumps.BENCHMARK.paths(sets[times * few][k], image.index + i * few)
+                originals = dumps.BENCHMARK.paths(sets[few][k], image.index)
+                for copy, original in zip(copies, originals, strict=True):
+                    copy.hardlink_to(original)
+
+    def run(count: int) -> float:
+        directories = ("--dump_dir", sets[count][0], "--dump_dir_flip", sets[count][1], "--workers", 2)
+        return seconds(
+            "HigherHRNet_postprocess.py", *directories, "DATASET.ROOT", data, "DATASET.TEST", split, cwd=work
+        )
+
+    start, per_image = slope(run, few, times * few, rounds)
+    return {"ms an image": per_image * 1000, "images/s after start-up": 1 / per_image, "start-up, s": start}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -168,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for title, figures in (
             ("preprocess, ms an image", measure_preprocess(root, args.split, work, args.rounds)),
             (f"onnxruntime backend, {args.cfg.stem}, ms an image", measure_inference(model, work, args.rounds)),
-            ("postprocess stage", measure_postprocess(root, args.split, work)),
+            ("postprocess script, 2 workers", measure_postprocess(root, args.split, work, args.rounds)),
         ):
             print(f"\n{title}")
             for name, value in figures.items():

@@ -26,7 +26,7 @@ def _side(*indices: int) -> tuple[int, int, int]:
 
 
 def draw_people(
-    image: np.ndarray, keypoints: np.ndarray, *, min_value: float = 0.05, thickness: float | None = None
+    image: np.ndarray, keypoints: np.ndarray, *, min_value: float = 0.1, thickness: float | None = None
 ) -> np.ndarray:
     """A copy of an image with people's skeletons on it.
 

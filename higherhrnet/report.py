@@ -10,13 +10,12 @@ Shape = tuple[int, int]
 
 def guide_order(shapes: Sequence[Shape]) -> list[Shape]:
     """Sort shapes (H, W) as the guide's table lists them: the square, the two longest, then wide, then tall ones."""
-    longest = max((max(shape) for shape in shapes), default=0)
 
     def rank(shape: Shape) -> tuple[int, Shape]:
         height, width = shape
         if height == width:
             return 0, shape
-        if max(shape) == longest:
+        if max(height, width) == 2 * min(height, width):
             return 1, shape
         return (2 if width > height else 3), shape
 

@@ -460,10 +460,14 @@ def test_the_guide_s_original_trees_without_records_are_read(
 
 
 def test_people_are_drawn_on_images(work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch):
-    outcome = postprocess(script, tiny_data, work, monkeypatch, "--vis_dir", work / "vis", "--vis_count", 2)
-    assert outcome.status == 0
-    drawn = {entry["image_id"] for entry in json.loads((work / RESULTS).read_text())}
-    assert len(list((work / "vis").glob("*.jpg"))) == min(2, len(drawn)) > 0
+    def pictures(score: float) -> int:
+        where = ("--vis_dir", work / f"vis{score}", "--vis_count", 2, "--vis_score", score)
+        assert postprocess(script, tiny_data, work, monkeypatch, *where).status == 0
+        return len(list((work / f"vis{score}").glob("*.jpg")))
+
+    highest = max(entry["score"] for entry in json.loads((work / RESULTS).read_text())) if pictures(0) else 0
+    assert pictures(highest) == 1
+    assert pictures(highest + 1) == 0
 
 
 def first_values(value: float) -> Callable[[Path], None]:

@@ -149,9 +149,18 @@ def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
 
 
 def draw_results(
-    dataset: coco.Dataset, results: Path, *, root: str, split: str, output: Path, count: int
+    dataset: coco.Dataset,
+    results: Path,
+    *,
+    root: str,
+    split: str,
+    output: Path,
+    count: int,
+    min_score: float,
 ) -> list[Path]:
     """Draw the people of a results file on the first ``count`` images that have any; return the pictures' paths.
+
+    Only people with a score of at least ``min_score`` are drawn: evaluation wants every candidate, a picture does not.
 
     Raises
     ------
@@ -159,6 +168,8 @@ def draw_results(
     """
     by_image: dict[int, list[Any]] = {}
     for entry in atomic.read_json(results, "results"):
+        if entry["score"] < min_score:
+            continue
         by_image.setdefault(entry["image_id"], []).append(entry["keypoints"])
     atomic.make_directory(output)
     pictures = []
