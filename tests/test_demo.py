@@ -116,7 +116,7 @@ def held_out(infer: Callable[..., Outputs]) -> Outputs:
 @pytest.fixture(scope="session")
 def crowded(infer: Callable[..., Outputs]) -> Outputs:
     """Scenes in which objects hide many joints, so that detection misses them."""
-    return infer(images=8, obstacles=1.2)
+    return infer(images=12, obstacles=3.0)
 
 
 @pytest.fixture(scope="session")
