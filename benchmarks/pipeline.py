@@ -1,9 +1,10 @@
 """Time preprocessing, inference and the postprocessing stage against the bare cost of their parts.
 
-    python3 -m benchmarks.pipeline [--root COCO --split val2017] [--weights F --cfg F]
+    python3 -m benchmarks.pipeline [--root COCO --split val2017] [--cfg F]
 
 Every ratio is of medians measured alternately in this run, so that a noisy machine slows both sides. Without --root
-the images are generated scenes; without --weights the network is a seeded one of the demo's size.
+the images are generated scenes. The network is the config's, the demo's by default, with seeded weights: its speed does
+not depend on them.
 """
 
 from __future__ import annotations
