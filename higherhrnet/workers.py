@@ -28,39 +28,58 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Generator[Result, None, None]:
-    """``map(function, items)`` over ``workers`` processes; results come in the items' order.
+class Pool:
+    """Processes that are kept for several maps, which may come from several threads.
 
-    With one worker everything happens in this process. ``function`` and the items travel by pickle. The first
-    exception of ``function`` is raised here and ends the rest.
-
-    Raises
-    ------
-    UserError : a worker was ended from outside (by the system for want of memory, for example)
+    With one worker everything happens in this process. The processes start at the first map and end with the block.
     """
-    if workers <= 1:
-        yield from map(function, items)
-        return
-    remaining = iter(items)
-    context = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of OpenCV and OpenBLAS
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    pending: deque[Future[list[Result]]] = deque()
-    try:
-        while chunk := list(islice(remaining, _CHUNK)):
-            pending.append(executor.submit(_apply, function, chunk))
-            if len(pending) >= workers * _AHEAD:
+
+    def __init__(self, workers: int) -> None:
+        """``workers``: how many processes; nothing is started yet."""
+        self._workers = workers
+        self._executor: ProcessPoolExecutor | None = None
+        if workers > 1:
+            # spawn: fork would copy the threads' locks of OpenCV and OpenBLAS
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+        """``map(function, items)``, results in the items' order, memory bounded whatever their number.
+
+        ``function`` and the items travel by pickle. The first exception of ``function`` is raised here and ends the
+        rest of this map.
+
+        Raises
+        ------
+        UserError : a worker was ended from outside (by the system for want of memory, for example)
+        """
+        if self._executor is None:
+            yield from map(function, items)
+            return
+        remaining = iter(items)
+        pending: deque[Future[list[Result]]] = deque()
+        try:
+            while chunk := list(islice(remaining, _CHUNK)):
+                pending.append(self._executor.submit(_apply, function, chunk))
+                if len(pending) >= self._workers * _AHEAD:
+                    yield from pending.popleft().result()
+            while pending:
                 yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    except BrokenProcessPool as e:
-        raise UserError(
-            "a worker process was ended from outside, often for want of memory; what is done is kept: "
-            "run again, with fewer --workers"
-        ) from e
-    finally:
-        executor.shutdown(cancel_futures=True)
+        except BrokenProcessPool as e:
+            raise UserError(
+                "a worker process was ended from outside, often for want of memory; what is done is kept: "
+                "run again, with fewer --workers"
+            ) from e
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:

@@ -33,6 +33,11 @@ def die_at_5(value: int) -> int:
     return value
 
 
+def ordered_map(function, items, count: int):
+    with workers.Pool(count) as pool:
+        yield from pool.map(function, items)
+
+
 def process_id(_: int) -> int:
     time.sleep(0.01)
     return os.getpid()
@@ -40,26 +45,35 @@ def process_id(_: int) -> int:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_results_come_in_the_items_order(count: int):
-    assert list(workers.ordered_map(square_slowly, range(30), count)) == [v * v for v in range(30)]
+    assert list(ordered_map(square_slowly, range(30), count)) == [v * v for v in range(30)]
 
 
 def test_nothing_to_do():
-    assert list(workers.ordered_map(square_slowly, [], 2)) == []
+    assert list(ordered_map(square_slowly, [], 2)) == []
 
 
 def test_one_worker_is_this_process():
-    assert set(workers.ordered_map(process_id, range(3), 1)) == {os.getpid()}
+    assert set(ordered_map(process_id, range(3), 1)) == {os.getpid()}
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_item_s_error_is_raised_as_it_is(count: int):
     with pytest.raises(UserError, match="item 5 is wrong"):
-        list(workers.ordered_map(fail_at_5, range(30), count))
+        list(ordered_map(fail_at_5, range(30), count))
 
 
 def test_a_killed_worker_is_a_user_error():
     with pytest.raises(UserError, match="a worker process was ended from outside"):
-        list(workers.ordered_map(die_at_5, range(30), 2))
+        list(ordered_map(die_at_5, range(30), 2))
+
+
+def test_a_pool_serves_several_threads_and_survives_one_s_error():
+    with workers.Pool(2) as pool:
+        first = pool.map(square_slowly, range(20))
+        assert next(first) == 0
+        with pytest.raises(UserError, match="item 5 is wrong"):
+            list(pool.map(fail_at_5, range(30)))
+        assert list(first) == [v * v for v in range(1, 20)]
 
 
 def test_items_are_not_taken_far_ahead_of_results():
@@ -71,7 +85,7 @@ def test_items_are_not_taken_far_ahead_of_results():
             taken += 1
             yield value
 
-    results = workers.ordered_map(square_slowly, items(), 2)
+    results = ordered_map(square_slowly, items(), 2)
     next(results)
     assert taken <= 100
     results.close()
@@ -83,8 +97,9 @@ from pathlib import Path
 from higherhrnet import workers
 from test_workers import process_id
 if __name__ == "__main__":
-    for pid in workers.ordered_map(process_id, range(10**6), 2):
-        print(pid, flush=True)
+    with workers.Pool(2) as pool:
+        for pid in pool.map(process_id, range(10**6)):
+            print(pid, flush=True)
 """
 
 

@@ -1,7 +1,7 @@
 """Dumps: what a backend leaves of a network's outputs, a file an output and image.
 
-Ours and the Ascend benchmark tool's are {index:012d}_1.bin and _2.bin, raw float32. ais_bench numbers from 0 and may
-write .npy; those are read too.
+Ours and the Ascend benchmark tool's are {index:012d}_1.bin and _2.bin, raw float32; ours may be float16 instead, at
+half the bytes, which the directory's record says. ais_bench numbers from 0 and may write .npy; those are read too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import numpy as np
 from higherhrnet.errors import UserError
 
 _NAME = re.compile(r"(\d{12})_([012])\.(bin|npy)")
-_ITEM_BYTES = 4  # float32
+FLOAT32 = "float32"
+FLOAT16 = "float16"
+_TYPES = {FLOAT32: np.dtype("<f4"), FLOAT16: np.dtype("<f2")}
+DTYPES = tuple(_TYPES)
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,30 @@ def output_shapes(shape: tuple[int, int], joints: int) -> tuple[tuple[int, int, 
     return (2 * joints, height // 4, width // 4), (joints, height // 2, width // 2)
 
 
-def output_bytes(shape: tuple[int, int], joints: int) -> tuple[int, int]:
+def output_bytes(shape: tuple[int, int], joints: int, dtype: str = FLOAT32) -> tuple[int, int]:
     """Bytes of output1 and output2 for an input of shape (H, W)."""
-    first, second = (int(np.prod(dims)) * _ITEM_BYTES for dims in output_shapes(shape, joints))
+    first, second = (_size(dims, dtype) for dims in output_shapes(shape, joints))
     return first, second
+
+
+def _size(shape: tuple[int, int, int], dtype: str) -> int:
+    return int(np.prod(shape)) * _TYPES[dtype].itemsize
+
+
+def encode(output: np.ndarray, dtype: str, image: str) -> np.ndarray:
+    """A float32 output as a dump of ``dtype`` stores it; ``image`` names it in the error.
+
+    Raises
+    ------
+    UserError : a finite value that float16 cannot hold (beyond 65504)
+    """
+    with np.errstate(over="ignore"):  # what overflows is refused below, by name
+        stored = output.astype(_TYPES[dtype], copy=False)
+    if dtype != FLOAT32 and np.isinf(stored).any() and np.isfinite(output).all():
+        raise UserError(
+            f"image {image}: a network output of {np.abs(output).max():.4g} does not fit float16; run without --dtype"
+        )
+    return stored
 
 
 def is_dump(file: Path) -> bool:
@@ -85,19 +108,21 @@ def find(directory: Path) -> tuple[list[int], Naming]:
     return sorted(indices), Naming(first=0 if 0 in found else 1, suffix=suffix)
 
 
-def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int]) -> np.ndarray:
-    """One dump as a float32 array of ``shape``, read-only: a raw file is mapped, not copied.
+def read(
+    file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int], dtype: str = FLOAT32
+) -> np.ndarray:
+    """One dump as a float32 array of ``shape``, read-only: a raw float32 file is mapped, not copied.
 
     A raw dump has exactly that many values, or as many as ``largest``: under dynamic image size the benchmark tool
     writes the whole buffer of the largest shape and only its beginning counts.
 
     Raises
     ------
-    UserError : missing, of another size, or not float32
+    UserError : missing, of another size, or not of ``dtype``
     """
     if file.suffix == ".npy":
         return _read_npy(file, shape)
-    exact, whole = (int(np.prod(dims)) * _ITEM_BYTES for dims in (shape, largest))
+    exact, whole = (_size(dims, dtype) for dims in (shape, largest))
     try:
         found = file.stat().st_size
         if found not in {exact, whole}:
@@ -106,7 +131,7 @@ def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int])
                 f"run HigherHRNet_benchmark.py again"
             )
         # Measured on 20 MB an image in the page cache: 0.6 ms mapped, 6 to 11 ms read.
-        return np.memmap(file, np.dtype("<f4"), "r", shape=shape).view(np.ndarray)
+        return np.memmap(file, _TYPES[dtype], "r", shape=shape).view(np.ndarray).astype(np.float32, copy=False)
     except OSError as e:
         raise UserError(f"cannot read dump {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
 
@@ -126,10 +151,10 @@ def _read_npy(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     return np.ascontiguousarray(array.reshape(shape))
 
 
-def missing(files: Sequence[Path], shapes: Sequence[tuple[int, int, int]]) -> str | None:
+def missing(files: Sequence[Path], shapes: Sequence[tuple[int, int, int]], dtype: str = FLOAT32) -> str | None:
     """Name the first file that is not there with exactly its shape's bytes; None where all are."""
     for file, shape in zip(files, shapes, strict=True):
-        expected = int(np.prod(shape)) * _ITEM_BYTES
+        expected = _size(shape, dtype)
         found = file.stat().st_size if file.is_file() else None
         if found != expected:
             return f"{file}: found {'no file' if found is None else f'{found} bytes'}, expected {expected} bytes"

@@ -1,6 +1,7 @@
 """The tree of network inputs: ROOT/shape_{H}x{W}/{index:012d}.bin, raw float32 [3, H, W] each.
 
-For AIPP they are uint8 RGB [H, W, 3] instead, which the device normalises; the tree's record says which.
+They may be float16 instead, at half the bytes, or for AIPP uint8 RGB [H, W, 3], which the device normalises; the
+tree's record says which.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from higherhrnet.errors import UserError
 
 CHANNELS = 3
 FLOAT32 = "float32"
+FLOAT16 = "float16"
 UINT8 = "uint8"
-_ITEM_BYTES = {FLOAT32: 4, UINT8: 1}
+_ITEM_BYTES = {FLOAT32: 4, FLOAT16: 2, UINT8: 1}
+DTYPES = tuple(_ITEM_BYTES)
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
 _NAME = re.compile(r"(\d{12})\.bin")
 

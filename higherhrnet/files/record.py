@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, inputs
+from higherhrnet.files import atomic, dumps, inputs
 
 _NAME = "record.json"
-_PROGRESS = frozenset({"complete", "devices"})  # fields that change while the work stays the same
+_PROGRESS = frozenset({"complete", "devices", "left_out", "sha256"})  # they change while the work stays the same
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,18 @@ class InputsRecord:
     """How many of the data set's images, from the first, the tree is for."""
     flip: bool
     dtype: str = inputs.FLOAT32
-    """Of the values: float32, normalised, or uint8 for AIPP."""
+    """Of the values: float32 or float16, normalised, or uint8 for AIPP."""
+    shard: str = "1/1"
+    """The part of those images that the tree is for."""
+    code: str = ""
+    """What decides the bytes beside images and settings: provenance.inputs_code."""
+    left_out: list[int] = dataclasses.field(default_factory=list)
+    """Indices of bad images without inputs."""
     complete: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a dtype that no program here writes, as another field would be."""
-        if self.dtype not in {inputs.FLOAT32, inputs.UINT8}:
+        if self.dtype not in inputs.DTYPES:
             raise TypeError(f"dtype {self.dtype}")
 
 
@@ -52,12 +58,46 @@ class DumpsRecord:
     flip: bool
     files: str = ""
     """Fingerprint of the input files: names, sizes and times of writing."""
+    dtype: str = dumps.FLOAT32
+    runtime: str = ""
+    """The backend's version, where it is known."""
+    shard: str = "1/1"
     devices: list[int] = dataclasses.field(default_factory=list)
     """Which devices had a part, over all runs; another choice of devices is still the same work."""
     complete: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a dtype that no program here writes, as another field would be."""
+        if self.dtype not in dumps.DTYPES:
+            raise TypeError(f"dtype {self.dtype}")
 
-Record = TypeVar("Record", InputsRecord, DumpsRecord)
+
+@dataclass(frozen=True)
+class ResultsRecord:
+    """What made a results file. Equal records are equal bytes."""
+
+    dataset: str
+    """SHA-256 over the data set's images, as in InputsRecord."""
+    short_side: int
+    images: int
+    """How many of the data set's images, from the first, the work is for."""
+    shard: str
+    model: str
+    """SHA-256 of the model file, '' where nothing says which it was."""
+    options: dict[str, Any]
+    """The decode's."""
+    code: str
+    """provenance.people_code, and what else computed."""
+    dumps: str = ""
+    """Fingerprint of the dump files; '' where they were never kept."""
+    left_out: list[int] = dataclasses.field(default_factory=list)
+    """Indices of bad images, which have no people."""
+    sha256: str = ""
+    """Of the results file."""
+    complete: bool = False
+
+
+Record = TypeVar("Record", InputsRecord, DumpsRecord, ResultsRecord)
 
 
 def path(tree: Path) -> Path:
@@ -72,19 +112,40 @@ def write(tree: Path, record: InputsRecord | DumpsRecord) -> None:
 
 def read(tree: Path, kind: type[Record]) -> Record | None:
     """A tree's record, or None where it has none. Raises UserError for a damaged one."""
-    if not path(tree).exists():
-        return None
-    value = atomic.read_json(path(tree), "record")
+    return _read(path(tree), kind)
+
+
+def of_results(results: Path) -> Path:
+    """Where the record of a results file lies."""
+    return results.with_suffix(".record.json")
+
+
+def write_results(results: Path, record: ResultsRecord) -> None:
+    """Write the record of a results file."""
+    atomic.write_json(of_results(results), dataclasses.asdict(record))
+
+
+def read_results(results: Path) -> ResultsRecord | None:
+    """The record of a results file, or None where it has none. Raises UserError for a damaged one."""
+    return _read(of_results(results), ResultsRecord)
+
+
+def parse(value: Any, kind: type[Record], source: Path) -> Record:
+    """A record from its JSON value. Raises UserError naming ``source`` for other fields than its own."""
     try:
         return kind(**value)
     except TypeError as e:
         raise UserError(
-            f"record {path(tree)}: found other fields than a {kind.__name__}'s ({e}); "
-            f"make the tree again in an empty directory"
+            f"record {source}: found other fields than a {kind.__name__}'s ({e}); "
+            f"remove what it stands beside, or give another directory"
         ) from e
 
 
-def same_work(a: InputsRecord | DumpsRecord | None, b: InputsRecord | DumpsRecord) -> bool:
+def _read(file: Path, kind: type[Record]) -> Record | None:
+    return parse(atomic.read_json(file, "record"), kind, file) if file.exists() else None
+
+
+def same_work(a: Any, b: Any) -> bool:
     """Whether two records are for the same files, finished or not."""
     return a is not None and not list(differences(a, b))
 

@@ -1,0 +1,146 @@
+"""The journal of people: what has been decoded, a line an image, so that nothing decoded is lost or decoded again.
+
+The first line says what the work is. Every other line is one image: its index and its results entries, or why it was
+left out. A line that was cut off, by a kill or a full disk, is dropped with all that follows; its image is done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from higherhrnet.errors import UserError
+from higherhrnet.files import record
+
+
+class Journal:
+    """An open journal; only places of lines are held in memory."""
+
+    def __init__(self, path: Path, wanted: record.ResultsRecord) -> None:
+        """Open the journal of ``wanted``'s work at ``path``, or begin it.
+
+        Raises
+        ------
+        UserError : another program has it open, it is of other work (see ``difference``), or it cannot be written
+        """
+        self.path = path
+        self.left_out: dict[int, str] = {}
+        """Why images were left out, by index."""
+        self._places: dict[int, tuple[int, int]] = {}
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as e:
+            raise UserError(f"cannot write {path}: {e.strerror}; choose another output path") from e
+        try:
+            _lock(self._file, path)
+            self._load(wanted)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._places or index in self.left_out
+
+    def __len__(self) -> int:
+        """Images that are done, those left out included."""
+        return len(self._places) + len(self.left_out)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._end
+
+    def add(self, index: int, people: Sequence[dict[str, Any]]) -> None:
+        """Keep an image's results entries. Raises UserError where the disk does not take them."""
+        self._places[index] = self._append({"index": index, "people": people})
+
+    def leave_out(self, index: int, why: str) -> None:
+        """Keep that an image is bad, and why."""
+        self._append({"index": index, "left_out": why})
+        self.left_out[index] = why
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """All results entries by image index, read from disk image by image."""
+        for index in sorted(self._places):
+            start, length = self._places[index]
+            yield from json.loads(os.pread(self._file, length, start))["people"]
+
+    def remove(self) -> None:
+        """Delete the journal: its results are written."""
+        self.path.unlink(missing_ok=True)
+
+    def _load(self, wanted: record.ResultsRecord) -> None:
+        self._end = 0
+        with open(os.dup(self._file), "rb") as lines:
+            header = _whole(lines.readline())
+            if header is None:  # new, or killed while it was begun
+                os.ftruncate(self._file, 0)
+                self._append(asdict(wanted))
+                return
+            if different := list(record.differences(record.parse(header, record.ResultsRecord, self.path), wanted)):
+                raise OtherWorkError(self.path, different)
+            self._end = lines.tell()
+            while (line := _whole(lines.readline())) is not None:
+                place = self._end, lines.tell() - self._end
+                self._end = lines.tell()
+                if "left_out" in line:
+                    self.left_out[line["index"]] = line["left_out"]
+                else:
+                    self._places[line["index"]] = place
+        os.ftruncate(self._file, self._end)
+
+    def _append(self, value: dict[str, Any]) -> tuple[int, int]:
+        line = json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        start, rest = self._end, memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.pwrite(self._file, rest, start + len(line) - len(rest)) :]
+        except OSError as e:
+            raise UserError(
+                f"cannot write {self.path}: {e.strerror}; free space and run again, what is done is kept"
+            ) from e
+        self._end = start + len(line)
+        return start, len(line)
+
+
+class OtherWorkError(UserError):
+    """A journal of other work: ``fields`` names the record's fields that differ."""
+
+    def __init__(self, path: Path, fields: Sequence[str]) -> None:
+        """Say what differs."""
+        super().__init__(
+            f"{path} is of other work (another {', another '.join(fields)}); run that again to its end, or give "
+            f"--overwrite to start afresh"
+        )
+        self.fields = fields
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        raise UserError(f"another run is writing {path}; wait for it, or choose another output path") from e
+    except OSError:  # a file system without locks: go on unprotected
+        pass
+
+
+def _whole(line: bytes) -> dict[str, Any] | None:
+    """A line's value, None for one that was cut off or is damaged."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
