@@ -16,9 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from yacs.config import CfgNode
-
-from higherhrnet import cli, coco, decode, workers
+from higherhrnet import cli, coco, decode, evaluation, workers
 from higherhrnet.files import atomic
 from higherhrnet.stages import postprocess
 
@@ -32,33 +30,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--vis_dir", type=Path, metavar="DIR", help="draw the people found on images, into this folder")
     parser.add_argument("--vis_count", type=cli.positive, default=20, metavar="N", help="images to draw at most")
     parser.add_argument("--vis_score", type=float, default=0.3, metavar="S", help="draw people of at least this score")
+    parser.add_argument("--overwrite", action="store_true", help="decode again what was decoded already")
+    cli.add_shard(parser)
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
 
+    shard = postprocess.shard_of(args.dump_dir, args.shard)
     root, split = cfg.DATASET.ROOT, cfg.DATASET.TEST
     dataset = coco.load(coco.annotation_file(root, split))
-    folder = Path(cfg.OUTPUT_DIR) / cfg.DATASET.DATASET / cfg.MODEL.NAME / args.cfg.stem
-    log = _log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid.log")
+    results = evaluation.results_file(cfg, args.cfg, shard)
+    folder = results.parent.parent
+    log = _log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid{shard.suffix}.log")
     log.debug("arguments: %s\n%s", " ".join(sys.argv[1:] if argv is None else argv), cfg)
 
     if not decode.is_compiled():
         log.info("=> compiling the decode kernel: about half a minute, once")
         decode.compile()
     start = time.perf_counter()
-    summary = postprocess.run(
-        dataset,
-        args.dump_dir,
-        args.dump_dir_flip,
-        short_side=cfg.DATASET.INPUT_SIZE,
-        joints=cfg.DATASET.NUM_JOINTS,
-        options=_options(cfg),
-        results=folder / "results" / f"keypoints_{split}_results.json",
-        processes=args.workers,
-    )
+    with workers.Pool(args.workers) as pool:
+        summary = postprocess.run(
+            dataset,
+            args.dump_dir,
+            args.dump_dir_flip,
+            short_side=cfg.DATASET.INPUT_SIZE,
+            joints=cfg.DATASET.NUM_JOINTS,
+            options=evaluation.options(cfg),
+            results=results,
+            pool=pool,
+            shard=shard,
+            overwrite=args.overwrite,
+        )
     seconds = time.perf_counter() - start
     log.info("=> %d people in %d images, %.1f s, %s", summary.people, summary.images, seconds, summary.results)
+    if summary.kept:
+        log.info("=> %d of these images had been decoded before", summary.kept)
     if summary.images < summary.dataset_images:
         log.info("=> the figures are over the %d of %d images that have dumps", summary.images, summary.dataset_images)
+    if summary.left_out:
+        log.info("=> %d bad images were left out (--skip_bad)", summary.left_out)
     log.info("%s", coco.table(summary.figures, cfg.MODEL.NAME))
     if args.vis_dir:
         pictures = postprocess.draw_results(
@@ -71,19 +80,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             min_score=args.vis_score,
         )
         log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
-
-
-def _options(cfg: CfgNode) -> decode.Options:
-    return decode.Options(
-        detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
-        tag_threshold=cfg.TEST.TAG_THRESHOLD,
-        max_people=cfg.DATASET.MAX_NUM_PEOPLE,
-        nms_kernel=cfg.TEST.NMS_KERNEL,
-        use_detection_value=cfg.TEST.USE_DETECTION_VAL,
-        ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
-        adjust=cfg.TEST.ADJUST,
-        refine=cfg.TEST.REFINE,
-    )
 
 
 def _log(path: Path) -> logging.Logger:

@@ -17,6 +17,8 @@ from higherhrnet import cli, coco, workers
 from higherhrnet.files import inputs
 from higherhrnet.stages import preprocess
 
+_DTYPES = (inputs.FLOAT32, inputs.FLOAT16)
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print what was done."""
@@ -26,31 +28,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="replace inputs that are there")
-    parser.add_argument(
-        "--aipp", action="store_true", help="uint8 inputs, a quarter of the bytes, for an .om with AIPP"
-    )
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--aipp", action="store_true", help="uint8 inputs, a quarter of the bytes, for an .om with AIPP")
+    form.add_argument("--dtype", choices=_DTYPES, default=inputs.FLOAT32, help="of the inputs; float16 halves them")
+    cli.add_shard(parser)
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
 
     dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
-    summary = preprocess.run(
-        dataset,
-        root=cfg.DATASET.ROOT,
-        split=cfg.DATASET.TEST,
-        short_side=cfg.DATASET.INPUT_SIZE,
-        output=args.output,
-        output_flip=args.output_flip,
-        processes=args.workers,
-        limit=args.limit,
-        overwrite=args.overwrite,
-        dtype=inputs.UINT8 if args.aipp else inputs.FLOAT32,
-    )
+    with workers.Pool(args.workers) as pool:
+        summary = preprocess.run(
+            dataset,
+            root=cfg.DATASET.ROOT,
+            split=cfg.DATASET.TEST,
+            short_side=cfg.DATASET.INPUT_SIZE,
+            output=args.output,
+            output_flip=args.output_flip,
+            pool=pool,
+            limit=args.limit,
+            shard=args.shard,
+            overwrite=args.overwrite,
+            dtype=inputs.UINT8 if args.aipp else args.dtype,
+            skip_bad=args.skip_bad,
+        )
     kept = summary.images - summary.written
     print(f"{summary.images} images in {args.output} and {args.output_flip}" + (f", {kept} were there" if kept else ""))
     if summary.cut:
         print(f"{len(summary.cut)} images are longer than the input shapes; their ends are cut off:")
         for name in summary.cut:
             print(f"  {name}")
+    cli.say_left_out(summary.left_out)
 
 
 if __name__ == "__main__":

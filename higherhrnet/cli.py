@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from yacs.config import CfgNode
 
 from higherhrnet import config
 from higherhrnet.errors import UserError
+from higherhrnet.shards import ALL, Shard
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
@@ -72,6 +73,26 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a whole number of at least 1")
     return value
+
+
+def add_shard(to: argparse.ArgumentParser) -> None:
+    """Add ``--shard I/N``."""
+    to.add_argument("--shard", type=_shard, default=ALL, metavar="I/N", help="only part I, from 1, of N of the images")
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
+
+
+def say_left_out(left_out: Mapping[int, str]) -> None:
+    """List bad images that were skipped; nothing without any."""
+    if left_out:
+        print(f"{len(left_out)} bad images were left out (--skip_bad):")
+        for _, why in sorted(left_out.items()):
+            print(f"  {why}")
 
 
 def add_config(to: argparse.ArgumentParser) -> None:

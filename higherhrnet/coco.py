@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -121,9 +121,19 @@ def results(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[di
     return entries
 
 
-def write_results(path: Path, entries: Sequence[dict[str, Any]]) -> None:
-    """Write a COCO results file."""
-    atomic.write_text(path, json.dumps(entries, sort_keys=True, indent=4) + "\n")
+def write_results(path: Path, entries: Iterable[dict[str, Any]]) -> int:
+    """Write a COCO results file, entry by entry; return how many.
+
+    The bytes are those of ``json.dumps(list(entries), sort_keys=True, indent=4)`` and a line break.
+    """
+    count = 0
+    with atomic.writing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for count, entry in enumerate(entries, start=1):
+            text = json.dumps([entry], sort_keys=True, indent=4)
+            file.write("," * (count > 1) + text[1:-2])  # without the brackets and the last line break
+        file.write("\n]\n" if count else "]\n")
+    return count
 
 
 def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int]) -> dict[str, float]:

@@ -7,12 +7,13 @@ ImageNet normalisation in float32.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from higherhrnet.errors import UserError
+from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.geometry import Geometry
 
 MEAN = (0.485, 0.456, 0.406)
@@ -30,20 +31,45 @@ def check_opencv() -> None:
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation. Raises UserError naming the file."""
+    """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation.
+
+    Raises
+    ------
+    BadImageError : naming the file: missing, no image, or a JPEG without its end, which OpenCV would fill with grey
+    """
     try:
-        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+        data = Path(path).read_bytes()
     except OSError as e:
-        raise UserError(f"cannot read image {path}: {e.strerror}; put it there or correct the data set's path") from e
+        raise BadImageError(
+            f"cannot read image {path}: {e.strerror}; put it there or correct the data set's path"
+        ) from e
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(
-            f"image {path}: {data.size} bytes that do not decode, expected a JPEG or PNG; get the file again"
+        raise BadImageError(
+            f"image {path}: {len(data)} bytes that do not decode, expected a JPEG or PNG; get the file again"
         )
+    if data.startswith(_JPEG_START) and not _is_whole_jpeg(data):
+        raise BadImageError(f"image {path}: its {len(data)} bytes break off before a JPEG's end; get the file again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+_JPEG_START = b"\xff\xd8"
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # neither an escaped 0xff in pixel data nor a restart
+_JPEG_END = 0xD9
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Whether the marker that ends a JPEG follows its segments (ITU-T T.81, annex B); a thumbnail's does not count."""
+    position = len(_JPEG_START)
+    while match := _JPEG_MARKER.search(data, position):
+        if match[1][0] == _JPEG_END:
+            return True
+        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+    return False
 
 
 def warp(image: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -482,7 +482,7 @@ def first_values(value: float) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (Path.unlink, r"dumpOutput_device0_bs1: no dumps of 1 of 7 images|cannot read dump .*000000000003_2\.bin"),
+        (Path.unlink, r"dumpOutput_device0_bs1: no dumps of 1 of 7 images|cannot read .*000000000003_2\.bin"),
         (lambda file: file.write_bytes(b"short"), r"dump .*3_2\.bin: found 5 bytes, expected \d+ for"),
         (first_values(np.nan), r"dump .*3_2\.bin: 3 of \d+ values are NaN or infinite"),
         (first_values(-np.inf), r"dump .*3_2\.bin: 3 of \d+ values are NaN or infinite"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from higherhrnet.files import info, inputs
+from higherhrnet.files.dumps import FLOAT32
 
 PRIVATE = ".work"
 """Folder in a dump directory where external tools work, a folder a device and shape."""
@@ -29,7 +30,9 @@ class Work:
     device: int = 0
     flip: bool = False
     dtype: str = inputs.FLOAT32
-    """Of the inputs: float32 [3, H, W], or uint8 [H, W, 3] before normalisation."""
+    """Of the inputs: float32 or float16 [3, H, W], or uint8 [H, W, 3] before normalisation."""
+    dump_dtype: str = FLOAT32
+    """Of the dumps: float32, or float16 at half the bytes."""
 
     @property
     def private(self) -> Path:
@@ -43,6 +46,8 @@ class Backend(Protocol):
     name: str
     batch: int
     """Images a call."""
+    runtime: str
+    """What computes, with its version; '' where that is not known."""
 
     def run(self, work: Work) -> str:
         """Make the two dumps of every entry; return the figures as the benchmark tool's performance text.
@@ -57,6 +62,10 @@ class Backend(Protocol):
 
     def command(self, work: Work) -> str:
         """What ``run`` would run, as a shell line; the files it reads are prepared, nothing is run."""
+        ...
+
+    def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
+        """The most bytes on disk that one image of shape (H, W) takes in a run, beside its input."""
         ...
 
     def end(self) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from higherhrnet import processes
 from higherhrnet.backends import Work
 from higherhrnet.errors import UserError
@@ -48,6 +50,7 @@ class ExternalTool(abc.ABC):
     """Runs a program once a shape and device."""
 
     name: str
+    runtime = ""
     whole_buffers: bool
     """Whether dumps may be as long as the largest gear's, the beginning counting."""
 
@@ -106,6 +109,14 @@ class ExternalTool(abc.ABC):
         """Stage and return the shell line."""
         return self._prepare(work).shell()
 
+    def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
+        """Two dumps as the program leaves them, and a copy of the input, which some programs need.
+
+        ``dump_dtype`` float16 changes nothing: programs leave float32, which is converted file by file afterwards.
+        """
+        dumped = self._setting.largest if self.whole_buffers else shape
+        return sum(dumps.output_bytes(dumped, self._setting.joints)) + inputs.size(shape)
+
     def end(self) -> None:
         """End all runs of other threads."""
         self._stop.set()
@@ -157,7 +168,7 @@ class ExternalTool(abc.ABC):
                 problem = problem or next(filter(None, faults))
                 continue
             for file, need, target in zip(files, exact, dumps.BENCHMARK.paths(work.dumps, index), strict=True):
-                _move(file, target, need)
+                _move(file, target, need, work.dump_dtype)
             made += 1
         shutil.rmtree(work.private, ignore_errors=True)
         return made, problem
@@ -203,10 +214,14 @@ def _fault(file: Path, sizes: set[int]) -> str:
     return f"{file.name} has {found} bytes, expected {' or '.join(map(str, sorted(sizes)))}"
 
 
-def _move(file: Path, target: Path, size: int) -> None:
-    """Cut a dump to its shape's bytes and give it its final name, on the same file system."""
+def _move(file: Path, target: Path, size: int, dtype: str) -> None:
+    """Cut a dump to its shape's bytes and give it its final name, on the same file system, as ``dtype``."""
     try:
         os.truncate(file, size)
+        if dtype != dumps.FLOAT32:
+            atomic.write_bytes(target, dumps.encode(np.fromfile(file, "<f4"), dtype, target.name))
+            file.unlink()
+            return
         file.replace(target)
     except OSError as e:
         raise UserError(f"cannot move dump {file} to {target}: {e.strerror}; check the directory's rights") from e

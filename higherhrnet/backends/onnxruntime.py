@@ -37,6 +37,7 @@ class OnnxRuntime:
         batch. Raises UserError for a file that does not load, or one that does not take batches of ``batch``.
         """
         self.batch, self._done = batch, done
+        self.runtime = f"{NAME} {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -60,7 +61,7 @@ class OnnxRuntime:
                 f"model {model} takes batches of {fixed}, not {batch}; export it with HigherHRNet_pth2onnx.py "
                 f"--bs {batch}"
             )
-        self._model = model
+        self._joints = self._session.get_outputs()[1].shape[1]
 
     def run(self, work: Work) -> str:
         """Make the dumps of all entries; a last batch that is not full repeats its first image."""
@@ -85,7 +86,7 @@ class OnnxRuntime:
             for slot, entry in enumerate(entries):
                 files = dumps.BENCHMARK.paths(work.dumps, inputs.index_of(entry.path))
                 for file, result in zip(files, results, strict=True):
-                    atomic.write_bytes(file, result[slot])
+                    atomic.write_bytes(file, dumps.encode(result[slot], work.dump_dtype, entry.path.name))
             t3 = time.perf_counter()
             read, execute, write = read + t1 - t0, execute + t2 - t1, write + t3 - t2
             self._done(len(entries))
@@ -109,13 +110,16 @@ class OnnxRuntime:
         """A remark: this backend runs no program."""
         return f"# {work.shape[0]}x{work.shape[1]}: onnxruntime runs inside this program"
 
+    def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
+        """The two dumps."""
+        return sum(dumps.output_bytes(shape, self._joints, dump_dtype))
+
     def end(self) -> None:
         """Nothing: there are no other threads."""
 
     def _bind(self, source: np.ndarray) -> tuple[onnxruntime.IOBinding, list[np.ndarray]]:
         """Bind the buffers of one shape, so that a run allocates and copies nothing."""
-        joints = self._session.get_outputs()[1].shape[1]
-        shapes = dumps.output_shapes(source.shape[2:], joints)
+        shapes = dumps.output_shapes(source.shape[2:], self._joints)
         results = [np.empty((self.batch, *shape), np.float32) for shape in shapes]
         binding = self._session.io_binding()
         binding.bind_input("input", "cpu", 0, np.float32, source.shape, source.ctypes.data)
@@ -126,7 +130,11 @@ class OnnxRuntime:
 
 def _read(file: Path, image: np.ndarray, dtype: str) -> None:
     """Fill one image's part of the input buffer, normalising what AIPP would. Raises UserError naming the file."""
-    raw = image if dtype == inputs.FLOAT32 else np.empty((*image.shape[1:], inputs.CHANNELS), np.uint8)  # [H, W, 3]
+    raw = image
+    if dtype == inputs.UINT8:
+        raw = np.empty((*image.shape[1:], inputs.CHANNELS), np.uint8)  # [H, W, 3]
+    elif dtype == inputs.FLOAT16:
+        raw = np.empty(image.shape, np.float16)
     try:
         with file.open("rb", buffering=0) as stream:
             count = stream.readinto(memoryview(raw.data).cast("B"))
@@ -135,4 +143,4 @@ def _read(file: Path, image: np.ndarray, dtype: str) -> None:
     if count != raw.nbytes:
         raise UserError(f"input {file}: found {count} bytes, expected {raw.nbytes}; run preprocessing again")
     if raw is not image:
-        image[:] = preprocess.normalise(raw)
+        image[:] = preprocess.normalise(raw) if dtype == inputs.UINT8 else raw

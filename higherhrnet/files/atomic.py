@@ -84,6 +84,15 @@ def remove_partials(directories: Iterable[Path]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def remove_partials_of(*files: Path) -> None:
+    """Remove what killed runs left of these files while they were unfinished."""
+    for folder in {file.parent for file in files}:
+        names = {file.name for file in files if file.parent == folder}
+        for partial in folder.glob(f".*{_PARTIAL}"):
+            if partial.name[1 : -len(_PARTIAL)].rpartition(".")[0] in names:
+                partial.unlink(missing_ok=True)
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes. Raises UserError naming the file."""
     digest = hashlib.sha256()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from higherhrnet.errors import UserError
 _NAME = re.compile(r"(\d{12})_([012])\.(bin|npy)")
 FLOAT32 = "float32"
 FLOAT16 = "float16"
-_TYPES = {FLOAT32: np.dtype("<f4"), FLOAT16: np.dtype("<f2")}
+_TYPES: dict[str, np.dtype[Any]] = {FLOAT32: np.dtype("<f4"), FLOAT16: np.dtype("<f2")}
 DTYPES = tuple(_TYPES)
 
 
@@ -108,9 +109,7 @@ def find(directory: Path) -> tuple[list[int], Naming]:
     return sorted(indices), Naming(first=0 if 0 in found else 1, suffix=suffix)
 
 
-def read(
-    file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int], dtype: str = FLOAT32
-) -> np.ndarray:
+def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int], dtype: str = FLOAT32) -> np.ndarray:
     """One dump as a float32 array of ``shape``, read-only: a raw float32 file is mapped, not copied.
 
     A raw dump has exactly that many values, or as many as ``largest``: under dynamic image size the benchmark tool

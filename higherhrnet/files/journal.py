@@ -21,14 +21,17 @@ from higherhrnet.files import record
 class Journal:
     """An open journal; only places of lines are held in memory."""
 
-    def __init__(self, path: Path, wanted: record.ResultsRecord) -> None:
+    def __init__(self, path: Path, wanted: record.ResultsRecord, *, afresh: bool = False) -> None:
         """Open the journal of ``wanted``'s work at ``path``, or begin it.
+
+        ``afresh``: one of other work is emptied, not refused; ``replaced`` then names the fields that differ.
 
         Raises
         ------
-        UserError : another program has it open, it is of other work (see ``difference``), or it cannot be written
+        UserError : another program has it open, it is of other work, or it cannot be written
         """
         self.path = path
+        self.replaced: list[str] = []
         self.left_out: dict[int, str] = {}
         """Why images were left out, by index."""
         self._places: dict[int, tuple[int, int]] = {}
@@ -38,7 +41,7 @@ class Journal:
             raise UserError(f"cannot write {path}: {e.strerror}; choose another output path") from e
         try:
             _lock(self._file, path)
-            self._load(wanted)
+            self._load(wanted, afresh=afresh)
         except BaseException:
             os.close(self._file)
             raise
@@ -80,16 +83,22 @@ class Journal:
         """Delete the journal: its results are written."""
         self.path.unlink(missing_ok=True)
 
-    def _load(self, wanted: record.ResultsRecord) -> None:
+    def _load(self, wanted: record.ResultsRecord, *, afresh: bool) -> None:
         self._end = 0
-        with open(os.dup(self._file), "rb") as lines:
+        with os.fdopen(os.dup(self._file), "rb") as lines:
             header = _whole(lines.readline())
-            if header is None:  # new, or killed while it was begun
+            if header is not None:
+                made = record.parse(header, record.ResultsRecord, self.path)
+                self.replaced = list(record.differences(made, wanted))
+                if self.replaced and not afresh:
+                    raise UserError(
+                        f"{self.path} is of other work (another {', another '.join(self.replaced)}); run that again "
+                        f"to its end, or give --overwrite to start afresh"
+                    )
+            if header is None or self.replaced:  # new, killed while it was begun, or of other work
                 os.ftruncate(self._file, 0)
                 self._append(asdict(wanted))
                 return
-            if different := list(record.differences(record.parse(header, record.ResultsRecord, self.path), wanted)):
-                raise OtherWorkError(self.path, different)
             self._end = lines.tell()
             while (line := _whole(lines.readline())) is not None:
                 place = self._end, lines.tell() - self._end
@@ -112,18 +121,6 @@ class Journal:
             ) from e
         self._end = start + len(line)
         return start, len(line)
-
-
-class OtherWorkError(UserError):
-    """A journal of other work: ``fields`` names the record's fields that differ."""
-
-    def __init__(self, path: Path, fields: Sequence[str]) -> None:
-        """Say what differs."""
-        super().__init__(
-            f"{path} is of other work (another {', another '.join(fields)}); run that again to its end, or give "
-            f"--overwrite to start afresh"
-        )
-        self.fields = fields
 
 
 def _lock(file: int, path: Path) -> None:

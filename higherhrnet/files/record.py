@@ -6,6 +6,8 @@ A tree without one was made by other programs (the guide's original scripts, for
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +147,28 @@ def _read(file: Path, kind: type[Record]) -> Record | None:
     return parse(atomic.read_json(file, "record"), kind, file) if file.exists() else None
 
 
+def files_fingerprint(files: Iterable[Path]) -> str:
+    """SHA-256 over files' names, folders, sizes and times of writing: their content is too much to read for this.
+
+    Raises
+    ------
+    UserError : a file that is not there
+    """
+    rows = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError as e:
+            raise UserError(f"cannot read {file.parent.name}/{file.name}: {e.strerror}; run again what makes it") from e
+        rows.append([file.name, file.parent.name, status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A field as JSON gives it back: tuples are lists there."""
+    return json.loads(json.dumps(value))
+
+
 def same_work(a: Any, b: Any) -> bool:
     """Whether two records are for the same files, finished or not."""
     return a is not None and not list(differences(a, b))
@@ -153,4 +177,4 @@ def same_work(a: Any, b: Any) -> bool:
 def differences(a: Any, b: Any) -> Iterable[str]:
     """Names of the fields in which two records of one kind are for different files."""
     names = (field.name for field in dataclasses.fields(a) if field.name not in _PROGRESS)
-    return (name for name in names if getattr(a, name) != getattr(b, name))
+    return (name for name in names if _plain(getattr(a, name)) != _plain(getattr(b, name)))

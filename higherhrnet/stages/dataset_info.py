@@ -9,13 +9,16 @@ from tqdm import tqdm
 
 from higherhrnet import preprocess
 from higherhrnet.errors import UserError
-from higherhrnet.files import info, inputs, record
+from higherhrnet.files import atomic, info, inputs, record
+from higherhrnet.shards import ALL, Shard
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
-def list_inputs(tree: Path, name: str) -> list[Path]:
+def list_inputs(tree: Path, name: str, shard: Shard = ALL) -> list[Path]:
     """Write NAME.info and NAME_{H}x{W}.info for a tree of inputs, in index order; return the paths written.
+
+    Of a ``shard`` only, where one is given: the tree may be of all images or of that shard.
 
     Raises
     ------
@@ -25,17 +28,31 @@ def list_inputs(tree: Path, name: str) -> list[Path]:
     if made is not None and not made.complete:
         raise UserError(f"input tree {tree} is unfinished; run HigherHRNet_preprocess.py again, it goes on by itself")
     found = inputs.find(tree, inputs.FLOAT32 if made is None else made.dtype)
-    if made is not None and len(found) != made.images:
-        raise UserError(
-            f"input tree {tree} holds {len(found)} inputs, its record says {made.images}; "
-            f"run HigherHRNet_preprocess.py again"
-        )
+    if made is not None:
+        part = Shard.parse(made.shard)
+        if shard not in {ALL, part} and part != ALL:
+            raise UserError(f"input tree {tree} is of shard {part}, not {shard}; list it with --shard {part}")
+        expected = sum(map(part.holds, range(made.images))) - len(made.left_out)
+        if len(found) != expected:
+            raise UserError(
+                f"input tree {tree} holds {len(found)} inputs, its record says {expected}; "
+                f"run HigherHRNet_preprocess.py again"
+            )
+    found = shard.select(found)
+    if not found:
+        raise UserError(f"input tree {tree} holds no inputs of shard {shard}; there are fewer images than shards")
     entries = [info.Entry(item.path, width=item.shape[1], height=item.shape[0]) for item in found]
-    return info.write_all(name, entries, by_shape=True)
+    return _write(name, entries, by_shape=True)
 
 
-def list_images(folder: Path, name: str) -> list[Path]:
-    """Write NAME.info for a folder of images, by file name; return the path written, in a list.
+def _write(name: str, entries: list[info.Entry], *, by_shape: bool) -> list[Path]:
+    written = info.write_all(name, entries, by_shape=by_shape)
+    atomic.remove_partials_of(*written)
+    return written
+
+
+def list_images(folder: Path, name: str, shard: Shard = ALL) -> list[Path]:
+    """Write NAME.info for a folder of images (of a ``shard``), by file name; return the path written, in a list.
 
     Raises
     ------
@@ -44,6 +61,7 @@ def list_images(folder: Path, name: str) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"image folder {folder} does not exist; give the folder of the .jpg files")
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES)
+    files = [file for index, file in enumerate(files) if shard.holds(index)]
     if not files:
         raise UserError(f"image folder {folder} holds no .jpg, .jpeg or .png files; give the folder of the images")
     cv2.setNumThreads(1)
@@ -51,4 +69,4 @@ def list_images(folder: Path, name: str) -> list[Path]:
     for file in tqdm(files, desc="images", unit="image", disable=None):
         height, width = preprocess.read_image(file).shape[:2]
         entries.append(info.Entry(file, width=width, height=height))
-    return info.write_all(name, entries, by_shape=False)
+    return _write(name, entries, by_shape=False)

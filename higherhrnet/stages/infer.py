@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 from higherhrnet.backends import PRIVATE, Backend, Work
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, dumps, info, inputs, lock, perf, record
+from higherhrnet.shards import ALL, Shard
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Pass:
     record: record.InputsRecord | None
     """What made the inputs, None where nothing says so."""
     flip: bool
+    shard: Shard = ALL
 
     @property
     def dtype(self) -> str:
@@ -55,8 +55,10 @@ class Summary:
     directories: tuple[Path, Path]
 
 
-def load(name: str, *, flip: bool) -> Pass:
-    """Read all NAME_{H}x{W}.info files and check every input's size.
+def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
+    """Read all NAME_{H}x{W}.info files and check every input's size; keep the inputs of ``shard``.
+
+    Without a shard, inputs that are themselves of one are taken as that.
 
     Raises
     ------
@@ -69,6 +71,8 @@ def load(name: str, *, flip: bool) -> Pass:
         if not groups:
             made = record.read(entries[0].path.parent.parent, record.InputsRecord)
             dtype = dtype if made is None else made.dtype
+            shard = _part(shard, made, name)
+        entries = tuple(entry for entry in entries if shard.holds(inputs.index_of(entry.path)))
         for entry in entries:
             if entry.shape != shape:
                 raise UserError(
@@ -76,16 +80,27 @@ def load(name: str, *, flip: bool) -> Pass:
                     f"(lines end in width, then height); run gen_dataset_info.py again"
                 )
             inputs.check_size(entry.path, shape, dtype)
-        groups.append(Group(shape, file, entries))
+        if entries:
+            groups.append(Group(shape, file, entries))
+    if not groups and info.of_shapes(name):
+        raise UserError(f"{name}_HxW.info name no images of shard {shard}; list them with --shard {shard}, or without")
     if not groups:
         raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")
-    loaded = Pass(tuple(groups), made, flip)
+    loaded = Pass(tuple(groups), made, flip, shard)
     if len(set(loaded.indices)) != len(loaded.indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
     if loaded.record is not None and loaded.record.flip != flip:
         which = "flipped" if loaded.record.flip else "plain"
         raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
     return loaded
+
+
+def _part(shard: Shard, made: record.InputsRecord | None, name: str) -> Shard:
+    """The shard to run of inputs whose record is ``made``."""
+    part = ALL if made is None else Shard.parse(made.shard)
+    if shard not in {ALL, part} and part != ALL:
+        raise UserError(f"the inputs that {name}_HxW.info list are of shard {part}, not {shard}; give --shard {part}")
+    return part if shard == ALL else shard
 
 
 def check_pair(plain: Pass, flip: Pass) -> None:
@@ -120,6 +135,8 @@ def run(
     joints: int,
     device: int = 0,
     devices: Sequence[int] = (),
+    dtype: str = dumps.FLOAT32,
+    model_hash: str = "",
     overwrite: bool = False,
     skipped: Callable[[int], object] = lambda _: None,
     removed: Callable[[Path, str], object] = lambda _directory, _why: None,
@@ -134,6 +151,8 @@ def run(
     joints : K of the network, which sizes the dumps
     device : names the dump directories
     devices : where to run, a thread a device; ``device`` alone without them
+    dtype : of the dumps
+    model_hash : SHA-256 of the model, where it is known already
     skipped : called with the number of images whose dumps were there already
     removed : called with a dump directory whose old dumps were removed, and why: 'another model'
 
@@ -142,7 +161,7 @@ def run(
     UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
         dump directory, too little space, or dumps missing after the run
     """
-    model_hash = atomic.sha256(model)
+    model_hash = model_hash or atomic.sha256(model)
     devices = devices or (device,)
     kept = 0
     directories = []
@@ -151,25 +170,26 @@ def run(
         directories.append(directory)
         atomic.make_directory(directory)
         with lock.held(directory):
-            wanted = _record(current, backend, model_hash, devices)
+            wanted = _record(current, backend, model_hash, devices, dtype)
             opened = _open_directory(directory, wanted, result, overwrite=overwrite)
             if opened.afresh:
                 removed(directory, opened.afresh)
-            _recover(backend, current, directory, result)
+            _recover(backend, current, directory, result, dtype)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, joints)
+            todo = _todo(current, directory, joints, dtype)
             ready = len(current.indices) - sum(len(entries) for _, entries in todo)
             kept += ready
             skipped(ready)
-            _check_space(directory, todo, joints)
-            queues = _queues(todo, current, directory, backend.batch, devices)
+            _check_space(directory, todo, joints, dtype)
+            queues = _queues(todo, current, directory, backend.batch, devices, dtype)
             _run_queues(backend, queues, result)
             for shape, entries in todo:
                 for entry in entries:
-                    if problem := _missing(directory, entry, joints):
+                    if problem := _missing(directory, entry, joints, dtype):
                         raise UserError(f"{backend.name} left {problem} after shape {shape[0]}x{shape[1]}")
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
             record.write(directory, replace(opened.record, complete=True))
+            atomic.remove_partials_of(*_figures(current, backend.batch, devices, result))
     plain, flip = directories
     return Summary(len(passes[0].indices), kept, (plain, flip))
 
@@ -183,6 +203,7 @@ def commands(
     joints: int,
     device: int = 0,
     devices: Sequence[int] = (),
+    dtype: str = dumps.FLOAT32,
 ) -> Iterator[str]:
     """The shell lines of all programs ``run`` would run now. Their lists of inputs are made; nothing is run.
 
@@ -193,7 +214,7 @@ def commands(
         directory = dump_directory(result, backend.batch, device, flip=current.flip)
         atomic.make_directory(directory)
         with lock.held(directory):
-            wanted = _record(current, backend, atomic.sha256(model) if model.is_file() else "", devices)
+            wanted = _record(current, backend, atomic.sha256(model) if model.is_file() else "", devices, dtype)
             present = record.read(directory, record.DumpsRecord)
             is_ours = _is_private_of(directory, wanted)
             if is_ours and present is None and not _dumps_in(directory):  # the lines were run, but nothing else yet
@@ -201,10 +222,10 @@ def commands(
                 present = wanted
             same = record.same_work(present, wanted)
             if same and is_ours:
-                _recover(backend, current, directory, result)
+                _recover(backend, current, directory, result, dtype)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, joints) if same else [(g.shape, g.entries) for g in current.groups]
-            for queue in _queues(todo, current, directory, backend.batch, devices):
+            todo = _todo(current, directory, joints, dtype) if same else [(g.shape, g.entries) for g in current.groups]
+            for queue in _queues(todo, current, directory, backend.batch, devices, dtype):
                 for work in queue:
                     yield backend.command(work)
 
@@ -240,10 +261,11 @@ def _queues(
     directory: Path,
     batch: int,
     devices: Sequence[int],
+    dtype: str,
 ) -> list[list[Work]]:
     """What each device is to run, in order."""
     return [
-        [Work(shape, entries, directory, device, current.flip, current.dtype) for shape, entries in part]
+        [Work(shape, entries, directory, device, current.flip, current.dtype, dtype) for shape, entries in part]
         for device, part in zip(devices, split(todo, len(devices), batch), strict=True)
     ]
 
@@ -281,12 +303,17 @@ def _run_queue(backend: Backend, queue: Sequence[Work], result: Path, stop: thre
         _keep_figures(backend, work, text, result)
 
 
+def _figures(current: Pass, batch: int, devices: Sequence[int], result: Path) -> list[Path]:
+    """The performance files of a pass."""
+    return [perf.path(result, batch, device, group.shape) for group in current.groups for device in devices]
+
+
 def _keep_figures(backend: Backend, work: Work, text: str, result: Path) -> None:
     if not work.flip:
         atomic.write_text(perf.path(result, backend.batch, work.device, work.shape), text)
 
 
-def _recover(backend: Backend, current: Pass, directory: Path, result: Path) -> None:
+def _recover(backend: Backend, current: Pass, directory: Path, result: Path, dtype: str) -> None:
     """Take over what a killed run, or printed commands, left in the private folders."""
     private = directory / PRIVATE
     if not private.is_dir():
@@ -295,7 +322,7 @@ def _recover(backend: Backend, current: Pass, directory: Path, result: Path) -> 
         for folder in private.glob(f"device*_{group.shape[0]}x{group.shape[1]}"):
             device = folder.name.removeprefix("device").partition("_")[0]
             if device.isdecimal():
-                work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype)
+                work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype, dtype)
                 if text := backend.recover(work):
                     _keep_figures(backend, work, text, result)
 
@@ -312,20 +339,24 @@ def _is_private_of(directory: Path, wanted: record.DumpsRecord) -> bool:
     return private.is_dir() and record.same_work(record.read(private, record.DumpsRecord), wanted)
 
 
-def _todo(current: Pass, directory: Path, joints: int) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
+def _todo(
+    current: Pass, directory: Path, joints: int, dtype: str
+) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
     """The inputs without dumps, by shape."""
-    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, joints)]) for g in current.groups)
+    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, joints, dtype)]) for g in current.groups)
     return [(shape, entries) for shape, entries in missing if entries]
 
 
-def _missing(directory: Path, entry: info.Entry, joints: int) -> str | None:
+def _missing(directory: Path, entry: info.Entry, joints: int, dtype: str) -> str | None:
     files = dumps.BENCHMARK.paths(directory, inputs.index_of(entry.path))
-    return dumps.missing(files, dumps.output_shapes(entry.shape, joints))
+    return dumps.missing(files, dumps.output_shapes(entry.shape, joints), dtype)
 
 
-def _check_space(directory: Path, todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]], joints: int) -> None:
+def _check_space(
+    directory: Path, todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]], joints: int, dtype: str
+) -> None:
     """Refuse before the slow part what cannot fit."""
-    need = sum(len(entries) * sum(dumps.output_bytes(shape, joints)) for shape, entries in todo)
+    need = sum(len(entries) * sum(dumps.output_bytes(shape, joints, dtype)) for shape, entries in todo)
     free = shutil.disk_usage(directory).free
     if need > free:
         raise UserError(
@@ -334,7 +365,7 @@ def _check_space(directory: Path, todo: Sequence[tuple[tuple[int, int], Sequence
         )
 
 
-def _record(current: Pass, backend: Backend, model_hash: str, devices: Sequence[int]) -> record.DumpsRecord:
+def _record(current: Pass, backend: Backend, model_hash: str, devices: Sequence[int], dtype: str) -> record.DumpsRecord:
     return record.DumpsRecord(
         inputs=None if current.record is None else vars(current.record),
         indices=current.indices,
@@ -343,18 +374,15 @@ def _record(current: Pass, backend: Backend, model_hash: str, devices: Sequence[
         batch=backend.batch,
         flip=current.flip,
         files=_fingerprint(current),
+        dtype=dtype,
+        runtime=backend.runtime,
+        shard=str(current.shard),
         devices=sorted(devices),
     )
 
 
 def _fingerprint(current: Pass) -> str:
-    """SHA-256 over the input files' names, sizes and times: their content is too much to read for this."""
-    rows = []
-    for group in current.groups:
-        for entry in group.entries:
-            status = entry.path.stat()
-            rows.append([entry.path.name, *group.shape, status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+    return record.files_fingerprint(entry.path for group in current.groups for entry in group.entries)
 
 
 @dataclass(frozen=True)
@@ -372,6 +400,8 @@ _REASONS = {
     "backend": "another backend",
     "batch": "another batch size",
     "flip": "the other pass",
+    "dtype": "another --dtype",
+    "runtime": "another version of the backend",
 }
 
 
@@ -383,6 +413,11 @@ def _open_directory(directory: Path, wanted: record.DumpsRecord, result: Path, *
         raise UserError(
             f"{directory} already holds {len(stale)} dumps that this program did not make; move them away, or give "
             f"--overwrite to replace them"
+        )
+    if present is not None and present.shard != wanted.shard and not overwrite:
+        raise UserError(
+            f"{directory} is of shard {present.shard}, not {wanted.shard}; give each shard its own --result, or "
+            f"--overwrite to replace what is there"
         )
     same = record.same_work(present, wanted)
     afresh = ""

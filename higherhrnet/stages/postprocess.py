@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet import coco, draw, geometry, preprocess, workers
+from higherhrnet import coco, draw, geometry, preprocess, provenance, workers
 from higherhrnet.decode import Options, decode
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, dumps, record
+from higherhrnet.files.journal import Journal
+from higherhrnet.shards import ALL, Shard
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,34 @@ class Summary:
     figures: dict[str, float]
     """The ten figures by name, over ``images`` images."""
     results: Path
+    left_out: int
+    """Bad images that preprocessing left out."""
+    kept: int
+    """Images that an earlier run had decoded."""
 
 
 @dataclass(frozen=True)
 class _Job:
     directories: tuple[Path, Path]
     naming: tuple[dumps.Naming, dumps.Naming]
+    dtypes: tuple[str, str]
     short_side: int
     joints: int
     options: Options
+
+
+def shard_of(dump_dir: Path, shard: Shard) -> Shard:
+    """The shard to decode: ``shard``, or that of the dumps where none was asked for.
+
+    Raises
+    ------
+    UserError : dumps of another shard
+    """
+    made = record.read(dump_dir, record.DumpsRecord)
+    part = ALL if made is None else Shard.parse(made.shard)
+    if shard not in {ALL, part} and part != ALL:
+        raise UserError(f"{dump_dir} holds dumps of shard {part}, not {shard}; give --shard {part}, or none")
+    return part if shard == ALL else shard
 
 
 def run(
@@ -48,11 +69,19 @@ def run(
     joints: int,
     options: Options,
     results: Path,
-    processes: int,
+    pool: workers.Pool,
+    shard: Shard = ALL,
+    overwrite: bool = False,
 ) -> Summary:
     """Decode all dumps of a run, write the people as a COCO results file, and evaluate it.
 
-    Where the dumps are of some of the data set's images only, the figures are over those.
+    Where the dumps are of some of the data set's images only, the figures are over those. Images that a stopped run
+    has decoded are not decoded again, nor are all of them where the results are there already, of the same dumps.
+
+    Parameters
+    ----------
+    shard : decode its images only, which must all be there
+    overwrite : decode all images in any case
 
     Raises
     ------
@@ -60,29 +89,129 @@ def run(
     """
     directories = dump_dir, dump_dir_flip
     found = [dumps.find(directory) for directory in directories]
-    indices = _check(dataset, directories, [indices for indices, _ in found], short_side)
-    job = _Job(directories, (found[0][1], found[1][1]), short_side, joints, options)
-    images = [dataset.images[index] for index in indices]
-    entries: list[dict[str, Any]] = []
-    for people in tqdm(
-        workers.ordered_map(partial(_decode, job), images, processes),
-        total=len(images),
-        desc="decode",
-        unit="image",
-        disable=None,
-    ):
-        entries.extend(people)
+    made = record.read(dump_dir, record.DumpsRecord)
+    indices = _check(dataset, directories, [indices for indices, _ in found], short_side, shard)
+    job = _job(directories, (found[0][1], found[1][1]), short_side, joints, options)
+    inputs = (made.inputs if made else None) or {}
+    wanted = record.ResultsRecord(
+        dataset=dataset.fingerprint,
+        short_side=short_side,
+        images=inputs.get("images", len(dataset.images)),
+        shard=str(shard),
+        model=made.model if made else "",
+        options=asdict(options),
+        code=provenance.people_code(),
+        dumps=record.files_fingerprint(file for index in indices for file in _files(job, index)),
+        left_out=[index for index in inputs.get("left_out", []) if shard.holds(index)],
+    )
     atomic.make_directory(results.parent)
-    coco.write_results(results, entries)
-    figures = coco.evaluate(dataset, results, [image.image_id for image in images])
-    return Summary(len(images), len(dataset.images), len(entries), figures, results)
+    images = [dataset.images[index] for index in indices]
+    kept = len(images)
+    if overwrite or not is_done(results, wanted):
+        kept = _decode_all(job, images, wanted, results, pool, overwrite=overwrite)
+    people, figures = evaluate(dataset, results, [image.image_id for image in images])
+    return Summary(len(images), len(dataset.images), people, figures, results, len(wanted.left_out), kept)
+
+
+def is_done(results: Path, wanted: record.ResultsRecord) -> bool:
+    """Whether a results file is there, whole and of this very work."""
+    made = record.read_results(results)
+    return (
+        made is not None
+        and made.complete
+        and record.same_work(made, wanted)
+        and results.is_file()
+        and atomic.sha256(results) == made.sha256
+    )
+
+
+def finish(results: Path, journal: Journal, wanted: record.ResultsRecord) -> None:
+    """Write the results file and its record from a journal that is complete, then delete the journal."""
+    coco.write_results(results, journal.entries())
+    left_out = sorted({*wanted.left_out, *journal.left_out})
+    made = replace(wanted, left_out=left_out, sha256=atomic.sha256(results), complete=True)
+    record.write_results(results, made)
+    journal.remove()
+    atomic.remove_partials_of(results, record.of_results(results))
+
+
+def evaluate(dataset: coco.Dataset, results: Path, image_ids: Sequence[int]) -> tuple[int, dict[str, float]]:
+    """Number of people of a results file, and its ten figures over the images named."""
+    return len(atomic.read_json(results, "results")), coco.evaluate(dataset, results, image_ids)
+
+
+def people(
+    directories: tuple[Path, Path],
+    images: Sequence[coco.Image],
+    *,
+    short_side: int,
+    joints: int,
+    options: Options,
+    pool: workers.Pool,
+) -> Iterator[tuple[coco.Image, list[dict[str, Any]]]]:
+    """Decode images from this project's own dumps, as the pieces of a larger run: each with its results entries.
+
+    Raises
+    ------
+    UserError : dumps that are missing or damaged
+    """
+    job = _job(directories, (dumps.BENCHMARK, dumps.BENCHMARK), short_side, joints, options)
+    return zip(images, pool.map(partial(_decode, job), images), strict=True)
+
+
+def _job(
+    directories: tuple[Path, Path],
+    naming: tuple[dumps.Naming, dumps.Naming],
+    short_side: int,
+    joints: int,
+    options: Options,
+) -> _Job:
+    records = [record.read(directory, record.DumpsRecord) for directory in directories]
+    plain, flip = (dumps.FLOAT32 if made is None else made.dtype for made in records)
+    return _Job(directories, naming, (plain, flip), short_side, joints, options)
+
+
+def _files(job: _Job, index: int) -> list[Path]:
+    """The four dumps of an image."""
+    pairs = (naming.paths(folder, index) for folder, naming in zip(job.directories, job.naming, strict=True))
+    return [file for pair in pairs for file in pair]
+
+
+def _decode_all(
+    job: _Job,
+    images: Sequence[coco.Image],
+    wanted: record.ResultsRecord,
+    results: Path,
+    pool: workers.Pool,
+    *,
+    overwrite: bool,
+) -> int:
+    """Decode what the journal beside the results does not hold yet, write the results; return how many it held."""
+    path = results.with_suffix(".people.jsonl")
+    if overwrite:
+        path.unlink(missing_ok=True)
+    with Journal(path, wanted, afresh=True) as journal:
+        kept = len(journal)
+        todo = [image for image in images if image.index not in journal]
+        with tqdm(total=len(images), initial=kept, desc="decode", unit="image", disable=None) as bar:
+            for image, entries in zip(todo, pool.map(partial(_decode, job), todo), strict=True):
+                journal.add(image.index, entries)
+                bar.update()
+        finish(results, journal, wanted)
+    return kept
 
 
 def _check(
-    dataset: coco.Dataset, directories: tuple[Path, Path], found: Sequence[list[int]], short_side: int
+    dataset: coco.Dataset,
+    directories: tuple[Path, Path],
+    found: Sequence[list[int]],
+    short_side: int,
+    shard: Shard,
 ) -> list[int]:
     """The indices to decode, ascending, after all that can be checked without reading a dump."""
     expected: set[int] = set().union(*found)
+    if shard != ALL:  # an incomplete shard would only be found when the shards are merged
+        expected |= _shard_indices(dataset, directories[0], shard)
     records = [record.read(directory, record.DumpsRecord) for directory in directories]
     for directory, made, flip in zip(directories, records, (False, True), strict=True):
         if made is None:
@@ -113,6 +242,7 @@ def _check(
             f"{directories[0]}: found a dump of image {max(expected)}, but {dataset.annotations} lists "
             f"{len(dataset.images)} images (0 to {len(dataset.images) - 1}); give the data set the dumps are of"
         )
+    expected = set(filter(shard.holds, expected))
     for directory, present in zip(directories, found, strict=True):
         if missing := sorted(expected.difference(present)):
             raise UserError(
@@ -122,6 +252,14 @@ def _check(
     return sorted(expected)
 
 
+def _shard_indices(dataset: coco.Dataset, dump_dir: Path, shard: Shard) -> set[int]:
+    """The images of a shard that should have dumps."""
+    made = record.read(dump_dir, record.DumpsRecord)
+    inputs = (made.inputs if made else None) or {}
+    images = range(inputs.get("images", len(dataset.images)))
+    return set(filter(shard.holds, images)) - set(inputs.get("left_out", []))
+
+
 def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
     """One image's people as results entries."""
     grid = geometry.fit(image.width, image.height, job.short_side)
@@ -129,8 +267,8 @@ def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
     largest = dumps.output_shapes(geometry.shape_grid(job.short_side)[0], job.joints)
     files = [naming.paths(d, image.index) for d, naming in zip(job.directories, job.naming, strict=True)]
     arrays = [
-        [dumps.read(file, shape, whole) for file, shape, whole in zip(pair, shapes, largest, strict=True)]
-        for pair in files
+        [dumps.read(file, shape, whole, dtype) for file, shape, whole in zip(pair, shapes, largest, strict=True)]
+        for pair, dtype in zip(files, job.dtypes, strict=True)
     ]
     try:
         people = decode((arrays[0][0], arrays[0][1]), (arrays[1][0], arrays[1][1]), job.options)

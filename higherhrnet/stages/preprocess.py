@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
-from higherhrnet import coco, geometry, preprocess, workers
-from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, inputs, record
+from higherhrnet import coco, geometry, preprocess, provenance, workers
+from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.files import atomic, inputs, lock, record
+from higherhrnet.shards import ALL, Shard
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Summary:
     """Images whose files were not there yet."""
     cut: list[str]
     """File names of the images whose ends the shape grid cuts off."""
+    left_out: dict[int, str]
+    """Bad images without inputs: why, by index."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class _Job:
     output: Path
     output_flip: Path
     dtype: str
+    skip_bad: bool
 
 
 def run(
@@ -44,52 +49,83 @@ def run(
     short_side: int,
     output: Path,
     output_flip: Path,
-    processes: int,
+    pool: workers.Pool,
     limit: int | None = None,
+    shard: Shard = ALL,
     overwrite: bool = False,
     dtype: str = inputs.FLOAT32,
+    skip_bad: bool = False,
 ) -> Summary:
     """Write the inputs of a data set's images (the first ``limit``), and the flip inputs, each tree with its record.
 
-    They are float32 [3, H, W], normalised, or uint8 [H, W, 3], which AIPP normalises on the device.
+    They are float32 or float16 [3, H, W], normalised, or uint8 [H, W, 3], which AIPP normalises on the device.
 
     Files that are there already, made from the same data set at the same size, are kept, so a run that was stopped
     goes on where it was.
 
+    Parameters
+    ----------
+    shard : the part of those images to do
+    skip_bad : leave bad images out, and name them in the summary and the records
+
     Raises
     ------
-    UserError : a tree of other images, an image that is missing, unreadable or of another size than annotated, a full
-        disk; whole files stay
+    UserError : a tree of other images, a bad image (missing, truncated, no image, of another size than annotated), a
+        full disk, another run in a tree; whole files stay
     """
     preprocess.check_opencv()
     if output.resolve() == output_flip.resolve():
         raise UserError(f"--output and --output_flip are both {output}; give two directories")
-    images = dataset.images[:limit]
-    wanted = record.InputsRecord(dataset.fingerprint, short_side, len(images), flip=False, dtype=dtype)
-    grids = [geometry.fit(image.width, image.height, short_side) for image in images]
-    for tree, flip in ((output, False), (output_flip, True)):
-        _open_tree(tree, replace(wanted, flip=flip), {grid.shape for grid in grids}, overwrite=overwrite)
-    job = _Job(root, split, short_side, output, output_flip, dtype)
+    first = dataset.images[:limit]
+    wanted = record.InputsRecord(
+        dataset.fingerprint,
+        short_side,
+        len(first),
+        flip=False,
+        dtype=dtype,
+        shard=str(shard),
+        code=provenance.inputs_code(),
+    )
+    job = _Job(root, split, short_side, output, output_flip, dtype, skip_bad)
+    atomic.make_directory(output)
+    atomic.make_directory(output_flip)
+    with lock.held(output, instead=_INSTEAD), lock.held(output_flip, instead=_INSTEAD):
+        return _fill(job, shard.select(first), wanted, pool, overwrite=overwrite)
+
+
+_INSTEAD = "give another --output and --output_flip"
+
+
+def _fill(
+    job: _Job, images: list[coco.Image], wanted: record.InputsRecord, pool: workers.Pool, *, overwrite: bool
+) -> Summary:
+    """Write what is missing in both trees, which this process holds."""
+    grids = [geometry.fit(image.width, image.height, job.short_side) for image in images]
+    shapes = {grid.shape for grid in grids}
+    for tree, flip in ((job.output, False), (job.output_flip, True)):
+        _open_tree(tree, replace(wanted, flip=flip), shapes, overwrite=overwrite)
     todo = [(image, grid) for image, grid in zip(images, grids, strict=True) if not _is_done(job, image, grid.shape)]
     _check_space(job, [grid.shape for _, grid in todo])
-    for _ in tqdm(
-        workers.ordered_map(partial(_preprocess, job), [image for image, _ in todo], processes),
-        total=len(images),
-        initial=len(images) - len(todo),
-        desc="preprocess",
-        unit="image",
-        disable=None,
-    ):
-        pass
-    for tree, flip in ((output, False), (output_flip, True)):
-        record.write(tree, replace(wanted, flip=flip, complete=True))
+    left_out: dict[int, str] = {}
+    faults = pool.map(partial(_preprocess, job), [image for image, _ in todo])
+    with tqdm(total=len(images), initial=len(images) - len(todo), desc="preprocess", unit="image", disable=None) as bar:
+        for (image, _), why in zip(todo, faults, strict=True):
+            if why:
+                left_out[image.index] = why
+            bar.update()
+    for tree, flip in ((job.output, False), (job.output_flip, True)):
+        _remove_partials(tree, shapes)  # a killed run's workers may outlive it by a moment
+        record.write(tree, replace(wanted, flip=flip, left_out=sorted(left_out), complete=True))
     cut = [image.file_name for image, grid in zip(images, grids, strict=True) if grid.is_cut]
-    return Summary(len(images), len(todo), cut)
+    return Summary(len(images) - len(left_out), len(todo) - len(left_out), cut, left_out)
+
+
+def _remove_partials(tree: Path, shapes: set[tuple[int, int]]) -> None:
+    atomic.remove_partials([tree, *(inputs.folder(tree, shape) for shape in shapes)])
 
 
 def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, int]], *, overwrite: bool) -> None:
     """Make the tree's folders and start its record; refuse or, if told so, empty a tree of something else."""
-    atomic.make_directory(tree)
     present = record.read(tree, record.InputsRecord)
     stale = sorted(tree.glob("shape_*"))
     if stale and not overwrite and not record.same_work(present, wanted):
@@ -104,7 +140,7 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
     record.write(tree, wanted)
     for shape in shapes:
         atomic.make_directory(inputs.folder(tree, shape))
-    atomic.remove_partials([tree, *(inputs.folder(tree, shape) for shape in shapes)])
+    _remove_partials(tree, shapes)
 
 
 def _is_done(job: _Job, image: coco.Image, shape: tuple[int, int]) -> bool:
@@ -126,18 +162,16 @@ def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
             )
 
 
-def _preprocess(job: _Job, image: coco.Image) -> None:
-    """Write one image's two inputs."""
+def _preprocess(job: _Job, image: coco.Image) -> str:
+    """Write one image's two inputs; return '' or, where bad images are skipped, what is wrong with it."""
     cv2.setNumThreads(1)  # the processes share the cores already
-    file = coco.image_file(job.root, job.split, image)
-    pixels = preprocess.read_image(file)
-    height, width = pixels.shape[:2]
-    if (width, height) != (image.width, image.height):
-        raise UserError(
-            f"image {file}: found {width}x{height} pixels, the annotation file says {image.width}x{image.height}; "
-            f"use the images that belong to the annotations"
-        )
-    grid = geometry.fit(width, height, job.short_side)
+    try:
+        pixels = _read(job, image)
+    except BadImageError as e:
+        if not job.skip_bad:
+            raise
+        return str(e)
+    grid = geometry.fit(image.width, image.height, job.short_side)
     warped = preprocess.warp(pixels, grid)
     if job.dtype == inputs.UINT8:
         pair = warped, preprocess.mirror_pixels(warped)
@@ -145,4 +179,19 @@ def _preprocess(job: _Job, image: coco.Image) -> None:
         tensor = preprocess.normalise(warped)
         pair = tensor, preprocess.mirror(tensor)
     for tree, content in zip((job.output, job.output_flip), pair, strict=True):
-        atomic.write_bytes(inputs.path(tree, grid.shape, image.index), content)
+        stored = content.astype(job.dtype, copy=False)
+        atomic.write_bytes(inputs.path(tree, grid.shape, image.index), stored)
+    return ""
+
+
+def _read(job: _Job, image: coco.Image) -> np.ndarray:
+    """An image's pixels. Raises BadImageError, also where it is not of the size that is annotated."""
+    file = coco.image_file(job.root, job.split, image)
+    pixels = preprocess.read_image(file)
+    height, width = pixels.shape[:2]
+    if (width, height) != (image.width, image.height):
+        raise BadImageError(
+            f"image {file}: found {width}x{height} pixels, the annotation file says {image.width}x{image.height}; "
+            f"use the images that belong to the annotations"
+        )
+    return pixels
