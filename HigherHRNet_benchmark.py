@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, cfg = cli.parse(_parser(), argv)
     inference = Inference(args, cfg, convert_only=args.convert_only)
     if args.convert_only:
-        inference.convert(why="--convert_only", print_commands=args.print_commands)
+        inference.make_om(why="--convert_only", print_commands=args.print_commands)
         return
     passes = (
         infer.load(args.info, flip=False, shard=args.shard),

@@ -125,9 +125,9 @@ class Inference:
             return self._request.onnx
         if isinstance(self._request, _Given):
             return self._request.om
-        return self.convert(why="--auto_tune" if self._args.auto_tune else "", print_commands=print_commands)
+        return self.make_om(why="--auto_tune" if self._args.auto_tune else "", print_commands=print_commands)
 
-    def convert(self, *, why: str = "", print_commands: bool = False) -> Path:
+    def make_om(self, *, why: str = "", print_commands: bool = False) -> Path:
         """Make the .om where it is missing or stale, or in any case because of ``why``."""
         request = self._request
         assert not isinstance(request, _Given), "refused when the flags were read"

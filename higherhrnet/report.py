@@ -41,6 +41,18 @@ def table(columns: Mapping[str, Mapping[Shape, float]]) -> list[list[str]]:
     return [*rows, ["avg/min/max", *summary]]
 
 
+def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: str) -> str:
+    """Time a stage of a run whose stages work side by side: seconds it worked, and images a second in these.
+
+    ``whole`` is the run's time in seconds, ``limit`` the stage that the others wait for.
+    """
+    rows = [["stage", "seconds", "images/s"]]
+    for stage, worked in seconds.items():
+        rate = f"{images / worked:.2f}" if worked else "-"
+        rows.append([stage + " (limits)" * (stage == limit), f"{worked:.1f}", rate])
+    return as_text([*rows, ["run", f"{whole:.1f}", f"{images / whole:.2f}"]])
+
+
 def _digits(values) -> int:
     """Decimals of a column: none as in the guide, two where whole images a second would say little."""
     return 0 if min(values) >= 10 else 2

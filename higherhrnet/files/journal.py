@@ -35,6 +35,7 @@ class Journal:
         self.left_out: dict[int, str] = {}
         """Why images were left out, by index."""
         self._places: dict[int, tuple[int, int]] = {}
+        self._resumed = False
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as e:
@@ -58,6 +59,11 @@ class Journal:
     def __len__(self) -> int:
         """Images that are done, those left out included."""
         return len(self._places) + len(self.left_out)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier run's images are in it."""
+        return self._resumed
 
     @property
     def size(self) -> int:
@@ -91,9 +97,10 @@ class Journal:
                 made = record.parse(header, record.ResultsRecord, self.path)
                 self.replaced = list(record.differences(made, wanted))
                 if self.replaced and not afresh:
+                    which = ", ".join(f"another {record.DIFFERENCES[name]}" for name in self.replaced)
                     raise UserError(
-                        f"{self.path} is of other work (another {', another '.join(self.replaced)}); run that again "
-                        f"to its end, or give --overwrite to start afresh"
+                        f"{self.path} holds people of other work ({which}); run that again to its end, or give "
+                        f"--overwrite to start afresh"
                     )
             if header is None or self.replaced:  # new, killed while it was begun, or of other work
                 os.ftruncate(self._file, 0)
@@ -108,6 +115,7 @@ class Journal:
                 else:
                     self._places[line["index"]] = place
         os.ftruncate(self._file, self._end)
+        self._resumed = len(self) > 0
 
     def _append(self, value: dict[str, Any]) -> tuple[int, int]:
         line = json.dumps(value, separators=(",", ":")).encode() + b"\n"

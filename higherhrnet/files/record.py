@@ -89,7 +89,9 @@ class ResultsRecord:
     options: dict[str, Any]
     """The decode's."""
     code: str
-    """provenance.people_code, and what else computed."""
+    """provenance.people_code, and inputs_code where inputs were made in the same run."""
+    inference: str = ""
+    """Backend, version, batch size and dtypes, where the network ran in the same run."""
     dumps: str = ""
     """Fingerprint of the dump files; '' where they were never kept."""
     left_out: list[int] = dataclasses.field(default_factory=list)
@@ -98,6 +100,19 @@ class ResultsRecord:
     """Of the results file."""
     complete: bool = False
 
+
+DIFFERENCES = {
+    "dataset": "data set",
+    "short_side": "DATASET.INPUT_SIZE",
+    "images": "number of images",
+    "shard": "shard",
+    "model": "model",
+    "options": "decoding",
+    "code": "version of the code or of OpenCV",
+    "inference": "backend, batch size or dtype",
+    "dumps": "set of dumps",
+}
+"""What the fields of a ResultsRecord mean to a user: 'another ...'."""
 
 Record = TypeVar("Record", InputsRecord, DumpsRecord, ResultsRecord)
 

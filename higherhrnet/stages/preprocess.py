@@ -55,6 +55,7 @@ def run(
     overwrite: bool = False,
     dtype: str = inputs.FLOAT32,
     skip_bad: bool = False,
+    quiet: bool = False,
 ) -> Summary:
     """Write the inputs of a data set's images (the first ``limit``), and the flip inputs, each tree with its record.
 
@@ -67,6 +68,7 @@ def run(
     ----------
     shard : the part of those images to do
     skip_bad : leave bad images out, and name them in the summary and the records
+    quiet : without a bar
 
     Raises
     ------
@@ -90,14 +92,20 @@ def run(
     atomic.make_directory(output)
     atomic.make_directory(output_flip)
     with lock.held(output, instead=_INSTEAD), lock.held(output_flip, instead=_INSTEAD):
-        return _fill(job, shard.select(first), wanted, pool, overwrite=overwrite)
+        return _fill(job, shard.select(first), wanted, pool, overwrite=overwrite, quiet=quiet)
 
 
 _INSTEAD = "give another --output and --output_flip"
 
 
 def _fill(
-    job: _Job, images: list[coco.Image], wanted: record.InputsRecord, pool: workers.Pool, *, overwrite: bool
+    job: _Job,
+    images: list[coco.Image],
+    wanted: record.InputsRecord,
+    pool: workers.Pool,
+    *,
+    overwrite: bool,
+    quiet: bool,
 ) -> Summary:
     """Write what is missing in both trees, which this process holds."""
     grids = [geometry.fit(image.width, image.height, job.short_side) for image in images]
@@ -108,7 +116,13 @@ def _fill(
     _check_space(job, [grid.shape for _, grid in todo])
     left_out: dict[int, str] = {}
     faults = pool.map(partial(_preprocess, job), [image for image, _ in todo])
-    with tqdm(total=len(images), initial=len(images) - len(todo), desc="preprocess", unit="image", disable=None) as bar:
+    with tqdm(
+        total=len(images),
+        initial=len(images) - len(todo),
+        desc="preprocess",
+        unit="image",
+        disable=True if quiet else None,
+    ) as bar:
         for (image, _), why in zip(todo, faults, strict=True):
             if why:
                 left_out[image.index] = why

@@ -1,0 +1,44 @@
+"""Join the results of all shards, of ``run`` or of the six scripts, and print the figures of the whole.
+
+    python3 -m higherhrnet merge
+    python3 -m higherhrnet merge --results a/keypoints_val2017_results_1of2.json b/keypoints_val2017_results_2of2.json
+
+Refuses shards that are incomplete, overlap or are of different work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet import cli, coco, evaluation
+from higherhrnet.errors import UserError
+from higherhrnet.stages import merge, postprocess
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Merge and print the ten figures."""
+    parser = cli.parser(__doc__)
+    parser.prog = "python3 -m higherhrnet merge"
+    parser.add_argument(
+        "--results", type=Path, nargs="+", default=[], metavar="FILE", help="of the shards; the config's without it"
+    )
+    cli.add_config(parser)
+    args, cfg = cli.parse(parser, argv)
+    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
+    whole = evaluation.results_file(cfg, args.cfg)
+    shards = args.results or sorted(
+        file for file in whole.parent.glob(f"{whole.stem}_*of*.json") if not file.name.endswith(".record.json")
+    )
+    if not shards:
+        raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
+    made = merge.run(dataset, shards, whole)
+    left_out = set(made.left_out)
+    ids = [image.image_id for image in dataset.images[: made.images] if image.index not in left_out]
+    people, figures = postprocess.evaluate(dataset, whole, ids)
+    print(f"=> {people} people in {len(ids)} images of {len(shards)} shards, {whole}")
+    if len(ids) < len(dataset.images):
+        print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
+    if left_out:
+        print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
+    print(coco.table(figures, cfg.MODEL.NAME))

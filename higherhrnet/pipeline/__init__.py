@@ -1,0 +1,1 @@
+"""The whole chain in chunks: preprocess a chunk, infer it, decode it, delete it. People are kept, maps are not."""

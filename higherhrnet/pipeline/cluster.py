@@ -1,0 +1,140 @@
+"""Chunks on the workers of a Dask scheduler that is there already, over a file system that all of them share.
+
+The only module that imports distributed. Every worker must be able to import this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
+
+from higherhrnet import workers
+from higherhrnet.errors import UserError
+from higherhrnet.files.journal import Journal
+from higherhrnet.inference import Inference
+from higherhrnet.pipeline.chunks import Chunk
+from higherhrnet.pipeline.runner import Person, Runner, Settings
+
+_CONNECT = 20  # seconds
+_Done = tuple[dict[int, str], list[tuple[int, list[Person]]]]
+
+
+class _Plugin(WorkerPlugin):
+    """Makes the backend once a worker process, when it joins."""
+
+    def __init__(self, inference: Inference, backend: str, settings: Settings) -> None:
+        self.name = f"higherhrnet-{uuid.uuid4().hex[:8]}"
+        self._inference, self._backend, self._settings = inference, backend, settings
+        self.runner: Runner | None = None
+
+    def setup(self, worker: object) -> None:
+        settings = self._settings
+        logs = Path("run_logs")
+        backend = self._inference.backend(self._backend, settings.model, logs=logs, done=lambda _: None)
+        self.runner = Runner(settings, workers.Pool(1), backend)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Connected workers, each with a backend."""
+
+    client: Client
+    plugin: str
+    slots: int
+    """Threads of all workers: chunks in work at a time."""
+
+
+@contextlib.contextmanager
+def connected(address: str, inference: Inference, backend: str, settings: Settings) -> Iterator[Cluster]:
+    """Connect to a scheduler and make the backend on each of its workers.
+
+    Raises
+    ------
+    UserError : no scheduler there, one without workers, or workers that cannot make the backend
+    """
+    try:
+        client = Client(address, timeout=_CONNECT)
+    except (OSError, ValueError, TimeoutError) as e:
+        raise UserError(f"no Dask scheduler answers at {address} ({' '.join(str(e).split())[:200]}); start one") from e
+    with client:
+        slots = sum(client.nthreads().values())
+        if not slots:
+            raise UserError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
+        plugin = _Plugin(inference, backend, settings)
+        try:
+            client.register_plugin(plugin)
+        except Exception as e:  # whatever a worker raised, from ModuleNotFoundError to UserError
+            raise UserError(
+                f"a Dask worker cannot run the network ({type(e).__name__}: {' '.join(str(e).split())[:300]}); start "
+                f"workers with this package on their PYTHONPATH and the model under the same path"
+            ) from e
+        try:
+            yield Cluster(client, plugin.name, slots)
+        finally:
+            with contextlib.suppress(Exception):  # the scheduler may be gone: that is what is being reported
+                client.unregister_worker_plugin(plugin.name)
+
+
+def run(
+    cluster: Cluster, chunks: Sequence[Chunk], journal: Journal, folder: Path, *, done: Callable[[int], object]
+) -> None:
+    """Do all chunks whose images the journal lacks, ``cluster.slots`` at a time.
+
+    ``folder`` is absolute and shared by all workers; ``done`` is called with the number of images after each.
+
+    Raises
+    ------
+    UserError : what a worker raised, or that the workers given a chunk died
+    """
+    for left in folder.iterdir():
+        shutil.rmtree(left)
+    todo = iter([c for c in chunks if any(image.index not in journal for image in c.images)])
+
+    def submit() -> Iterator[Future]:
+        for chunk in todo:
+            # A folder an attempt: a worker that was given up may still be writing.
+            yield cluster.client.submit(_process, cluster.plugin, chunk, str(folder), pure=False)
+
+    submitted = submit()
+    futures = as_completed([future for future, _ in zip(submitted, range(cluster.slots), strict=False)])
+    for future in futures:
+        try:
+            left_out, people = future.result()
+        except KilledWorker as e:
+            raise UserError(
+                f"the Dask workers given a chunk died ({' '.join(str(e).split())[:200]}), often for want of memory; "
+                f"what is done is kept"
+            ) from e
+        for index, why in left_out.items():
+            if index not in journal:
+                journal.leave_out(index, why)
+                done(1)
+        for index, entries in people:
+            if index not in journal:
+                journal.add(index, entries)
+                done(1)
+        future.release()
+        for following in submitted:
+            futures.add(following)
+            break
+
+
+def _process(plugin: str, chunk: Chunk, base: str) -> _Done:
+    """On a worker: one chunk from images to people."""
+    runner: Runner = get_worker().plugins[plugin].runner
+    folder = Path(base) / f"{chunk.name}_{uuid.uuid4().hex[:8]}"
+    try:
+        left_out = runner.preprocess(chunk, folder)
+        if len(left_out) == len(chunk.images):
+            return left_out, []
+        runner.infer(chunk, folder)
+        runner.remove_inputs(folder)
+        return left_out, [(image.index, people) for image, people in runner.decode(chunk, folder, left_out)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
