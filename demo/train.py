@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -115,9 +116,9 @@ def _train(rank: int, run: Run, meeting: str) -> None:
         averaged, history = state["averaged"], [tuple(row) for row in state["history"]]
 
     network.train()
-    quiet = None if rank == 0 else True
-    bar = tqdm(total=run.steps, initial=len(history), desc="training", unit="step", disable=quiet)
+    bar = tqdm(None, "training", run.steps, initial=len(history), unit="step", disable=None if rank == 0 else True)
     for step in range(len(history), run.steps):
+        _end_with_parent()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, run.steps, run.rate)
         number = step * run.processes + rank
@@ -149,6 +150,13 @@ def _train(rank: int, run: Run, meeting: str) -> None:
         plot(history, run.output.with_name(run.output.stem + "_losses.png"))
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """A killed run's processes would go on, beside the run that continues from the state they write."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise SystemExit("the training that started this process is gone")
 
 
 def _share(network: nn.Module, processes: int) -> None:

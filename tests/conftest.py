@@ -152,3 +152,20 @@ def tiny_inputs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     info.main(["bin", str(trees[0]), str(work / "prep_bin")])
     info.main(["bin", str(trees[1]), str(work / "prep_bin_flip")])
     return work
+
+
+@pytest.fixture(scope="session")
+def tiny_results(
+    tiny_data: Path, tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory
+) -> bytes:
+    """The results file that the six scripts write of ``tiny_data``: what every other way must give."""
+    work = tmp_path_factory.mktemp("six_scripts")
+    benchmark = importlib.import_module("HigherHRNet_benchmark")
+    postprocess = importlib.import_module("HigherHRNet_postprocess")
+    lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
+    benchmark.main([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(work)])
+    dumps = [str(work / f"dumpOutput_device0_bs1{flip}") for flip in ("", "_flip")]
+    where = ["--dump_dir", dumps[0], "--dump_dir_flip", dumps[1], "--workers", "1", "--cfg", str(TINY_CONFIG)]
+    postprocess.main([*where, "DATASET.ROOT", str(tiny_data), "OUTPUT_DIR", str(work)])
+    (results,) = work.rglob("keypoints_val2017_results.json")
+    return results.read_bytes()

@@ -68,16 +68,19 @@ def plan(
     by_shape: dict[tuple[int, int], list[coco.Image]] = {}
     for image in images:
         by_shape.setdefault(geometry.fit(image.width, image.height, short_side).shape, []).append(image)
+    least, shape = max(
+        ((sum(image_bytes(shape)) + _ROUNDING) * min(batch, len(group)) + _SMALL_FILES, shape)
+        for shape, group in by_shape.items()
+    )
+    if least > budget:
+        raise UserError(
+            f"--disk_budget is {budget / 1e6:.1f} MB, one batch of shape {shape[0]}x{shape[1]} takes "
+            f"{least / 1e6:.1f} MB; give more"
+        )
     chunks: list[Chunk] = []
     for shape, group in sorted(by_shape.items()):
         input_bytes, scratch_bytes = image_bytes(shape)
         each = input_bytes + scratch_bytes + _ROUNDING
-        smallest = each * min(batch, len(group)) + _SMALL_FILES
-        if smallest > budget:
-            raise UserError(
-                f"--disk_budget is {budget / 1e6:.0f} MB, one batch of shape {shape[0]}x{shape[1]} takes "
-                f"{smallest / 1e6:.0f} MB; give more"
-            )
         count = max((budget // in_flight - _SMALL_FILES) // each, 1)
         count = min(count, most or count)
         count = max(count // batch, 1) * batch
