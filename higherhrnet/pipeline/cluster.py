@@ -127,7 +127,10 @@ def run(
 
 def _process(plugin: str, chunk: Chunk, base: str) -> _Done:
     """On a worker: one chunk from images to people."""
-    runner: Runner = get_worker().plugins[plugin].runner
+    made = get_worker().plugins[plugin]
+    assert isinstance(made, _Plugin)
+    runner = made.runner
+    assert runner is not None, "setup has run"
     folder = Path(base) / f"{chunk.name}_{uuid.uuid4().hex[:8]}"
     try:
         left_out = runner.preprocess(chunk, folder)
