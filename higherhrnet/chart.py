@@ -1,0 +1,61 @@
+"""The performance table as a bar chart: a group of bars a shape, a color and a hatch a device."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet.errors import UserError
+from higherhrnet.files import atomic
+from higherhrnet.report import Column, guide_order
+
+# Okabe and Ito's palette (Color Universal Design, 2008); black last, as it hides its edges.
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_HATCHES = ("", "///")  # measured here, published by others
+_DPI = 150
+_MOST_VALUES = 40  # bars above which their values would run into each other
+
+
+def require() -> None:
+    """Raise UserError unless matplotlib is installed: before anything is measured for a chart."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("--chart needs matplotlib, which is not installed; pip install 'matplotlib>=3.8,<4'")
+
+
+def draw(columns: Sequence[Column], path: Path) -> None:
+    """Write a PNG of the columns that hold images a second; ratios are left to the table.
+
+    Raises
+    ------
+    UserError : matplotlib is not installed, more columns than there are colors, or a path that cannot be written
+    """
+    require()
+    devices = [column for column in columns if column.of is None]
+    if len(devices) > len(_COLORS):
+        raise UserError(f"--chart: {len(devices)} columns, at most {len(_COLORS)} can be told apart; leave some away")
+    # Imported here: a table needs none of it. Without pyplot: no state of the process's changes.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    shapes = guide_order(sorted(set().union(*(column.figures for column in devices))))
+    figure = Figure(figsize=(max(7.0, 2.2 + len(shapes) * (0.35 + 0.2 * len(devices))), 6.0), layout="constrained")
+    axes = figure.add_subplot()
+    thickness = 0.84 / len(devices)
+    for i, column in enumerate(devices):
+        places = [j + (i - (len(devices) - 1) / 2) * thickness for j, s in enumerate(shapes) if s in column.figures]
+        heights = [column.figures[s] for s in shapes if s in column.figures]
+        style = {"color": _COLORS[i], "edgecolor": "white", "linewidth": 0.5, "hatch": _HATCHES[column.published]}
+        bars = axes.bar(places, heights, thickness, label=column.label, **style)  # type: ignore[arg-type]
+        if len(devices) * len(shapes) <= _MOST_VALUES:
+            axes.bar_label(bars, [f"{v:.{column.decimals}f}" for v in heights], fontsize=8, padding=2)
+    axes.set_xticks(range(len(shapes)), [f"{h}x{w}" for h, w in shapes], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.6, len(shapes) - 0.4)
+    axes.set(xlabel="input shape, height x width", ylabel="images per second, higher is better", ylim=(0, None))
+    axes.set_title("HigherHRNet, images per second of the network alone")
+    axes.grid(axis="y", color="0.85")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=min(len(devices), 4), frameon=False)
+    with atomic.writing(path) as partial:
+        FigureCanvasAgg(figure).print_figure(str(partial), format="png", dpi=_DPI)
