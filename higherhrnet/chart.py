@@ -49,7 +49,9 @@ def draw(columns: Sequence[Column], path: Path) -> None:
         bars = axes.bar(places, heights, thickness, label=column.label, **style)  # type: ignore[arg-type]
         if len(devices) * len(shapes) <= _MOST_VALUES:
             axes.bar_label(bars, [f"{v:.{column.decimals}f}" for v in heights], fontsize=8, padding=2)
-    axes.set_xticks(range(len(shapes)), [f"{h}x{w}" for h, w in shapes], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(shapes)), [f"{h}x{w}" for h, w in shapes], rotation=45, ha="right", rotation_mode="anchor"
+    )
     axes.set_xlim(-0.6, len(shapes) - 0.4)
     axes.set(xlabel="input shape, height x width", ylabel="images per second, higher is better", ylim=(0, None))
     axes.set_title("HigherHRNet, images per second of the network alone")

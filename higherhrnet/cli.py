@@ -109,7 +109,7 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def add_in_process(to: argparse.ArgumentParser) -> None:
+def add_in_process(to: argparse._ActionsContainer) -> None:
     """Add the options of the backends that run in this process."""
     to.add_argument(
         "--providers",

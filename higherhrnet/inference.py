@@ -71,6 +71,9 @@ class _Checkpoint:
     path: Path
 
 
+_Wanted = convert.Request | _Given | _Checkpoint
+
+
 class Inference:
     """What the flags ask for, for networks of a short side and a number of joints."""
 
@@ -201,7 +204,7 @@ class Inference:
             must_run=must_run,
         )
 
-    def _find(self, *, convert_only: bool) -> convert.Request | _Given | _Checkpoint:
+    def _find(self, *, convert_only: bool) -> _Wanted:
         """What is to be converted for Ascend, or runs as it is."""
         args = self._args
         if args.backend == choice.TORCH:
