@@ -60,7 +60,6 @@ def _parser() -> argparse.ArgumentParser:
         "--chips_per_card",
         nargs=2,
         action="append",
-        default=(),
         metavar=("LABEL", "N"),
         help="count a card of N chips: 4 for the 310, of which a run uses one; 310P and others need none",
     )

@@ -13,8 +13,10 @@ from higherhrnet.report import Column, guide_order
 # Okabe and Ito's palette (Color Universal Design, 2008); black last, as it hides its edges.
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _HATCHES = ("", "///")  # measured here, published by others
-_DPI = 150
-_MOST_VALUES = 40  # bars above which their values would run into each other
+_DPI = 120
+_MOST_WIDTH = 14.0  # inches: at page width the text of a wider picture is too small
+_VALUE_WIDTH = 0.32  # inches that a bar needs for its value above it
+_LEGEND_WIDTH = 5.5  # inches that an entry needs
 
 
 def require() -> None:
@@ -39,25 +41,35 @@ def draw(columns: Sequence[Column], path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     shapes = guide_order(sorted(set().union(*(column.figures for column in devices))))
-    figure = Figure(figsize=(max(7.0, 2.2 + len(shapes) * (0.35 + 0.2 * len(devices))), 6.0), layout="constrained")
+    width = min(_MOST_WIDTH, max(7.0, 2.2 + len(shapes) * (0.35 + 0.35 * len(devices))))
+    figure = Figure(figsize=(width, 6.5), layout="constrained")
     axes = figure.add_subplot()
     thickness = 0.84 / len(devices)
     for i, column in enumerate(devices):
         places = [j + (i - (len(devices) - 1) / 2) * thickness for j, s in enumerate(shapes) if s in column.figures]
         heights = [column.figures[s] for s in shapes if s in column.figures]
         style = {"color": _COLORS[i], "edgecolor": "white", "linewidth": 0.5, "hatch": _HATCHES[column.published]}
-        bars = axes.bar(places, heights, thickness, label=column.label, **style)  # type: ignore[arg-type]
-        if len(devices) * len(shapes) <= _MOST_VALUES:
-            axes.bar_label(bars, [f"{v:.{column.decimals}f}" for v in heights], fontsize=8, padding=2)
+        bars = axes.bar(places, heights, thickness, label=_label(column), **style)  # type: ignore[arg-type]
+        if thickness * (width - 1) / len(shapes) >= _VALUE_WIDTH:
+            axes.bar_label(bars, [f"{v:.{column.decimals}f}" for v in heights], fontsize=9, padding=2)
     axes.set_xticks(
         range(len(shapes)), [f"{h}x{w}" for h, w in shapes], rotation=45, ha="right", rotation_mode="anchor"
     )
     axes.set_xlim(-0.6, len(shapes) - 0.4)
-    axes.set(xlabel="input shape, height x width", ylabel="images per second, higher is better", ylim=(0, None))
-    axes.set_title("HigherHRNet, images per second of the network alone")
+    axes.set_xlabel("input shape, height x width", fontsize=12)
+    axes.set_ylabel("images per second, higher is better", fontsize=12)
+    axes.set_title("HigherHRNet, images per second of the network alone", fontsize=14)
     axes.grid(axis="y", color="0.85")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=min(len(devices), 4), frameon=False)
+    axes.margins(y=0.06)
+    axes.set_ylim(bottom=0)
+    columns_beside = max(1, min(len(devices), int(width / _LEGEND_WIDTH)))
+    figure.legend(loc="outside lower center", ncols=columns_beside, frameon=False, fontsize=11)
     with atomic.writing(path) as partial:
         FigureCanvasAgg(figure).print_figure(str(partial), format="png", dpi=_DPI)
+
+
+def _label(column: Column) -> str:
+    average, smallest, largest = (f"{value:.{column.decimals}f}" for value in column.avg_min_max)
+    return f"{column.label}: {average} on average, {smallest} to {largest}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,30 +54,40 @@ def columns(args: argparse.Namespace, cfg: CfgNode) -> tuple[list[Column], list[
     UserError : figures that are not there, labels that do not fit, or what measuring meets
     """
     results = args.result or ([] if args.backend else [_RESULT])
-    sources = len(results) + bool(args.backend)
     labels = _labels(args, results)
-    chips = {name: _chips(name, number) for name, number in args.chips_per_card}
+    chips = {name: _chips(name, number) for name, number in args.chips_per_card or ()}
     guide = published.load()
-    others = [
-        Column(f"{name} ({published.MARK})", guide.column(name).cells, batch=guide.batch, published=True)
-        for name in args.published
-    ]
+    others = [guide.column(name) for name in args.published]
+    notes: list[str] = []
     found: list[list[Column]] = []
     if args.backend:
         made, name = _measure(args, cfg)
         found.append(_Source(labels[0] or name, made).columns())
+        notes.append(f"{labels[0] or name}: measured on {'real' if args.info else 'random'} input")
     for label, directory in zip(labels[-len(results) :] if results else [], results, strict=True):
         found.append(_Source(label, perf.find(directory, batch=args.bs)).columns())
     own = [column for group in found for column in group]
-    _check_names([*own, *others])
-    notes = [f"{column.label}: a card of {chips[column.label]} chips, {chips[column.label]} times the figures of one"
-             for column in own if column.label in chips]  # fmt: skip
+    notes += [
+        f"{column.label}: a card of {chips[column.label]} chips, {chips[column.label]} times the figures of one"
+        for column in own
+        if column.label in chips
+    ]
     if unknown := set(chips) - {column.label for column in own}:
         raise UserError(f"--chips_per_card {unknown.pop()}: the columns are {', '.join(c.label for c in own)}")
     own = [_card(column, chips.get(column.label, 1)) for column in own]
-    every = [*own, *others]
-    pairs = _pairs(args, every, first=len(found[0]) if sources + len(others) > 1 else 0)
-    return report.with_ratios(every, pairs), [*notes, *_remarks(guide, others, pairs)]
+    shapes = set().union(*(column.figures for column in own))
+    every = [*own, *(_published(column, shapes, guide.batch) for column in others)]
+    _check_names(every)
+    pairs = _pairs(args, every, first=len(found[0]) if len(found) + len(others) > 1 else 0)
+    return report.with_ratios(every, pairs), [*notes, *_remarks(guide, every, pairs, shapes)]
+
+
+def _published(column: published.Column, shapes: Container[tuple[int, int]], batch: int) -> Column:
+    """A column of the guide over the shapes that there are own figures of: averages are then of the same shapes."""
+    cells = {shape: value for shape, value in column.cells.items() if shape in shapes}
+    if not cells:
+        raise UserError(f"--published {column.name}: the guide has none of the shapes measured; leave it away")
+    return Column(f"{column.name} ({published.MARK})", cells, batch=batch, published=True)
 
 
 def _labels(args: argparse.Namespace, results: Sequence[Path]) -> list[str | None]:
@@ -126,15 +136,20 @@ def _pairs(args: argparse.Namespace, every: Sequence[Column], *, first: int) -> 
     return pairs
 
 
-def _remarks(guide: published.Table, others: Sequence[Column], pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _remarks(
+    guide: published.Table,
+    every: Sequence[Column],
+    pairs: Sequence[tuple[str, str]],
+    shapes: Container[tuple[int, int]],
+) -> list[str]:
     """Where the guide's figures are from, and which of its ratio cells are not the ratios of its figures."""
-    if not others:
+    if not any(column.published for column in every):
         return []
-    lines = ["(published): figures of the guide, not measured here"]
-    slips = published.slips(guide)
+    lines = [f"({published.MARK}): figures of the guide, not measured here"]
+    slips = [slip for slip in published.slips(guide) if slip.shape in shapes]
     for ratio in guide.ratios:
         labels = tuple(f"{name} ({published.MARK})" for name in ratio.of)
-        cells = [s for s in slips if s.of == ratio.of]
+        cells = [slip for slip in slips if slip.of == ratio.of]
         if labels in pairs and cells:
             said = ", ".join(f"{s.printed} for {s.computed} at ({s.shape[0]},{s.shape[1]})" for s in cells)
             lines.append(f"{'/'.join(ratio.of)}: the guide divided before it rounded, and prints {said}")
@@ -177,7 +192,7 @@ def _measure(args: argparse.Namespace, cfg: CfgNode) -> tuple[list[perf.Perf], s
         for figure in made:
             path = perf.path(args.save, figure.batch, figure.device, figure.shape)
             atomic.write_text(path, perf.execute_only(figure.images_per_second))
-    return made, f"{name}, {'real' if args.info else 'random'} input"
+    return made, name
 
 
 def _model(args: argparse.Namespace, batch: int) -> Path:

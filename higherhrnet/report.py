@@ -31,8 +31,10 @@ class Column:
 
     @property
     def decimals(self) -> int:
-        """None as in the guide, two where whole images a second would say little, and of ratios."""
-        return 0 if self.of is None and min(self.figures.values()) >= 10 else 2
+        """None as in the guide, two of ratios; more of figures that would then say little."""
+        if self.of is None:
+            return 0 if min(self.figures.values()) >= 10 else 2
+        return 2 if min(self.figures.values()) >= 0.1 else 4
 
     @property
     def avg_min_max(self) -> tuple[float, float, float]:
