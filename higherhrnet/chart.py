@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 from higherhrnet.report import Column, guide_order
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette (Color Universal Design, 2008); black last, as it hides its edges.
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -36,14 +40,22 @@ def draw(columns: Sequence[Column], path: Path) -> None:
     devices = [column for column in columns if column.of is None]
     if len(devices) > len(_COLORS):
         raise UserError(f"--chart: {len(devices)} columns, at most {len(_COLORS)} can be told apart; leave some away")
+    made = figure(devices)
+    with atomic.writing(path) as partial:
+        made.savefig(str(partial), format="png", dpi=_DPI)
+
+
+def figure(devices: Sequence[Column]) -> Figure:
+    """The chart, on a canvas of its own."""
     # Imported here: a table needs none of it. Without pyplot: no state of the process's changes.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     shapes = guide_order(sorted(set().union(*(column.figures for column in devices))))
     width = min(_MOST_WIDTH, max(7.0, 2.2 + len(shapes) * (0.35 + 0.35 * len(devices))))
-    figure = Figure(figsize=(width, 6.5), layout="constrained")
-    axes = figure.add_subplot()
+    made = Figure(figsize=(width, 6.5), layout="constrained", dpi=_DPI)
+    FigureCanvasAgg(made)
+    axes = made.add_subplot()
     thickness = 0.84 / len(devices)
     for i, column in enumerate(devices):
         places = [j + (i - (len(devices) - 1) / 2) * thickness for j, s in enumerate(shapes) if s in column.figures]
@@ -65,9 +77,8 @@ def draw(columns: Sequence[Column], path: Path) -> None:
     axes.margins(y=0.06)
     axes.set_ylim(bottom=0)
     columns_beside = max(1, min(len(devices), int(width / _LEGEND_WIDTH)))
-    figure.legend(loc="outside lower center", ncols=columns_beside, frameon=False, fontsize=11)
-    with atomic.writing(path) as partial:
-        FigureCanvasAgg(figure).print_figure(str(partial), format="png", dpi=_DPI)
+    made.legend(loc="outside lower center", ncols=columns_beside, frameon=False, fontsize=11)
+    return made
 
 
 def _label(column: Column) -> str:
