@@ -101,9 +101,13 @@ def _formatted(columns: Sequence[report.Column], notes: Sequence[str], form: str
         return report.as_csv(columns)
     if form == "json":
         return report.as_json(columns, notes)
-    draw = report.as_text if form == "text" else report.as_markdown
-    tables = [draw(rows) for rows in (report.table(columns), report.latencies(columns)) if rows]
-    return "\n\n".join([*tables, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
+    rows, times = report.table(columns), report.latencies(columns)
+    if form == "markdown":
+        parts = [report.as_markdown(rows), *([report.as_markdown(times)] if times else [])]
+    else:
+        parts = [report.as_text(rows), *([report.as_text(times, summary=False)] if times else [])]
+    said = "\n".join(f"note: {note}" for note in notes)
+    return "\n\n".join([*parts, *([said] if said else [])])
 
 
 def _compare(args: argparse.Namespace, cfg: CfgNode) -> None:

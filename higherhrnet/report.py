@@ -128,15 +128,15 @@ def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: st
     return as_text([*rows, ["run", f"{whole:.1f}", f"{images / whole:.2f}"]])
 
 
-def as_text(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns with a rule under the header, and above the last row where that is the summary."""
+def as_text(rows: Sequence[Sequence[str]], *, summary: bool = True) -> str:
+    """Aligned columns with a rule under the header, and above the last row where that is a summary."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(f"{cell:>{w}}" if i else f"{cell:<{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
     rule = "-" * max(map(len, lines))
-    end = [rule, lines[-1]] if rows[-1][0] == SUMMARY else [lines[-1]]
+    end = [rule, lines[-1]] if summary else [lines[-1]]
     return "\n".join([lines[0], rule, *lines[1:-1], *end])
 
 
