@@ -25,6 +25,7 @@ class ConvSumReLU(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         weight, bias, stride, padding = self.weight, self.bias, self.stride, self.padding
+        # Without z, PyTorch gives cuDNN memory that nobody wrote, to be scaled by 0; a test on a GPU fills it with NaN.
         if x.is_cuda and z is None:
             return torch.cudnn_convolution_relu(x, weight, bias, stride, padding, self.dilation, self.groups)
         if x.is_cuda and z is not None:
