@@ -135,7 +135,7 @@ def measure(
         "the same, and fused": eager(fusion.fuse(net), images, **last),
         "backend, with copies": whole,
     }
-    with torch.backends.cudnn.flags(benchmark=True, allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
         taken = dict(zip(programs, seconds(device, rounds, list(programs.values())), strict=True))
     taken["backend, network alone"] = statistics.median(whole.executed[1:])
     least = work(net, shape, made.batch)

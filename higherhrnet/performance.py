@@ -61,6 +61,9 @@ def columns(args: argparse.Namespace, cfg: CfgNode) -> tuple[list[Column], list[
     notes: list[str] = []
     found: list[list[Column]] = []
     if args.backend:
+        if not args.info:  # refused before anything is measured
+            for column in others:
+                _published(column, _shapes(args, cfg), guide.batch)
         made, name = _measure(args, cfg)
         found.append(_Source(labels[0] or name, made).columns())
         notes.append(f"{labels[0] or name}: measured on {'real' if args.info else 'random'} input")

@@ -119,6 +119,23 @@ def test_every_batch_size_has_its_column(runs: Path, script: Script, monkeypatch
     assert "bs1" not in script("HigherHRNet_performance", "--bs", "3,8").out
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+def test_the_demo_network_is_measured_and_drawn(
+    runs: Path, backend: str, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(runs)
+    (runs / "models/w16_512.pth").write_bytes((ROOT / "demo/weights/w16_512.pth").read_bytes())
+    measure = ("HigherHRNet_performance", "--backend", backend, "--rounds", 2, "--warm_up", 0, "--threads", 1, *DEMO)
+    outcome = script(*measure, "--info", "prep_bin", "--bs", "1,3", "--chart", tmp_path / "chart.png")
+    assert outcome.status == 0, outcome
+    shapes = len(list(runs.glob("prep_bin_[0-9]*.info")))
+    assert outcome.out.count("\n(") == 2 * shapes, "a row a shape in the table, another in the latencies'"
+    assert (tmp_path / "chart.png").stat().st_size > 10_000
+    outcome = script(*measure, "--published", "T4", "--shapes", "128x128")
+    assert outcome.status == 1
+    assert "--published T4: the guide has none of the shapes measured" in outcome.err
+
+
 def test_differences_are_found_and_end_with_status_1(
     runs: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
