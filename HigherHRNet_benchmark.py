@@ -2,6 +2,7 @@
 """Stage 4: run the network over all inputs, shape by shape; leave dumps and performance files.
 
     python3 HigherHRNet_benchmark.py --bs 1
+    python3 HigherHRNet_benchmark.py --bs 1,8 --backend torch --model models/pose_higher_hrnet_w32_512.pth
 
 Reads prep_bin_{H}x{W}.info and prep_bin_flip_{H}x{W}.info, writes result/dumpOutput_device0_bs1, the same with _flip,
 and result/perf_vision_batchsize_1_device_0_{H}x{W}.txt. Dumps that are there already are kept, those of another model
@@ -23,23 +24,27 @@ from higherhrnet.stages import infer
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage and print where the dumps are."""
+    """Run the stage, a batch size after the other, and print where the dumps are."""
     args, cfg = cli.parse(_parser(), argv)
-    inference = Inference(args, cfg, convert_only=args.convert_only)
+    sizes = [argparse.Namespace(**{**vars(args), "bs": batch}) for batch in args.bs]
+    # All models are found before the first of them runs.
+    inferences = [Inference(one, cfg, convert_only=args.convert_only) for one in sizes]
     if args.convert_only:
-        inference.make_om(why="--convert_only", print_commands=args.print_commands)
+        for inference in inferences:
+            inference.make_om(why="--convert_only", print_commands=args.print_commands)
         return
     passes = (
         infer.load(args.info, flip=False, shard=args.shard),
         infer.load(args.info_flip, flip=True, shard=args.shard),
     )
     infer.check_pair(*passes)
-    chosen = inference.choose()
     shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
-    inference.check_inputs(chosen.name, f"{args.info}_HxW.info", passes[0].dtype, shapes)
-    model = inference.model(chosen.name, print_commands=args.print_commands)
-    print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}")
-    _run(args, inference, chosen.name, model, passes)
+    for one, inference in zip(sizes, inferences, strict=True):
+        chosen = inference.choose()
+        inference.check_inputs(chosen.name, f"{args.info}_HxW.info", passes[0].dtype, shapes)
+        model = inference.model(chosen.name, print_commands=args.print_commands)
+        print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}", flush=True)
+        _run(one, inference, chosen.name, model, passes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--convert_only", action="store_true", help="only make the .om, even if there is one")
     parser.add_argument("--print_commands", action="store_true", help="print the external programs' commands, run none")
     cli.add_shard(parser)
-    add_flags(parser)
+    add_flags(parser, several_sizes=True)
     cli.add_config(parser)
     return parser
 

@@ -1,35 +1,134 @@
 #!/usr/bin/env python3
-"""Stage 6: the guide's performance table from the benchmark stage's figures.
+"""Stage 6: the guide's performance table: from the benchmark stage's figures, or measured here.
 
     python3 HigherHRNet_performance.py
+    python3 HigherHRNet_performance.py --result a b --label 310P T4 --chart performance.png
+    python3 HigherHRNet_performance.py --backend torch --bs 1,8 --rounds 50 --published 310P_tuned T4
+    python3 HigherHRNet_performance.py --compare result/dumpOutput_device0_bs1 result/dumpOutput_device0_bs8
 
-Images a second of the network call alone, for every input shape (H,W) that was measured.
+Images a second of the network call alone, for every input shape (H,W) that was measured, with average, smallest and
+largest, and the ratios of devices. --compare is for accuracy: two dump directories, with _flip beside them; its exit
+status is 1 where they differ by more than the tolerances.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from higherhrnet import cli, report
-from higherhrnet.files import perf
+from yacs.config import CfgNode
+
+from higherhrnet import chart, cli, coco, decode, evaluation, performance, report, workers
+from higherhrnet.errors import UserError
+from higherhrnet.stages import compare
+
+_FORMATS = ("text", "markdown", "csv", "json")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = cli.parser(__doc__)
-    parser.add_argument("--result", type=Path, default=Path("result"), metavar="DIR", help="where the figures are")
-    parser.add_argument("--bs", type=cli.positive, metavar="N", help="only this batch size; all without it")
-    parser.add_argument("--format", choices=("text", "markdown"), default="text", help="of the table")
-    args = parser.parse_args(argv)
+    """Print the table, or the comparison."""
+    args, cfg = cli.parse(_parser(), argv)
+    if args.compare:
+        _compare(args, cfg)
+        return
+    if args.chart:
+        chart.require()
+    if args.print_commands:
+        for line in performance.commands(args, cfg):
+            print(line)
+        return
+    columns, notes = performance.columns(args, cfg)
+    print(_formatted(columns, notes, args.format))
+    if args.chart:
+        chart.draw(columns, args.chart)
 
-    columns: dict[str, dict[tuple[int, int], float]] = {}
-    for figure in perf.find(args.result, batch=args.bs):
-        label = f"bs{figure.batch} device {figure.device}"
-        columns.setdefault(label, {})[figure.shape] = figure.images_per_second
-    rows = report.table(columns)
-    print(report.as_text(rows) if args.format == "text" else report.as_markdown(rows))
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(__doc__)
+    table = parser.add_argument_group("table")
+    table.add_argument("--result", type=Path, nargs="+", metavar="DIR", help="where figures are; result without it")
+    table.add_argument("--label", nargs="+", metavar="NAME", help="of what is measured, then of each --result")
+    table.add_argument("--bs", type=cli.positives, metavar="N[,N...]", help="these batch sizes; all without it")
+    table.add_argument("--published", nargs="+", default=(), metavar="NAME", help="columns of the guide, marked so")
+    table.add_argument(
+        "--ratio", nargs=2, action="append", metavar="LABEL", help="divide two columns; the first by others without it"
+    )
+    table.add_argument(
+        "--chips_per_card",
+        nargs=2,
+        action="append",
+        metavar=("LABEL", "N"),
+        help="count a card of N chips: 4 for the 310, of which a run uses one; 310P and others need none",
+    )
+    table.add_argument("--format", choices=_FORMATS, default="text", help="of the table")
+    table.add_argument("--chart", type=Path, metavar="FILE.png", help="draw it too; needs matplotlib")
+    measure = parser.add_argument_group("measuring here")
+    measure.add_argument("--backend", choices=performance.BACKENDS, help="measure with this one")
+    measure.add_argument("--rounds", type=cli.positive, default=30, metavar="N", help="batches a shape that count")
+    measure.add_argument("--warm_up", type=int, default=3, metavar="N", help="batches before them that do not")
+    measure.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
+    measure.add_argument("--info", metavar="NAME", help="real inputs, NAME_HxW.info; random ones without it")
+    measure.add_argument("--shapes", type=_shapes, metavar="HxW,...", help="only these shapes; all without it")
+    measure.add_argument("--device_id", type=int, default=0, metavar="D", help="which GPU")
+    measure.add_argument("--threads", type=int, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend")
+    cli.add_in_process(measure)
+    measure.add_argument("--save", type=Path, metavar="DIR", help="keep the figures as performance files there")
+    measure.add_argument("--timeout", type=float, default=0, metavar="S", help="limit of one run of trtexec; 0 is none")
+    measure.add_argument("--print_commands", action="store_true", help="print trtexec's commands, run none")
+    accuracy = parser.add_argument_group("accuracy")
+    accuracy.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="reference and other dump directory")
+    accuracy.add_argument(
+        "--tolerance", type=float, default=1e-3, metavar="T", help="of the largest value; about 0.02 for float16"
+    )
+    accuracy.add_argument("--ap_tolerance", type=float, default=0.005, metavar="T", help="of AP")
+    accuracy.add_argument("--distance", type=float, default=0.1, metavar="PX", help="a keypoint may move, in pixels")
+    accuracy.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
+    cli.add_config(parser)
+    return parser
+
+
+def _shapes(text: str) -> list[tuple[int, int]]:
+    if not re.fullmatch(r"\d+x\d+(,\d+x\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text} is no list of shapes like 512x512,512x704")
+    return [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", text)]
+
+
+def _formatted(columns: Sequence[report.Column], notes: Sequence[str], form: str) -> str:
+    if form == "csv":
+        return report.as_csv(columns)
+    if form == "json":
+        return report.as_json(columns, notes)
+    rows, times = report.table(columns), report.latencies(columns)
+    if form == "markdown":
+        parts = [report.as_markdown(rows), *([report.as_markdown(times)] if times else [])]
+    else:
+        parts = [report.as_text(rows), *([report.as_text(times, summary=False)] if times else [])]
+    said = "\n".join(f"note: {note}" for note in notes)
+    return "\n\n".join([*parts, *([said] if said else [])])
+
+
+def _compare(args: argparse.Namespace, cfg: CfgNode) -> None:
+    if args.backend or args.result or args.published or args.chart:
+        raise UserError("--compare makes no table; call it apart from --backend, --result, --published and --chart")
+    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
+    if not decode.is_compiled():
+        decode.compile()
+    with workers.Pool(args.workers) as pool:
+        found = compare.run(
+            dataset,
+            *args.compare,
+            short_side=cfg.DATASET.INPUT_SIZE,
+            joints=cfg.DATASET.NUM_JOINTS,
+            options=evaluation.options(cfg),
+            pool=pool,
+            distance=args.distance,
+        )
+    print(compare.text(found, distance=args.distance), flush=True)
+    if beyond := compare.problems(found, tolerance=args.tolerance, ap_tolerance=args.ap_tolerance):
+        raise UserError(f"{args.compare[1]} is not {args.compare[0]}: {'; '.join(beyond)}")
 
 
 if __name__ == "__main__":

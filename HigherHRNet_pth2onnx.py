@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet import __version__, cli
+from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, models
 
 
@@ -20,10 +21,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print how near the file comes to PyTorch."""
     parser = cli.parser(__doc__)
     parser.add_argument("--weights", type=Path, required=True, metavar="F", help="checkpoint (.pth)")
-    parser.add_argument("--bs", type=int, default=1, metavar="N", help="batch size; -1 leaves it dynamic")
+    parser.add_argument(
+        "--bs", type=_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, a file each; -1 leaves it dynamic"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="models/{name}_bs{N}_dynamic.onnx without it")
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
+
+    if args.output and len(args.bs) > 1:
+        raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; leave one of them away")
 
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet import network, onnx_export  # noqa: PLC0415
@@ -31,14 +37,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     architecture = network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
     net = network.HigherHRNet(architecture)
     network.load_checkpoint(args.weights, net)
-    report = onnx_export.export(
-        net,
-        args.output or Path("models") / models.onnx_name(args.weights, args.bs),
-        batch=args.bs,
-        metadata={"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)},
-    )
-    print(f"{report.path}: {report.nodes} nodes, opset {onnx_export.OPSET}")
-    print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")
+    metadata = {"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)}
+    for batch in args.bs:
+        path = args.output or Path("models") / models.onnx_name(args.weights, batch)
+        report = onnx_export.export(net, path, batch=batch, metadata=metadata)
+        print(f"{report.path}: {report.nodes} nodes, opset {onnx_export.OPSET}")
+        print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return (-1,) if text.strip() == "-1" else cli.positives(text)
 
 
 if __name__ == "__main__":

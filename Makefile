@@ -29,6 +29,7 @@ lint: $(VENV)/requirements-dev.stamp
 bench: $(VENV)/requirements-dev.stamp
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.network --bs 1,4
 
 clean:
 	rm -rf $(VENV) build

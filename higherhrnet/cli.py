@@ -14,6 +14,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from higherhrnet import config
+from higherhrnet.backends import PRECISIONS
 from higherhrnet.errors import UserError
 from higherhrnet.shards import ALL, Shard
 
@@ -93,6 +94,33 @@ def say_left_out(left_out: Mapping[int, str]) -> None:
         print(f"{len(left_out)} bad images were left out (--skip_bad):")
         for _, why in sorted(left_out.items()):
             print(f"  {why}")
+
+
+def positives(text: str) -> tuple[int, ...]:
+    """An argparse type: whole numbers of at least 1, as in 1,2,4,8, none twice."""
+    values = tuple(positive(part) for part in text.split(","))
+    if len(set(values)) != len(values):
+        raise argparse.ArgumentTypeError(f"{text} names a number twice")
+    return values
+
+
+def names(text: str) -> tuple[str, ...]:
+    """An argparse type: names without blanks, as in CUDA,CPU."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def add_in_process(to: argparse._ActionsContainer) -> None:
+    """Add the options of the backends that run in this process."""
+    to.add_argument(
+        "--providers",
+        type=names,
+        default=(),
+        metavar="P,P",
+        help="onnxruntime: CUDA, TensorRT, CANN, CPU, by preference",
+    )
+    to.add_argument(
+        "--precision", choices=PRECISIONS, help="torch: float16 where there is a CUDA GPU, else float32 without it"
+    )
 
 
 def add_config(to: argparse.ArgumentParser) -> None:

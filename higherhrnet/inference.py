@@ -21,14 +21,18 @@ from higherhrnet.stages import convert
 _GEARS = ("image_size", "dims")
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags."""
-    parser.add_argument("--bs", type=cli.positive, default=1, metavar="N", help="batch size")
+def add_flags(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None:
+    """Add the flags; with ``several_sizes``, --bs is a tuple, and each Inference gets arguments with one of them."""
+    if several_sizes:
+        parser.add_argument("--bs", type=cli.positives, default=(1,), metavar="N[,N...]", help="batch sizes, in turn")
+    else:
+        parser.add_argument("--bs", type=cli.positive, default=1, metavar="N", help="batch size")
     parser.add_argument("--backend", choices=choice.BACKENDS, default="auto", help="what runs the network")
-    parser.add_argument("--model", type=Path, metavar="FILE", help=".onnx or .om; models/*_bs{N}_dynamic.* without it")
+    parser.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     parser.add_argument("--device_id", type=_device, metavar="D", help="in the file names; first of --device_ids or 0")
     parser.add_argument("--device_ids", type=_devices, default=(), metavar="D,D,...", help="share the work among these")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="onnxruntime: threads; 0 leaves it to it")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them")
+    cli.add_in_process(parser)
     parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")
     ascend = parser.add_argument_group("Ascend")
     ascend.add_argument("--benchmark_path", type=Path, metavar="FILE", help="the benchmark tool, if not in this folder")
@@ -60,6 +64,16 @@ class _Given:
     om: Path
 
 
+@dataclass(frozen=True)
+class _Checkpoint:
+    """What torch runs as it is."""
+
+    path: Path
+
+
+_Wanted = convert.Request | _Given | _Checkpoint
+
+
 class Inference:
     """What the flags ask for, for networks of a short side and a number of joints."""
 
@@ -73,6 +87,7 @@ class Inference:
         self._args = args
         self.short_side: int = cfg.DATASET.INPUT_SIZE
         self.joints: int = cfg.DATASET.NUM_JOINTS
+        self._extra = cfg.MODEL.EXTRA
         self._request = self._find(convert_only=convert_only)
 
     @property
@@ -84,7 +99,10 @@ class Inference:
 
     def choose(self) -> choice.Choice:
         """The backend, and why."""
-        has_om = isinstance(self._request, _Given) or bool(convert.atc.find_om(self._request.output))
+        request = self._request
+        has_om = isinstance(request, _Given) or (
+            isinstance(request, convert.Request) and bool(convert.atc.find_om(request.output))
+        )
         return choice.choose(self._args.backend, om=has_om, benchmark_path=self._args.benchmark_path)
 
     def input_dtype(self, backend: str) -> str:
@@ -119,6 +137,8 @@ class Inference:
 
     def model(self, backend: str, *, print_commands: bool = False) -> Path:
         """The model the backend runs, converted first where that is needed."""
+        if isinstance(self._request, _Checkpoint):
+            return self._request.path
         if backend not in choice.ON_ASCEND:
             if isinstance(self._request, _Given):
                 raise UserError(f"backend {backend} does not run {self._request.om}; give the .onnx with --model")
@@ -130,7 +150,7 @@ class Inference:
     def make_om(self, *, why: str = "", print_commands: bool = False) -> Path:
         """Make the .om where it is missing or stale, or in any case because of ``why``."""
         request = self._request
-        assert not isinstance(request, _Given), "refused when the flags were read"
+        assert isinstance(request, convert.Request), "others were refused when the flags were read"
         found = convert.find(request)
         if not why and not found.why:
             return found.om
@@ -152,9 +172,21 @@ class Inference:
         if name not in choice.ON_ASCEND:
             if len(args.device_ids) > 1:
                 raise UserError(
-                    f"--device_ids names {len(args.device_ids)} devices, {name} runs on this CPU; leave it away"
+                    f"--device_ids names {len(args.device_ids)} devices, {name} runs on one; give that alone, or a "
+                    f"--shard to each"
                 )
-            return choice.onnxruntime(model, batch=args.bs, threads=args.threads, done=done)
+            return choice.in_process(
+                name,
+                model,
+                self._extra,
+                joints=self.joints,
+                batch=args.bs,
+                threads=args.threads,
+                providers=args.providers,
+                precision=args.precision,
+                device=args.device_ids[0] if args.device_ids else self.device,
+                done=done,
+            )
         setting = external.Setting(
             model,
             args.bs,
@@ -172,9 +204,17 @@ class Inference:
             must_run=must_run,
         )
 
-    def _find(self, *, convert_only: bool) -> convert.Request | _Given:
-        """What is to be converted for Ascend."""
+    def _find(self, *, convert_only: bool) -> _Wanted:
+        """What is to be converted for Ascend, or runs as it is."""
         args = self._args
+        if args.backend == choice.TORCH:
+            if convert_only or args.auto_tune:
+                raise UserError(
+                    "--convert_only and --auto_tune make an .om; --backend torch runs the checkpoint itself"
+                )
+            if args.model is not None and args.model.suffix in {".onnx", ".om"}:
+                raise UserError(f"--backend torch runs a checkpoint (.pth), but --model is {args.model}; give the .pth")
+            return _Checkpoint(args.model or models.find_checkpoint(Path("models")))
         dims = args.dynamic == "dims"
         if args.aipp and dims:
             raise UserError("--aipp does not go with --dynamic dims: ATC takes AIPP with --dynamic image_size only")

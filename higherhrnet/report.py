@@ -1,11 +1,76 @@
-"""The guide's performance table: images a second for every input shape."""
+"""The guide's performance table: images a second for every input shape, ratios of devices, and their summary."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 Shape = tuple[int, int]
 """(H, W)"""
+
+SUMMARY = "avg/min/max"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One device's figures, or the ratio of two columns."""
+
+    label: str
+    figures: Mapping[Shape, float]
+    """Images a second, or a ratio, by shape (H, W)."""
+    batch: int = 1
+    published: bool = False
+    """Whether others published the figures; their label says so."""
+    of: tuple[str, str] | None = None
+    """Of a ratio: the labels of dividend and divisor."""
+    percentiles: Mapping[Shape, Mapping[int, float]] = field(default_factory=dict)
+    """Milliseconds a batch by shape and per cent, where they were measured."""
+
+    @property
+    def decimals(self) -> int:
+        """None as in the guide, two of ratios; more of figures that would then say little."""
+        if self.of is None:
+            return 0 if min(self.figures.values()) >= 10 else 2
+        return 2 if min(self.figures.values()) >= 0.1 else 4
+
+    @property
+    def avg_min_max(self) -> tuple[float, float, float]:
+        """Plain mean, smallest and largest of the shapes' values: of a ratio those of the ratios, as in the guide."""
+        values = list(self.figures.values())
+        return sum(values) / len(values), min(values), max(values)
+
+
+def ratio(dividend: Column, divisor: Column) -> Column | None:
+    """The ratio of two columns over the shapes that both have; None where there are none."""
+    common = [shape for shape in dividend.figures if shape in divisor.figures]
+    if not common:
+        return None
+    return Column(
+        f"{dividend.label}/{divisor.label}",
+        {shape: dividend.figures[shape] / divisor.figures[shape] for shape in common},
+        of=(dividend.label, divisor.label),
+    )
+
+
+def with_ratios(columns: Sequence[Column], pairs: Sequence[tuple[str, str]]) -> list[Column]:
+    """The columns, each pair's ratio (dividend, divisor) right after the later of its two, as the guide places them.
+
+    Raises
+    ------
+    KeyError : a pair that names no column
+    """
+    by_label = {column.label: column for column in columns}
+    place = {column.label: i for i, column in enumerate(columns)}
+    result: list[Column] = []
+    for i, column in enumerate(columns):
+        result.append(column)
+        for dividend, divisor in pairs:
+            if max(place[dividend], place[divisor]) == i and (made := ratio(by_label[dividend], by_label[divisor])):
+                result.append(made)
+    return result
 
 
 def guide_order(shapes: Sequence[Shape]) -> list[Shape]:
@@ -22,23 +87,33 @@ def guide_order(shapes: Sequence[Shape]) -> list[Shape]:
     return sorted(shapes, key=rank)
 
 
-def table(columns: Mapping[str, Mapping[Shape, float]]) -> list[list[str]]:
+def table(columns: Sequence[Column]) -> list[list[str]]:
     """Rows of cells: a header, a row a shape in the guide's order, and the row ``avg/min/max``.
 
-    ``columns`` maps a label to images a second by shape (H, W). A shape that a column lacks shows ``-`` there.
+    A shape that a column lacks shows ``-`` there.
     """
-    shapes = guide_order(sorted(set().union(*columns.values())))
-    rows = [["Input Shape", *columns]]
-    digits = {label: _digits(column.values()) for label, column in columns.items()}
-    for shape in shapes:
-        cells = (f"{column[shape]:.{digits[label]}f}" if shape in column else "-" for label, column in columns.items())
+    rows = [["Input Shape", *(column.label for column in columns)]]
+    for shape in _shapes(columns):
+        cells = (f"{c.figures[shape]:.{c.decimals}f}" if shape in c.figures else "-" for c in columns)
         rows.append([f"({shape[0]},{shape[1]})", *cells])
-    summary = []
-    for label, column in columns.items():
-        values = list(column.values())
-        three = (sum(values) / len(values), min(values), max(values))
-        summary.append("/".join(f"{value:.{digits[label]}f}" for value in three))
-    return [*rows, ["avg/min/max", *summary]]
+    return [*rows, [SUMMARY, *("/".join(f"{v:.{c.decimals}f}" for v in c.avg_min_max) for c in columns)]]
+
+
+def latencies(columns: Sequence[Column]) -> list[list[str]]:
+    """Rows of milliseconds a batch, 50th, 90th and 99th per cent, of the columns that have them; [] without any."""
+    measured = [column for column in columns if column.percentiles]
+    if not measured:
+        return []
+    shares = (50, 90, 99)
+    rows = [["ms a batch", *(f"{column.label} p{share}" for column in measured for share in shares)]]
+    for shape in _shapes(measured):
+        found = (column.percentiles.get(shape, {}).get(share) for column in measured for share in shares)
+        rows.append([f"({shape[0]},{shape[1]})", *("-" if value is None else f"{value:.2f}" for value in found)])
+    return rows
+
+
+def _shapes(columns: Sequence[Column]) -> list[Shape]:
+    return guide_order(sorted(set().union(*(column.figures for column in columns))))
 
 
 def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: str) -> str:
@@ -53,23 +128,56 @@ def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: st
     return as_text([*rows, ["run", f"{whole:.1f}", f"{images / whole:.2f}"]])
 
 
-def _digits(values) -> int:
-    """Decimals of a column: none as in the guide, two where whole images a second would say little."""
-    return 0 if min(values) >= 10 else 2
-
-
-def as_text(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns with a rule under the header and above the last row."""
+def as_text(rows: Sequence[Sequence[str]], *, summary: bool = True) -> str:
+    """Aligned columns with a rule under the header, and above the last row where that is a summary."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(f"{cell:>{w}}" if i else f"{cell:<{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
     rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    end = [rule, lines[-1]] if summary else [lines[-1]]
+    return "\n".join([lines[0], rule, *lines[1:-1], *end])
 
 
 def as_markdown(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, as the guide prints it."""
     header, *body = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([header, "|" + "---|" * len(rows[0]), *body])
+
+
+def as_csv(columns: Sequence[Column]) -> str:
+    """A line a shape, six digits a figure, percentiles where they were measured; then avg, min and max, a line each."""
+    percentiles = [(c, p) for c in columns for p in sorted(set().union(*(c.percentiles.values())))]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["shape HxW", *(c.label for c in columns), *(f"{c.label} p{p} ms" for c, p in percentiles)])
+    for shape in _shapes(columns):
+        figures = [c.figures.get(shape) for c in columns]
+        times = [c.percentiles.get(shape, {}).get(p) for c, p in percentiles]
+        cells = ("" if value is None else f"{value:.6g}" for value in (*figures, *times))
+        writer.writerow([f"{shape[0]}x{shape[1]}", *cells])
+    for i, name in enumerate(SUMMARY.split("/")):
+        writer.writerow([name, *(f"{c.avg_min_max[i]:.6g}" for c in columns), *("" for _ in percentiles)])
+    return stream.getvalue().rstrip("\n")
+
+
+def as_json(columns: Sequence[Column], notes: Sequence[str]) -> str:
+    """All there is, unrounded: a list of columns, shapes as HxW in the guide's order, and the notes."""
+    content = [
+        {
+            "label": c.label,
+            "kind": "ratio" if c.of else "published" if c.published else "measured",
+            "of": c.of,
+            "batch": c.batch,
+            "figures": {_name(s): c.figures[s] for s in guide_order(list(c.figures))},
+            "percentiles_ms": {_name(s): dict(c.percentiles[s]) for s in guide_order(list(c.percentiles))},
+            **dict(zip(SUMMARY.split("/"), c.avg_min_max, strict=True)),
+        }
+        for c in columns
+    ]
+    return json.dumps({"columns": content, "notes": list(notes)}, indent=2, ensure_ascii=False)
+
+
+def _name(shape: Shape) -> str:
+    return f"{shape[0]}x{shape[1]}"

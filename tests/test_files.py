@@ -275,10 +275,10 @@ def test_perf_files_are_found_by_batch(tmp_path: Path):
         perf.path(tmp_path, batch, 0, shape).write_text(SAMPLES[317.707])
     (tmp_path / "perf_vision_batchsize_1_device_0.txt").write_text("not one of a shape")
     assert perf.path(tmp_path, 1, 0, (512, 704)).name == "perf_vision_batchsize_1_device_0_512x704.txt"
-    assert [(p.batch, p.shape) for p in perf.find(tmp_path, batch=1)] == [(1, (512, 512)), (1, (512, 704))]
+    assert [(p.batch, p.shape) for p in perf.find(tmp_path, batch=[1])] == [(1, (512, 512)), (1, (512, 704))]
     assert len(perf.find(tmp_path)) == 3
     with pytest.raises(UserError, match="no performance files of batch size 2"):
-        perf.find(tmp_path, batch=2)
+        perf.find(tmp_path, batch=[2])
 
 
 # record

@@ -1,40 +1,116 @@
-"""report: the guide's table."""
+"""report: the guide's table. published: its figures, and where its own arithmetic is off."""
 
 from __future__ import annotations
 
-from higherhrnet import geometry, report
+import csv
+import io
+import json
 
-# The 310 and T4 columns of the guide, by (H, W).
-GUIDE_310 = {
-    (512, 512): 196, (512, 1024): 87, (1024, 512): 90, (512, 576): 156, (512, 640): 144, (512, 704): 140,
-    (512, 768): 117, (512, 832): 110, (512, 896): 100, (512, 960): 101, (576, 512): 156, (640, 512): 142,
-    (704, 512): 136, (768, 512): 116, (832, 512): 113, (896, 512): 102, (960, 512): 101,
-}  # fmt: skip
+import pytest
+
+from higherhrnet import geometry, published, report
+from higherhrnet.errors import UserError
+from higherhrnet.report import Column
+
+GUIDE = published.load()
+# The guide's rows in its order.
+ROWS = [
+    (512, 512), (512, 1024), (1024, 512), (512, 576), (512, 640), (512, 704), (512, 768), (512, 832), (512, 896),
+    (512, 960), (576, 512), (640, 512), (704, 512), (768, 512), (832, 512), (896, 512), (960, 512),
+]  # fmt: skip
+
+
+def guide_columns() -> list[Column]:
+    columns = [Column(c.name, c.cells) for c in GUIDE.columns.values()]
+    return report.with_ratios(columns, [ratio.of for ratio in GUIDE.ratios])
 
 
 def test_rows_come_in_the_guide_s_order():
-    assert report.guide_order(geometry.shape_grid(512)) == list(GUIDE_310)
+    assert report.guide_order(geometry.shape_grid(512)) == ROWS
+    assert all(list(c.cells) == ROWS for c in GUIDE.columns.values())
 
 
-def test_the_guide_s_310_column():
-    rows = report.table({"310": {k: float(v) for k, v in GUIDE_310.items()}})
-    assert rows[0] == ["Input Shape", "310"]
-    assert rows[1] == ["(512,512)", "196"]
-    assert len(rows) == 19
-    assert rows[-1] == ["avg/min/max", "124/87/196"]
-
-
-def test_slow_devices_keep_decimals_and_missing_shapes_show():
-    rows = report.table({"a": {(512, 512): 1.234, (512, 576): 2.0}, "b": {(512, 512): 20.4}})
-    assert rows[1:] == [
-        ["(512,512)", "1.23", "20"],
-        ["(512,576)", "2.00", "-"],
-        ["avg/min/max", "1.62/1.23/2.00", "20/20/20"],
+def test_the_guide_s_table():
+    """Its columns in its order, every figure, and averages, smallest and largest as it prints them."""
+    rows = report.table(guide_columns())
+    names = ["310", "310P", "310P/310", "310P_tuned", "310P_tuned/310", "T4", "310P_tuned/T4"]
+    assert rows[0] == ["Input Shape", *names]
+    assert [row[0] for row in rows[1:]] == [*(f"({h},{w})" for h, w in ROWS), "avg/min/max"]
+    assert rows[1] == ["(512,512)", "196", "172", "0.88", "262", "1.34", "39", "6.72"]
+    for i, name in enumerate(names, start=1):
+        if name in GUIDE.columns:
+            assert [row[i] for row in rows[1:-1]] == [f"{v:.0f}" for v in GUIDE.columns[name].cells.values()]
+            assert rows[-1][i] == GUIDE.columns[name].avg_min_max
+    assert rows[-1] == [
+        *("avg/min/max", "124/87/196", "106/86/172", "0.88/0.64/1.23", "179/126/262", "1.45/1.34/1.59"),
+        *("27/20/39", "6.65/6.24/7.15"),
     ]
 
 
+def test_where_the_guide_s_own_arithmetic_is_off():
+    """Cells that differ from the ratio of the figures beside them; all others are equal to the second decimal."""
+    found = [(s.of, s.shape, s.printed, s.computed) for s in published.slips(GUIDE)]
+    a, b = ("310P_tuned", "310"), ("310P_tuned", "T4")
+    assert found == [
+        (a, (512, 512), "1.33", "1.34"),
+        (a, (512, 960), "1.41", "1.42"),
+        (a, (960, 512), "1.38", "1.39"),
+        (b, (512, 512), "6.71", "6.72"),
+        (b, (512, 1024), "6.29", "6.30"),
+        (b, (1024, 512), "7.14", "7.15"),
+        (b, (512, 576), "6.95", "6.94"),
+        (b, (512, 768), "6.63", "6.62"),
+        (b, (512, 896), "6.45", "6.43"),
+        (b, (512, 960), "6.48", "6.50"),
+        (b, (576, 512), "6.76", "6.77"),
+        (b, (640, 512), "6.23", "6.24"),
+        (b, (704, 512), "6.72", "6.71"),
+        (b, (768, 512), "6.84", "6.85"),
+        (b, (832, 512), "6.27", "6.28"),
+        (b, (896, 512), "6.63", "6.65"),
+        (b, (960, 512), "6.35", "6.36"),
+    ]
+
+
+def test_the_guide_divided_before_it_rounded():
+    """Every ratio it prints is one of figures that round to those it prints."""
+    for ratio in GUIDE.ratios:
+        above, below = (GUIDE.columns[name].cells for name in ratio.of)
+        for shape, printed in ratio.cells.items():
+            lowest, highest = (above[shape] - 0.5) / (below[shape] + 0.5), (above[shape] + 0.5) / (below[shape] - 0.5)
+            assert lowest <= printed + 0.005 and printed - 0.005 <= highest, (ratio.of, shape)
+
+
+def test_the_guide_s_ratio_summaries_are_those_of_its_cells():
+    """So its least and largest ratios are off where their cells are: 1.33, 6.23 and 7.14."""
+    for ratio in GUIDE.ratios:
+        values = list(ratio.cells.values())
+        three = sum(values) / len(values), min(values), max(values)
+        assert "/".join(f"{v:.2f}" for v in three) == ratio.avg_min_max
+
+
+def test_another_name_of_a_published_column_is_refused():
+    with pytest.raises(UserError, match="--published V100: the guide's columns are 310, 310P, 310P_tuned, T4"):
+        GUIDE.column("V100")
+
+
+def test_slow_devices_keep_decimals_and_missing_shapes_show():
+    a = Column("a", {(512, 512): 1.234, (512, 576): 2.0})
+    b = Column("b", {(512, 512): 20.4})
+    assert report.table(report.with_ratios([a, b], [("b", "a")]))[1:] == [
+        ["(512,512)", "1.23", "20", "16.53"],
+        ["(512,576)", "2.00", "-", "-"],
+        ["avg/min/max", "1.62/1.23/2.00", "20/20/20", "16.53/16.53/16.53"],
+    ]
+
+
+def test_a_ratio_of_columns_without_a_common_shape_is_no_column():
+    columns = [Column("a", {(512, 512): 1.0}), Column("b", {(512, 576): 2.0})]
+    assert report.with_ratios(columns, [("a", "b")]) == columns
+
+
 def test_text_and_markdown_hold_the_same_cells():
-    rows = report.table({"310": {(512, 512): 196.0, (512, 1024): 87.0}})
+    rows = report.table([Column("310", {(512, 512): 196.0, (512, 1024): 87.0})])
     assert report.as_markdown(rows).splitlines() == [
         "| Input Shape | 310 |",
         "|---|---|",
@@ -50,3 +126,32 @@ def test_text_and_markdown_hold_the_same_cells():
         "-----------------------",
         "avg/min/max  142/87/196",
     ]
+
+
+def test_csv_and_json_hold_the_figures_unrounded():
+    own = Column("x", {(512, 512): 12.3456789, (512, 576): 10.0}, percentiles={(512, 512): {50: 80.0, 99: 90.5}})
+    columns = report.with_ratios([own, Column("T4 (published)", {(512, 512): 39}, published=True)],
+                                 [("x", "T4 (published)")])  # fmt: skip
+    assert list(csv.reader(io.StringIO(report.as_csv(columns)))) == [
+        ["shape HxW", "x", "T4 (published)", "x/T4 (published)", "x p50 ms", "x p99 ms"],
+        ["512x512", "12.3457", "39", "0.316556", "80", "90.5"],
+        ["512x576", "10", "", "", "", ""],
+        ["avg", "11.1728", "39", "0.316556", "", ""],
+        ["min", "10", "39", "0.316556", "", ""],
+        ["max", "12.3457", "39", "0.316556", "", ""],
+    ]
+    content = json.loads(report.as_json(columns, ["a remark"]))
+    assert [c["kind"] for c in content["columns"]] == ["measured", "published", "ratio"]
+    assert content["columns"][0]["figures"] == {"512x512": 12.3456789, "512x576": 10.0}
+    assert content["columns"][0]["percentiles_ms"] == {"512x512": {"50": 80.0, "99": 90.5}}
+    assert content["columns"][2]["of"] == ["x", "T4 (published)"]
+    assert content["notes"] == ["a remark"]
+
+
+def test_latencies_are_a_table_of_their_own():
+    own = Column("x", {(512, 512): 10.0}, percentiles={(512, 512): {50: 80.0, 90: 85.25}})
+    assert report.latencies([own, Column("y", {(512, 512): 1.0})]) == [
+        ["ms a batch", "x p50", "x p90", "x p99"],
+        ["(512,512)", "80.00", "85.25", "-"],
+    ]
+    assert report.latencies([Column("y", {(512, 512): 1.0})]) == []

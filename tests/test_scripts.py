@@ -83,9 +83,13 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_inputs: Path, tmp_path: Pa
     script.wait()
 
 
-@pytest.mark.parametrize("module", ["HigherHRNet_preprocess", "HigherHRNet_postprocess", "HigherHRNet_benchmark"])
+@pytest.mark.parametrize(
+    "module", ["HigherHRNet_preprocess", "HigherHRNet_postprocess", "HigherHRNet_benchmark", "HigherHRNet_performance"]
+)
 def test_stages_of_an_ascend_host_import_neither_torch_nor_onnx(module: str):
-    code = f"import sys, {module}; print([m for m in ('torch', 'onnx', 'onnxruntime') if m in sys.modules])"
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'onnx', 'onnxruntime', 'matplotlib') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

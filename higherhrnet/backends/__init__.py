@@ -17,6 +17,9 @@ from higherhrnet.files.dumps import FLOAT32
 PRIVATE = ".work"
 """Folder in a dump directory where external tools work, a folder a device and shape."""
 
+PRECISIONS = ("float32", "float16", "bfloat16")
+"""What the torch backend can compute in. Dumps are float32 all the same."""
+
 
 @dataclass(frozen=True)
 class Work:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.ascend import chip
 from higherhrnet.backends import Backend, ais_bench, cann_benchmark, external
+from higherhrnet.backends.in_process import InProcess
 from higherhrnet.errors import UserError
 
 ONNXRUNTIME = "onnxruntime"
+TORCH = "torch"
 AIS_BENCH = ais_bench.NAME
 BENCHMARK = cann_benchmark.NAME
-BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME)
+BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME, TORCH)
 ON_ASCEND = frozenset({BENCHMARK, AIS_BENCH})
 """Backends that run an .om."""
 
@@ -62,13 +64,55 @@ def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def onnxruntime(model: Path, *, batch: int, threads: int, done: Callable[[int], object]) -> Backend:
+def onnxruntime(
+    model: Path,
+    *,
+    batch: int,
+    threads: int,
+    providers: Sequence[str] = (),
+    device: int = 0,
+    done: Callable[[int], object] = lambda _: None,
+) -> InProcess:
     """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
     if not _is_installed(ONNXRUNTIME):
         raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
     from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
 
-    return OnnxRuntime(model, batch=batch, threads=threads, done=done)
+    return OnnxRuntime(model, batch=batch, threads=threads, provider_names=providers, device=device, done=done)
+
+
+def in_process(
+    name: str,
+    model: Path,
+    extra: Mapping,
+    *,
+    joints: int,
+    batch: int,
+    threads: int = 0,
+    providers: Sequence[str] = (),
+    precision: str | None = None,
+    device: int = 0,
+    done: Callable[[int], object] = lambda _: None,
+) -> InProcess:
+    """ONNX Runtime on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
+
+    Raises
+    ------
+    UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
+    """
+    if name == ONNXRUNTIME:
+        if precision is not None:
+            raise UserError("--precision is for --backend torch; an .onnx computes in what it was exported in")
+        return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
+    if providers:
+        raise UserError("--providers is for --backend onnxruntime; torch takes CUDA where it is there")
+    if not _is_installed(TORCH):
+        raise UserError("torch is not installed; pip install torch, or choose another --backend")
+    from higherhrnet.backends.torch import Torch  # noqa: PLC0415
+    from higherhrnet.network import Architecture  # noqa: PLC0415
+
+    architecture = Architecture.from_extra(extra, joints=joints)
+    return Torch(model, architecture, batch=batch, precision=precision, device=device, threads=threads, done=done)
 
 
 def on_ascend(

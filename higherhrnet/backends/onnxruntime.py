@@ -1,27 +1,48 @@
-"""ONNX Runtime in this process: the embedded default, for CPUs."""
+"""ONNX Runtime in this process: the embedded default, for CPUs; other execution providers where it has them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from higherhrnet import preprocess
-from higherhrnet.backends import Work
+from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, inputs, perf
+from higherhrnet.files import dumps, inputs
 
 NAME = "onnxruntime"
 OUTPUTS = ("output1", "output2")
+CPU = "CPUExecutionProvider"
+
+_SUFFIX = "ExecutionProvider"
+_WITH_DEVICE = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider", "CANNExecutionProvider"})
 
 
-class OnnxRuntime:
+def providers(names: Sequence[str]) -> list[str]:
+    """The full names of execution providers: 'cuda', 'CUDA' and 'CUDAExecutionProvider' are one.
+
+    Raises
+    ------
+    UserError : one that this installation of ONNX Runtime does not have
+    """
+    available = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime.get_available_providers()}
+    result = []
+    for name in names:
+        full = available.get(name.removesuffix(_SUFFIX).lower())
+        if full is None:
+            raise UserError(
+                f"--providers {name}: this onnxruntime has {', '.join(sorted(available))}; choose among these, or "
+                f"install the package with that provider (onnxruntime-gpu, onnxruntime-cann)"
+            )
+        result.append(full)
+    return result
+
+
+class OnnxRuntime(InProcess):
     """One session over a dynamic .onnx; input and output buffers are made once a shape and used for every batch."""
-
-    name = NAME
 
     def __init__(
         self,
@@ -29,118 +50,85 @@ class OnnxRuntime:
         *,
         batch: int,
         threads: int = 0,
+        provider_names: Sequence[str] = (),
+        device: int = 0,
         done: Callable[[int], object] = lambda _: None,
     ) -> None:
         """Load ``model``.
 
-        ``threads`` 0 leaves their number to ONNX Runtime; ``done`` is called with the number of images after each
-        batch. Raises UserError for a file that does not load, or one that does not take batches of ``batch``.
+        Parameters
+        ----------
+        threads : 0 leaves their number to ONNX Runtime
+        provider_names : execution providers in order of preference; the CPU's without them. What the first ones do
+            not take runs on the CPU's, as ONNX Runtime has it, but the first must start
+        device : of providers that have several
+
+        Raises
+        ------
+        UserError : a file that does not load or does not take batches of ``batch``; a provider that is not installed
+            or does not start
         """
-        self.batch, self._done = batch, done
-        self.runtime = f"{NAME} {onnxruntime.__version__}"
+        wanted = providers(provider_names) or [CPU]
+        self.name = NAME if wanted == [CPU] else f"{NAME} {'+'.join(p.removesuffix(_SUFFIX) for p in wanted)}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        listed = [(p, {"device_id": str(device)}) if p in _WITH_DEVICE else p for p in wanted]
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=listed)
         except Exception as e:  # its exceptions derive from Exception alone
             raise UserError(
                 f"model {model} does not load in ONNX Runtime ({' '.join(str(e).split())[:200]}); "
                 f"export it with HigherHRNet_pth2onnx.py"
             ) from e
-        found = {i.name: i.shape for i in self._session.get_inputs()}
-        outputs = tuple(o.name for o in self._session.get_outputs())
-        if list(found) != ["input"] or outputs != OUTPUTS:
+        started = self._session.get_providers()
+        if wanted[0] not in started:  # ONNX Runtime only warns, and takes the CPU
             raise UserError(
-                f"model {model}: found input {', '.join(found)} and outputs {', '.join(outputs)}, expected input and "
-                f"{', '.join(OUTPUTS)}; export it with HigherHRNet_pth2onnx.py"
+                f"--providers: {wanted[0]} did not start, ONNX Runtime has {', '.join(started)} instead; check the "
+                f"driver and the libraries it needs"
             )
-        fixed = found["input"][0]
-        if isinstance(fixed, int) and fixed != batch:
-            raise UserError(
-                f"model {model} takes batches of {fixed}, not {batch}; export it with HigherHRNet_pth2onnx.py "
-                f"--bs {batch}"
-            )
-        self._joints = self._session.get_outputs()[1].shape[1]
+        _check_interface(self._session, model, batch)
+        super().__init__(batch=batch, joints=self._session.get_outputs()[1].shape[1], done=done)
+        self.runtime = f"{NAME} {onnxruntime.__version__}"
 
-    def run(self, work: Work) -> str:
-        """Make the dumps of all entries; a last batch that is not full repeats its first image."""
-        height, width = work.shape
-        source = np.empty((self.batch, inputs.CHANNELS, height, width), np.float32)
-        binding, results = self._bind(source)
-        _read(work.entries[0].path, source[0], work.dtype)
-        source[1:] = source[0]
-        self._session.run_with_iobinding(binding)  # the first call of a shape plans its memory: not timed
+    def open(self, shape: tuple[int, int], device: int = 0) -> _Runner:
+        """Bind buffers; the session's device was chosen when it was made."""
+        return _Runner(self._session, self.batch, self.joints, shape)
 
-        read = execute = write = 0.0
-        start = time.perf_counter()
-        batches = [work.entries[i : i + self.batch] for i in range(0, len(work.entries), self.batch)]
-        for entries in batches:
-            t0 = time.perf_counter()
-            for entry, image in zip(entries, source, strict=False):
-                _read(entry.path, image, work.dtype)
-            source[len(entries) :] = source[0]
-            t1 = time.perf_counter()
-            self._session.run_with_iobinding(binding)
-            t2 = time.perf_counter()
-            for slot, entry in enumerate(entries):
-                files = dumps.BENCHMARK.paths(work.dumps, inputs.index_of(entry.path))
-                for file, result in zip(files, results, strict=True):
-                    atomic.write_bytes(file, dumps.encode(result[slot], work.dump_dtype, entry.path.name))
-            t3 = time.perf_counter()
-            read, execute, write = read + t1 - t0, execute + t2 - t1, write + t3 - t2
-            self._done(len(entries))
-        total = time.perf_counter() - start
-        timings = perf.Timings(
-            images=len(work.entries),
-            batches=len(batches),
-            total=total,
-            read=read,
-            prepare=0.0,
-            infer=execute,
-            execute=execute,
-            write=write,
+
+def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: int) -> None:
+    found = {i.name: i.shape for i in session.get_inputs()}
+    outputs = tuple(o.name for o in session.get_outputs())
+    if list(found) != ["input"] or outputs != OUTPUTS:
+        raise UserError(
+            f"model {model}: found input {', '.join(found)} and outputs {', '.join(outputs)}, expected input and "
+            f"{', '.join(OUTPUTS)}; export it with HigherHRNet_pth2onnx.py"
         )
-        return timings.text()
-
-    def recover(self, work: Work) -> str | None:
-        """Nothing: this backend works in this process."""
-
-    def command(self, work: Work) -> str:
-        """A remark: this backend runs no program."""
-        return f"# {work.shape[0]}x{work.shape[1]}: onnxruntime runs inside this program"
-
-    def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
-        """The two dumps."""
-        return sum(dumps.output_bytes(shape, self._joints, dump_dtype))
-
-    def end(self) -> None:
-        """Nothing: there are no other threads."""
-
-    def _bind(self, source: np.ndarray) -> tuple[onnxruntime.IOBinding, list[np.ndarray]]:
-        """Bind the buffers of one shape, so that a run allocates and copies nothing."""
-        shapes = dumps.output_shapes(source.shape[2:], self._joints)
-        results = [np.empty((self.batch, *shape), np.float32) for shape in shapes]
-        binding = self._session.io_binding()
-        binding.bind_input("input", "cpu", 0, np.float32, source.shape, source.ctypes.data)
-        for name, result in zip(OUTPUTS, results, strict=True):
-            binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
-        return binding, results
+    fixed = found["input"][0]
+    if isinstance(fixed, int) and fixed != batch:
+        raise UserError(
+            f"model {model} takes batches of {fixed}, not {batch}; export it with HigherHRNet_pth2onnx.py --bs {batch}"
+        )
 
 
-def _read(file: Path, image: np.ndarray, dtype: str) -> None:
-    """Fill one image's part of the input buffer, normalising what AIPP would. Raises UserError naming the file."""
-    raw = image
-    if dtype == inputs.UINT8:
-        raw = np.empty((*image.shape[1:], inputs.CHANNELS), np.uint8)  # [H, W, 3]
-    elif dtype == inputs.FLOAT16:
-        raw = np.empty(image.shape, np.float16)
-    try:
-        with file.open("rb", buffering=0) as stream:
-            count = stream.readinto(memoryview(raw.data).cast("B"))
-    except OSError as e:
-        raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
-    if count != raw.nbytes:
-        raise UserError(f"input {file}: found {count} bytes, expected {raw.nbytes}; run preprocessing again")
-    if raw is not image:
-        image[:] = preprocess.normalise(raw) if dtype == inputs.UINT8 else raw
+class _Runner:
+    """One slot, bound to the session, so that a call allocates and copies nothing."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, batch: int, joints: int, shape: tuple[int, int]) -> None:
+        source = np.empty((batch, inputs.CHANNELS, *shape), np.float32)
+        first, second = (np.empty((batch, *dims), np.float32) for dims in dumps.output_shapes(shape, joints))
+        self._session, self._binding = session, session.io_binding()
+        self._binding.bind_input("input", "cpu", 0, np.float32, source.shape, source.ctypes.data)
+        for name, result in zip(OUTPUTS, (first, second), strict=True):
+            self._binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
+        self.sources, self.results = (source,), ((first, second),)
+        self._taken = Seconds(0, 0)
+
+    def launch(self, slot: int) -> None:
+        start = time.perf_counter()
+        self._session.run_with_iobinding(self._binding)
+        taken = time.perf_counter() - start
+        self._taken = Seconds(infer=taken, execute=taken)
+
+    def wait(self, slot: int) -> Seconds:
+        return self._taken

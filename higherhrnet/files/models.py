@@ -30,6 +30,20 @@ def find_onnx(folder: Path, batch: int) -> Path:
     )
 
 
+def find_checkpoint(folder: Path) -> Path:
+    """The one checkpoint (.pth) in a folder.
+
+    Raises
+    ------
+    UserError : none, or several to choose from
+    """
+    found = sorted(folder.glob("*.pth"))
+    if len(found) != 1:
+        names = f" ({', '.join(f.name for f in found)})" if found else ""
+        raise UserError(f"{folder} holds {len(found) or 'no'} checkpoints{names}; give one with --model")
+    return found[0]
+
+
 def find_om(folder: Path, batch: int, *, aipp: bool, dynamic_dims: bool) -> Path | None:
     """The one .om of this batch size in a folder, for a host to which no .onnx was copied; None without any.
 

@@ -1,16 +1,18 @@
 """Performance files: perf_vision_batchsize_{B}_device_{D}_{H}x{W}.txt, in the Ascend benchmark tool's format.
 
 Five lines of rates and latencies, numbers as C++ prints them (6 significant digits); older and newer builds name the
-last two stages differently, and some print a header line.
+last two stages differently, and some print a header line. Logs of trtexec in the same folder are read too.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from higherhrnet.errors import UserError
+from higherhrnet.files import trtexec_log
 
 _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
 _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)")
@@ -18,7 +20,7 @@ _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.e
 
 @dataclass(frozen=True)
 class Perf:
-    """Name and figure of one performance file."""
+    """What one performance file, or one measurement, says of a shape."""
 
     batch: int
     device: int
@@ -26,6 +28,8 @@ class Perf:
     """(H, W)"""
     images_per_second: float
     """Images a second of the execute call alone (Interface throughputRate), the guide's figure."""
+    percentiles: Mapping[int, float] = field(default_factory=dict)
+    """Milliseconds a batch by per cent, where they were measured."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,8 @@ def parse(text: str, file: Path) -> float:
     return rate
 
 
-def find(directory: Path, *, batch: int | None = None) -> list[Perf]:
-    """All performance files of a result directory, by batch, device and shape.
+def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]:
+    """All performance files of a result directory (of those batch sizes), by batch, device and shape.
 
     Raises
     ------
@@ -109,16 +113,24 @@ def find(directory: Path, *, batch: int | None = None) -> list[Perf]:
         raise UserError(f"result directory {directory} does not exist; run HigherHRNet_benchmark.py first")
     found = []
     for file in directory.iterdir():
-        match = _NAME.fullmatch(file.name)
-        if not match or (batch is not None and int(match[1]) != batch):
+        match = _NAME.fullmatch(file.name) or trtexec_log.NAME.fullmatch(file.name)
+        if not match or (batch is not None and int(match[1]) not in batch):
             continue
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
         except OSError as e:
             raise UserError(f"cannot read {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
-        shape = int(match[3]), int(match[4])
-        found.append(Perf(int(match[1]), int(match[2]), shape, parse(text, file)))
+        size, device, height, width = map(int, match.groups())
+        if file.suffix == ".log":
+            times = trtexec_log.parse(text, file)
+            rate, percentiles = 1000 * size / times.mean, times.percentiles
+        else:
+            rate, percentiles = parse(text, file), {}
+        found.append(Perf(size, device, (height, width), rate, percentiles))
     if not found:
-        which = "" if batch is None else f" of batch size {batch}"
+        which = "" if batch is None else f" of batch size {' or '.join(map(str, sorted(batch)))}"
         raise UserError(f"{directory} holds no performance files{which}; run HigherHRNet_benchmark.py first")
+    names = [(perf.batch, perf.device, perf.shape) for perf in found]
+    if len(set(names)) != len(names):
+        raise UserError(f"{directory} holds performance files and trtexec's logs of one shape; keep one of them there")
     return sorted(found, key=lambda perf: (perf.batch, perf.device, perf.shape))

@@ -1,0 +1,163 @@
+"""What backends that run the network in this process have in common: reading, batches, time, writing.
+
+A subclass opens a runner for each shape. A runner has one slot or several, each a batch's buffers: with two, the next
+batch is read and the last one written while an accelerator computes.
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from higherhrnet import preprocess
+from higherhrnet.backends import Work
+from higherhrnet.errors import UserError
+from higherhrnet.files import atomic, dumps, info, inputs, perf
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What one batch took."""
+
+    infer: float
+    """The call with the copies to and from the device."""
+    execute: float
+    """The network alone: what the guide's table is of."""
+
+
+class Runner(Protocol):
+    """The network, ready for batches of one shape on one device."""
+
+    @property
+    def sources(self) -> Sequence[np.ndarray]:
+        """A slot each: float32 [N, 3, H, W], to be filled before ``launch``."""
+        ...
+
+    @property
+    def results(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        """A slot each: float32 [N, 2K, H/4, W/4] and [N, K, H/2, W/2], to be read after ``wait``."""
+        ...
+
+    def launch(self, slot: int) -> None:
+        """Start on a slot's source. Batches are computed in the order of their launch."""
+        ...
+
+    def wait(self, slot: int) -> Seconds:
+        """Wait until the slot's results are there."""
+        ...
+
+
+class InProcess(abc.ABC):
+    """Runs the network here, a runner at a time."""
+
+    name: str
+    runtime: str
+
+    def __init__(self, *, batch: int, joints: int, done: Callable[[int], object]) -> None:
+        """``done`` is called with the number of images after each batch."""
+        self.batch, self.joints, self._done = batch, joints, done
+
+    @abc.abstractmethod
+    def open(self, shape: tuple[int, int], device: int = 0) -> Runner:
+        """A runner for inputs of ``shape`` (H, W). What it allocates goes with it."""
+
+    def run(self, work: Work) -> str:
+        """Make the dumps of all entries; a last batch that is not full repeats its first image."""
+        runner = self.open(work.shape, work.device)
+        fill(runner.sources[0], [work.entries[0].path], work.dtype)
+        runner.launch(0)
+        runner.wait(0)  # the first call of a shape plans its memory: not timed
+
+        read = execute = infer = write = 0.0
+        slots = len(runner.sources)
+        launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
+
+        def finish() -> None:
+            nonlocal execute, infer, write
+            slot, entries = launched.popleft()
+            taken = runner.wait(slot)
+            execute, infer = execute + taken.execute, infer + taken.infer
+            start = time.perf_counter()
+            for place, entry in enumerate(entries):
+                files = dumps.BENCHMARK.paths(work.dumps, inputs.index_of(entry.path))
+                for file, result in zip(files, runner.results[slot], strict=True):
+                    atomic.write_bytes(file, dumps.encode(result[place], work.dump_dtype, entry.path.name))
+            write += time.perf_counter() - start
+            self._done(len(entries))
+
+        begin = time.perf_counter()
+        batches = [work.entries[i : i + self.batch] for i in range(0, len(work.entries), self.batch)]
+        for number, entries in enumerate(batches):
+            if len(launched) == slots:
+                finish()
+            slot = number % slots
+            start = time.perf_counter()
+            fill(runner.sources[slot], [entry.path for entry in entries], work.dtype)
+            read += time.perf_counter() - start
+            runner.launch(slot)
+            launched.append((slot, entries))
+        while launched:
+            finish()
+        timings = perf.Timings(
+            images=len(work.entries),
+            batches=len(batches),
+            total=time.perf_counter() - begin,
+            read=read,
+            prepare=0.0,
+            infer=infer,
+            execute=execute,
+            write=write,
+        )
+        return timings.text()
+
+    def recover(self, work: Work) -> str | None:
+        """Nothing: these backends work in this process."""
+        return None
+
+    def command(self, work: Work) -> str:
+        """A remark: these backends run no program."""
+        return f"# {work.shape[0]}x{work.shape[1]}: {self.name} runs inside this program"
+
+    def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
+        """The two dumps."""
+        return sum(dumps.output_bytes(shape, self.joints, dump_dtype))
+
+    def end(self) -> None:  # noqa: B027  # nothing to end is no duty to fulfil
+        """Nothing: there are no other threads."""
+
+
+def fill(source: np.ndarray, files: Sequence[Path], dtype: str) -> None:
+    """Read at most N inputs into a source [N, 3, H, W]; what is left of it repeats the first.
+
+    Raises
+    ------
+    UserError : a file that cannot be read, or of another size than ``dtype`` and the shape make it
+    """
+    for file, image in zip(files, source, strict=False):
+        _read(file, image, dtype)
+    source[len(files) :] = source[0]
+
+
+def _read(file: Path, image: np.ndarray, dtype: str) -> None:
+    """Fill one image's part of the source, normalising what AIPP would. Raises UserError naming the file."""
+    raw = image
+    if dtype == inputs.UINT8:
+        raw = np.empty((*image.shape[1:], inputs.CHANNELS), np.uint8)  # [H, W, 3]
+    elif dtype == inputs.FLOAT16:
+        raw = np.empty(image.shape, np.float16)
+    try:
+        with file.open("rb", buffering=0) as stream:
+            count = stream.readinto(memoryview(raw.data).cast("B"))
+    except OSError as e:
+        raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
+    if count != raw.nbytes:
+        raise UserError(f"input {file}: found {count} bytes, expected {raw.nbytes}; run preprocessing again")
+    if raw is not image:
+        image[:] = preprocess.normalise(raw) if dtype == inputs.UINT8 else raw

@@ -1,0 +1,87 @@
+"""TensorRT's trtexec: one float16 engine for all input shapes, then a measurement of each shape.
+
+No dumps: trtexec measures on random input. The guide's own line names an input ``image`` that does not exist, and
+trtexec then times a shape of its own choice.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from higherhrnet import onnx_reader, processes
+from higherhrnet.ascend import atc
+from higherhrnet.errors import UserError
+from higherhrnet.files import trtexec_log
+
+NAME = "trtexec"
+Shape = tuple[int, int]
+"""(H, W)"""
+
+
+def commands(
+    model: Path, shapes: Sequence[Shape], *, batch: int, device: int, folder: Path
+) -> list[tuple[processes.Command, Path]]:
+    """A command a shape and where its log goes; the first also builds the engine and saves it in ``folder``.
+
+    min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned for the square one,
+    the first, as the guide measures that first.
+
+    Raises
+    ------
+    UserError : an .onnx that cannot be read, or not of this batch size
+    """
+    name = atc.input_name(onnx_reader.read(model), batch, model)
+
+    def dims(height: int, width: int) -> str:
+        return f"{name}:{batch}x3x{height}x{width}"
+
+    heights, widths = zip(*shapes, strict=True)
+    engine = folder / f"{model.stem}_batchsize_{batch}.engine"
+    profile = {
+        "minShapes": dims(min(heights), min(widths)),
+        "optShapes": dims(*shapes[0]),
+        "maxShapes": dims(max(heights), max(widths)),
+    }
+    build = [f"--onnx={model}", "--fp16", *(f"--{key}={value}" for key, value in profile.items())]
+    result = []
+    for i, shape in enumerate(shapes):
+        source = [*build, f"--saveEngine={engine}"] if i == 0 else [f"--loadEngine={engine}"]
+        arguments = (NAME, *source, f"--shapes={dims(*shape)}", f"--device={device}")
+        result.append((processes.Command(arguments), trtexec_log.path(folder, batch, device, shape)))
+    return result
+
+
+def run(
+    model: Path,
+    shapes: Sequence[Shape],
+    *,
+    batch: int,
+    device: int,
+    folder: Path,
+    timeout: float | None = None,
+    done: Callable[[Shape], object] = lambda _: None,
+) -> None:
+    """Measure all shapes; the logs stay in ``folder``, where files.perf reads them.
+
+    Raises
+    ------
+    UserError : trtexec is not on PATH, or a run that failed or measured something else
+    """
+    if shutil.which(NAME) is None:
+        raise UserError(
+            f"{NAME} is not on PATH; install TensorRT or add its bin folder, or see the commands with --print_commands "
+            f"and bring the logs here"
+        )
+    for (command, log), shape in zip(
+        commands(model, shapes, batch=batch, device=device, folder=folder), shapes, strict=True
+    ):
+        outcome = processes.run(command, log=log, timeout=timeout)
+        if outcome.status != 0:
+            raise UserError(
+                f"{NAME} {outcome.ending} at shape {shape[0]}x{shape[1]}; its last lines: {outcome.last_lines()}; all "
+                f"of them: {log}"
+            )
+        trtexec_log.parse(log.read_text(encoding="utf-8", errors="replace"), log)
+        done(shape)
