@@ -6,6 +6,7 @@ ImageNet normalisation in float32.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path

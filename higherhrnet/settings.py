@@ -1,0 +1,55 @@
+"""What the stages take from a configuration, as plain values: the only reader of the tree beside the scripts."""
+
+from __future__ import annotations
+
+from yacs.config import CfgNode
+
+from higherhrnet import coco, joints
+from higherhrnet.decode import Options
+from higherhrnet.files.dumps import Heads
+from higherhrnet.scales import Plan
+
+
+def layout(cfg: CfgNode) -> coco.Layout:
+    """How the data set lies on disk."""
+    return coco.Layout(cfg.DATASET.DATASET_TEST.removesuffix("_kpt"), zipped=cfg.DATASET.DATA_FORMAT == "zip")
+
+
+def joint_set(cfg: CfgNode) -> joints.JointSet:
+    """The joints that grouping joins: of the network's, all but an ignored center."""
+    if layout(cfg).kind == coco.CROWD_POSE:
+        return joints.CROWD_POSE
+    return joints.COCO_WITH_CENTER if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER else joints.COCO
+
+
+def heads(cfg: CfgNode) -> Heads:
+    """The network's maps, those of an ignored center included."""
+    return Heads(cfg.DATASET.NUM_JOINTS, cfg.DATASET.NUM_JOINTS if cfg.MODEL.TAG_PER_JOINT else 1)
+
+
+def plan(cfg: CfgNode, *, limit_long_side: bool = True) -> Plan:
+    """How every image is tested."""
+    return Plan(
+        short_side=cfg.DATASET.INPUT_SIZE,
+        factors=tuple(sorted(cfg.TEST.SCALE_FACTOR, reverse=True)),
+        flip=cfg.TEST.FLIP_TEST,
+        project=cfg.TEST.PROJECT2IMAGE,
+        limited=limit_long_side,
+    )
+
+
+def decode_options(cfg: CfgNode) -> Options:
+    """What the decode takes of the TEST and DATASET sections."""
+    found = joint_set(cfg)
+    return Options(
+        detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
+        tag_threshold=cfg.TEST.TAG_THRESHOLD,
+        max_people=cfg.DATASET.MAX_NUM_PEOPLE,
+        nms_kernel=cfg.TEST.NMS_KERNEL,
+        use_detection_value=cfg.TEST.USE_DETECTION_VAL,
+        ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
+        adjust=cfg.TEST.ADJUST,
+        refine=cfg.TEST.REFINE,
+        flip=found.flip,
+        order=found.order,
+    )
