@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print the ten figures."""
     parser = cli.parser(__doc__)
     parser.add_argument("--dump_dir", type=Path, required=True, metavar="DIR", help="dumps of the plain inputs")
-    parser.add_argument("--dump_dir_flip", type=Path, required=True, metavar="DIR", help="dumps of the mirrored inputs")
+    parser.add_argument("--dump_dir_flip", type=Path, metavar="DIR", help="dumps of the mirrored inputs")
+    parser.add_argument(
+        "--no_long_side_limit", action="store_true", help="the inputs were made with this flag of preprocessing"
+    )
     parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--vis_dir", type=Path, metavar="DIR", help="draw the people found on images, into this folder")
     parser.add_argument("--vis_count", type=cli.positive, default=20, metavar="N", help="images to draw at most")
@@ -78,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             output=args.vis_dir,
             count=args.vis_count,
             min_score=args.vis_score,
+            layout=layout,
+            skeleton=settings.joint_set(cfg),
         )
         log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
 

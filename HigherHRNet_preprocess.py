@@ -4,7 +4,8 @@
     python3 HigherHRNet_preprocess.py --output prep_bin --output_flip prep_bin_flip
     python3 HigherHRNet_preprocess.py --output prep_bin --output_flip prep_bin_flip DATASET.ROOT data/coco
 
-Files that are there already are kept, so a run that was stopped goes on where it was.
+Files that are there already are kept, so a run that was stopped goes on where it was. Of several TEST.SCALE_FACTOR, the
+trees of factors other than 1 are DIR_scale{factor}; with TEST.FLIP_TEST False there is no mirrored tree.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from higherhrnet import cli, coco, workers
+from higherhrnet import cli, coco, settings, workers
 from higherhrnet.files import inputs
+from higherhrnet.scales import beside
 from higherhrnet.stages import preprocess
 
 _DTYPES = (inputs.FLOAT32, inputs.FLOAT16)
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print what was done."""
     parser = cli.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="tree of the inputs")
-    parser.add_argument("--output_flip", type=Path, required=True, metavar="DIR", help="tree of the mirrored inputs")
+    parser.add_argument("--output_flip", type=Path, metavar="DIR", help="tree of the mirrored inputs")
     parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="replace inputs that are there")
@@ -35,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.add_shard(parser)
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
+    if cfg.TEST.FLIP_TEST and args.output_flip is None:
+        parser.error("TEST.FLIP_TEST is True: --output_flip is required")
 
     dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
     with workers.Pool(args.workers) as pool:

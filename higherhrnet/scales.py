@@ -31,6 +31,11 @@ class Plan:
     limited: bool = True
     """Long images are cut, as in geometry.Scale."""
 
+    @property
+    def tags_of(self) -> int:
+        """Index of the factor whose tags count: of scale 1, where there are several."""
+        return self.factors.index(1) if len(self.factors) > 1 else 0
+
     def scale(self, factor: float) -> geometry.Scale:
         """What geometry needs to know of a scale."""
         return geometry.Scale(factor, min(self.factors), self.limited)
@@ -63,10 +68,10 @@ def decode_image(
     ------
     ValueError : as decode.fused
     """
-    size = plan.fit(width, height, 1).shape if plan.project else outputs[0][0][1].shape[1:]
-    people = fused(outputs, (size[0], size[1]), plan.factors.index(1) if 1 in plan.factors else 0, options)
+    size = plan.fit(width, height, 1).shape if plan.project else None
+    people = fused(outputs, size, plan.tags_of, options)
     # The official code maps back with the last scale's frame; all frames agree up to rounding.
     last = plan.fit(width, height, plan.factors[-1])
     keypoints = people.keypoints.astype(np.float64)
-    keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], (size[0], size[1]))
+    keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], size or outputs[0][0][1].shape[1:])
     return keypoints, people.scores

@@ -22,6 +22,11 @@ def joint_set(cfg: CfgNode) -> joints.JointSet:
     return joints.COCO_WITH_CENTER if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER else joints.COCO
 
 
+def result_joints(cfg: CfgNode) -> int:
+    """Joints of a person in a results file: a center is never among them."""
+    return len(joint_set(cfg)) - (cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER)
+
+
 def heads(cfg: CfgNode) -> Heads:
     """The network's maps, those of an ignored center included."""
     return Heads(cfg.DATASET.NUM_JOINTS, cfg.DATASET.NUM_JOINTS if cfg.MODEL.TAG_PER_JOINT else 1)

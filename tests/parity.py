@@ -29,7 +29,8 @@ import torch
 
 from demo import scenes
 from higherhrnet import coco, config, network, preprocess, settings
-from higherhrnet.decode.scales import whole_maps
+from higherhrnet.decode.scales import whole_maps, without_center
+from higherhrnet.files.dumps import Heads
 from higherhrnet.scales import Plan, decode_image
 from higherhrnet.synthesis import synthesise
 from reference import Outputs, Reference, ReferenceError
@@ -47,6 +48,9 @@ MODES = {
     "multi-scale": ["TEST.SCALE_FACTOR", "[0.5, 1, 2]"],
     "not projected": ["TEST.PROJECT2IMAGE", "False"],
     "multi-scale, not projected": ["TEST.SCALE_FACTOR", "[0.5, 1, 2]", "TEST.PROJECT2IMAGE", "False"],
+    "center left out": ["DATASET.WITH_CENTER", "True"],
+    "center": ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"],
+    "one tag map": ["MODEL.TAG_PER_JOINT", "False"],
     "no adjust, no values": ["TEST.ADJUST", "False", "TEST.USE_DETECTION_VAL", "False"],
     "few people": ["DATASET.MAX_NUM_PEOPLE", "3", "TEST.IGNORE_TOO_MUCH", "True"],
     "other thresholds": [
@@ -124,9 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             with Reference(options.reference, Path(folder)) as reference:
-                run(
-                    reference, table, options.root, limit=options.limit, scene_count=options.scenes, modes=options.modes
-                )
+                run(reference, table, options.root, limit=options.limit, drawn=options.scenes, modes=options.modes)
         except (ParityError, ReferenceError) as e:
             print(f"error: {e}", file=sys.stderr)
             return 1
@@ -134,14 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(
-    reference: Reference, table: Table, root: Path, *, limit: int | None, scene_count: int, modes: Sequence[str]
-) -> None:
+def run(reference: Reference, table: Table, root: Path, *, limit: int | None, drawn: int, modes: Sequence[str]) -> None:
     """Compare everything. Raises ParityError at the first stage beyond its tolerance."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         data = subset(root, Path(folder) / "images", limit)
-        drawn = _draw(Path(folder) / "scenes", scene_count)
+        generated = _draw(Path(folder) / "scenes", drawn)
         for mode in ("single scale", "multi-scale"):
             if mode in modes:
                 _compare_inputs(reference, table, data, mode)
@@ -150,7 +150,7 @@ def run(
             _compare_people(reference, table, data, mode, W32_512, None)
         for mode in modes:
             if mode in {"single scale", "no flip", "no refine", "multi-scale"}:
-                _compare_people(reference, table, drawn, mode, DEMO, DEMO_WEIGHTS)
+                _compare_people(reference, table, generated, mode, DEMO, DEMO_WEIGHTS)
 
 
 def subset(root: Path, target: Path, limit: int | None) -> Data:
@@ -175,7 +175,7 @@ def subset(root: Path, target: Path, limit: int | None) -> Data:
 
 
 def _draw(target: Path, count: int) -> Data:
-    scenes.write(target, count, seed=11)
+    scenes.write(target, images=count, seed=11)
     return Data(target, coco.load(coco.annotation_file(str(target), "val2017")).images, {})
 
 
@@ -257,7 +257,7 @@ def _compare_people(
     """Maps, people, results and figures of a mode; without weights, outputs are synthesised."""
     plan, cfg = _configure(reference, path, data, mode)
     decode = settings.decode_options(cfg)
-    net = None
+    net: network.HigherHRNet | None = None
     if weights is not None:
         net = _network(cfg)
         network.load_checkpoint(weights, net)
@@ -267,7 +267,7 @@ def _compare_people(
     entries: list[dict] = []
     for image in data.images:
         if net is None:
-            outputs = _synthesise(plan, data, image)
+            outputs = _synthesise(plan, data, image, settings.heads(cfg))
         else:
             reference.inputs(data.file(image), len(plan.factors))
             outputs = reference.forward(len(plan.factors))
@@ -277,8 +277,9 @@ def _compare_people(
         if not plan.flip:
             outputs = [passes[:1] for passes in outputs]
         heat, tags, people = reference.people(data.file(image), outputs)
-        size = (heat.shape[1], heat.shape[2])
-        our_heat, our_tags = whole_maps(outputs, size, plan.factors.index(1), decode.flip)
+        size = (heat.shape[1], heat.shape[2]) if plan.project else None
+        kept = [[without_center(each, len(decode.flip)) for each in passes] for passes in outputs]
+        our_heat, our_tags = whole_maps(kept, size, plan.tags_of, decode.flip)
         worst["maps"] = max(worst["maps"], _differing(our_heat, heat), _differing(np.stack(our_tags, axis=-1), tags))
         keypoints, scores = decode_image(plan, image.width, image.height, outputs, decode)
         if len(keypoints) != len(people):
@@ -290,7 +291,7 @@ def _compare_people(
                 np.abs(keypoints[:, :, 2] - theirs[:, :, 2]).max(), np.abs(scores - reference.scores()).max()
             )
             worst["values"] = max(worst["values"], float(difference))
-        entries += coco.results(image.image_id, keypoints, scores)
+        entries += coco.results(image.image_id, keypoints[:, : settings.result_joints(cfg)], scores)
     count = len(data.images)
     if weights is not None:
         table.add("network", case, f"{count} images, relative", worst["network"])
@@ -316,13 +317,25 @@ def _compare_results(reference: Reference, table: Table, data: Data, case: str, 
     table.add("figures", case, f"AP {ours['AP']:.3f}", difference)
 
 
-def _synthesise(plan: Plan, data: Data, image: coco.Image) -> list[list[Outputs]]:
+def _synthesise(plan: Plan, data: Data, image: coco.Image, heads: Heads) -> list[list[Outputs]]:
     outputs = []
     for factor in plan.factors:
         rng = np.random.default_rng(image.image_id)  # the same tags at every scale
         grid = plan.fit(image.width, image.height, factor)
-        outputs.append(list(synthesise(data.persons.get(image.image_id, []), grid, rng)))
+        passes = synthesise(data.persons.get(image.image_id, []), grid, rng)
+        outputs.append([_with_heads(*each, heads) for each in passes])
     return outputs
+
+
+def _with_heads(output1: np.ndarray, output2: np.ndarray, heads: Heads) -> Outputs:
+    """Outputs of COCO's 17 joints for a network of other maps: a center like the first joint, one tag map."""
+    heat, tags = np.split(output1, 2)
+    if heads.joints == len(heat) + 1:
+        heat, tags, output2 = (np.concatenate((maps, maps[:1] * np.float32(0.9))) for maps in (heat, tags, output2))
+    if heads.tags == 1:
+        strongest = np.abs(tags).argmax(axis=0)[None]
+        tags = np.take_along_axis(tags, strongest, axis=0)
+    return np.concatenate((heat, tags)), output2
 
 
 if __name__ == "__main__":

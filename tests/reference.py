@@ -93,7 +93,7 @@ class Reference:
         ]
 
     def people(self, image: Path, outputs: list[list[Outputs]]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """Fused heat [K, H, W], tags [K or 1, H, W, T] and people, each [K, 3 + T]: x, y in image pixels, value, tags."""
+        """Fused heat [K, H, W], tags [K or 1, H, W, T] and people, each [K, 3 + T]: x, y, value, tags."""
         for i, passes in enumerate(outputs):
             for p, arrays in enumerate(passes):
                 for k, array in enumerate(arrays):

@@ -41,8 +41,8 @@ class Options:
 class People:
     """P people of one image, in the order in which grouping founded them; P is 0 where nobody was found.
 
-    keypoints : float32 [P, K, 3]; x, y in pixels of the fused maps, usually input pixels (pixel centers at .5), and value,
-        0 where not found
+    keypoints : float32 [P, K, 3]; x, y in pixels of the fused maps, usually input pixels (centers at .5), and value, 0
+        where not found
     scores : float32 [P]; mean value of the K joints before refine, missing ones counted as 0
     tags : float32 [P, K, T]; tags of the image and its mirror image (T is 1 without flip test) at the joints that
         grouping found, else 0

@@ -2,8 +2,9 @@
 them (lib/core/inference.py, get_multi_stage_outputs and aggregate_results).
 
 For each scale, largest first, and each of its passes: output1 is resized to output2's size; the mirrored pass is
-mirrored back and its joints exchanged; heat is the average with output2. All is resized to the size of the fused maps,
-the passes' heat is averaged, the scales' heat summed and divided by their number. Tags are those of scale 1.
+mirrored back and its joints exchanged; heat is the average with output2. The passes' heat is resized to the size of the
+fused maps and averaged (in this order with PROJECT2IMAGE, in the other without), the scales' heat summed and divided by
+their number. Tags are those of scale 1, resized.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HALF = np.float32(0.5)
 
 
 def fused(
-    outputs: Sequence[Sequence[Outputs]], size: tuple[int, int], tags_of: int = 0, options: Options | None = None
+    outputs: Sequence[Sequence[Outputs]], size: tuple[int, int] | None, tags_of: int = 0, options: Options | None = None
 ) -> People:
     """Decode an image from its outputs at all scales.
 
@@ -30,8 +31,10 @@ def fused(
     Parameters
     ----------
     outputs : for each scale, largest first, the outputs of the input and, with flip test, of the mirrored input:
-        output1 float32 [C + T, h/4, w/4] (C heatmaps, T tag maps: C, or 1 that all joints share) and output2 [C, h/2, w/2]
-    size : (H, W) of the fused maps, in whose pixels the people are
+        output1 float32 [C + T, h/4, w/4], C heatmaps and T tag maps (C, or 1 that all joints share), and output2
+        float32 [C, h/2, w/2], heatmaps
+    size : (H, W) of the fused maps, in whose pixels the people are; None: output2's at the largest scale, without
+        PROJECT2IMAGE
     tags_of : index of the scale whose tags count
     options : its ``flip`` and ``order`` are of K joints; where C is K + 1 the last, the center, is left out
 
@@ -42,7 +45,7 @@ def fused(
     options = options or Options()
     joints = len(options.flip)
     check_options(options, joints)
-    kept = [[_without_center(each, joints) for each in passes] for passes in outputs]
+    kept = [[without_center(each, joints) for each in passes] for passes in outputs]
     for number, passes in enumerate(kept):
         for output1, output2 in passes:
             _check(output1, output2, joints, f"scale {number}")
@@ -68,7 +71,8 @@ def fused(
     return People(people, found[:, :, 2].mean(axis=1), people_tags[:, :, : len(tags)])
 
 
-def _without_center(outputs: Outputs, joints: int) -> Outputs:
+def without_center(outputs: Outputs, joints: int) -> Outputs:
+    """The outputs of ``joints`` joints: a network's without its last, the center, where it has one more."""
     output1, output2 = outputs
     if len(output2) != joints + 1:
         return outputs
@@ -93,11 +97,13 @@ def _check(output1: np.ndarray, output2: np.ndarray, joints: int, where: str) ->
 
 
 def whole_maps(
-    scales: Sequence[Sequence[Outputs]], size: tuple[int, int], tags_of: int, flip: Sequence[int]
+    scales: Sequence[Sequence[Outputs]], size: tuple[int, int] | None, tags_of: int, flip: Sequence[int]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Fused heat float32 [K, H, W], and of each pass the tags float32 [T, H, W]; parameters as those of ``fused``."""
+    """Fused heat float32 [K, H, W], and of each pass tags float32 [T, H, W]; parameters as of ``fused``."""
     joints = len(flip)
-    total = np.zeros((0, *size), np.float32)
+    projected = size is not None
+    size = size or scales[0][0][1].shape[1:]  # type: ignore[assignment]
+    total = np.zeros((0, 0, 0), np.float32)
     tags = []
     for number, passes in enumerate(scales):
         heats = []
@@ -107,9 +113,10 @@ def whole_maps(
             if mirrored:
                 heat = heat[list(flip), :, ::-1]
                 tag = (tag[list(flip)] if len(tag) > 1 else tag)[:, :, ::-1]
-            heats.append(resize(plain(heat), *size))
+            heats.append(resize(plain(heat), *size) if projected else heat)
             if number == tags_of:
                 tags.append(resize(plain(tag), *size))
         heat = (heats[0] + heats[1]) * _HALF if len(heats) > 1 else heats[0]
+        heat = heat if projected else resize(plain(heat), *size)
         total = heat if number == 0 else total + heat
     return total / np.float32(len(scales)), tags

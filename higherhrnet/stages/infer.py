@@ -52,7 +52,7 @@ class Summary:
     images: int
     skipped: int
     """Images whose dumps, plain or flipped, were there already."""
-    directories: tuple[Path, Path]
+    directories: tuple[Path, ...]
 
 
 def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:

@@ -27,13 +27,17 @@ class Summary:
     images: int
     dataset_images: int
     people: int
-    figures: dict[str, float]
-    """The ten figures by name, over ``images`` images."""
+    figures: dict[str, float] | None
+    """The figures by name, over ``images`` images; None where nothing can evaluate them."""
     results: Path
     left_out: int
     """Bad images that preprocessing left out."""
     kept: int
     """Images that an earlier run had decoded."""
+
+
+_UNSCALED = dataclasses.asdict(geometry.Scale())
+"""The scale of inputs whose record names none."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class _Job:
     short_side: int
     joints: int
     options: Options
+    result_joints: int
+    """Joints of a person in the results: the first of the grouped ones."""
 
 
 def shard_of(dump_dir: Path, shard: Shard) -> Shard:
@@ -63,17 +69,18 @@ def shard_of(dump_dir: Path, shard: Shard) -> Shard:
 def run(
     dataset: coco.Dataset,
     dump_dir: Path,
-    dump_dir_flip: Path,
+    dump_dir_flip: Path | None,
     *,
-    short_side: int,
-    joints: int,
+    plan: Plan,
+    heads: dumps.Heads,
+    result_joints: int,
     options: Options,
     results: Path,
     pool: workers.Pool,
     shard: Shard = ALL,
     overwrite: bool = False,
 ) -> Summary:
-    """Decode all dumps of a run, write the people as a COCO results file, and evaluate it.
+    """Decode all dumps of a run, write the people as a COCO results file, and evaluate it if asked to.
 
     Where the dumps are of some of the data set's images only, the figures are over those. Images that a stopped run
     has decoded are not decoded again, nor are all of them where the results are there already, of the same dumps.
@@ -201,6 +208,31 @@ def _decode_all(
     return kept
 
 
+def _directories(dump_dir: Path, dump_dir_flip: Path | None, plan: Plan) -> list[list[Path]]:
+    """The dump directories of each scale, largest first: plain and, with flip test, flipped."""
+    if plan.flip and dump_dir_flip is None:
+        raise UserError("TEST.FLIP_TEST is True and --dump_dir_flip is missing; give it, or TEST.FLIP_TEST False")
+    given = [dump_dir] + ([dump_dir_flip] if plan.flip and dump_dir_flip else [])
+    return [
+        [beside(d.absolute().parent, factor) / d.name if factor != 1 else d for d in given] for factor in plan.factors
+    ]
+
+
+def _check_same(directories: Sequence[Sequence[Path]], by_scale: Sequence[list[int]]) -> None:
+    """All scales must be of the same images, run by the same model."""
+    for pair, indices in zip(directories, by_scale, strict=True):
+        if indices != by_scale[0]:
+            raise UserError(
+                f"{directories[0][0]} holds dumps of {len(by_scale[0])} images, {pair[0]} of {len(indices)} or others; "
+                f"run HigherHRNet_benchmark.py for all of TEST.SCALE_FACTOR"
+            )
+    made = [record.read(pair[0], record.DumpsRecord) for pair in directories]
+    if len({each.model for each in made if each is not None}) > 1:
+        raise UserError(
+            f"the dumps of the scales beside {directories[0][0]} are of several models; run the stage again"
+        )
+
+
 def _check(
     dataset: coco.Dataset,
     directories: tuple[Path, Path],
@@ -213,7 +245,7 @@ def _check(
     if shard != ALL:  # an incomplete shard would only be found when the shards are merged
         expected |= _shard_indices(dataset, directories[0], shard)
     records = [record.read(directory, record.DumpsRecord) for directory in directories]
-    for directory, made, flip in zip(directories, records, (False, True), strict=True):
+    for directory, made, flip in zip(directories, records, (False, True), strict=False):
         if made is None:
             continue
         if not made.complete:
@@ -233,10 +265,14 @@ def _check(
                 f"{directory} holds dumps of inputs of short side {made.inputs.get('short_side')}, the config says "
                 f"DATASET.INPUT_SIZE {short_side}; give the --cfg that preprocessing had"
             )
+        if made.inputs is not None and geometry.Scale(*(made.inputs.get(k, d) for k, d in _UNSCALED.items())) != scale:
+            raise UserError(
+                f"{directory} holds dumps of inputs at another scale or with other limits; give TEST.SCALE_FACTOR and "
+                f"--no_long_side_limit as to preprocessing"
+            )
         expected |= set(made.indices)
-    plain, flipped = records
-    if plain is not None and flipped is not None and plain.model != flipped.model:
-        raise UserError(f"{directories[0]} and {directories[1]} are of two models; run HigherHRNet_benchmark.py again")
+    if len({made.model for made in records if made is not None}) > 1:
+        raise UserError(f"{' and '.join(map(str, directories))} are of two models; run HigherHRNet_benchmark.py again")
     if max(expected) >= len(dataset.images):
         raise UserError(
             f"{directories[0]}: found a dump of image {max(expected)}, but {dataset.annotations} lists "
@@ -271,19 +307,16 @@ def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
         for pair, dtype in zip(files, job.dtypes, strict=True)
     ]
     try:
-        people = decode((arrays[0][0], arrays[0][1]), (arrays[1][0], arrays[1][1]), job.options)
+        keypoints, scores = decode_image(job.plan, image.width, image.height, outputs, job.options)
     except ValueError as e:
-        for pair, values in zip(files, arrays, strict=True):
-            for file, array in zip(pair, values, strict=True):
-                if not np.isfinite(array).all():
-                    raise UserError(
-                        f"dump {file}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite; "
-                        f"check the model's precision, then run HigherHRNet_benchmark.py again"
-                    ) from e
+        for file, array in zip(files, arrays, strict=True):
+            if not np.isfinite(array).all():
+                raise UserError(
+                    f"dump {file}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite; "
+                    f"check the model's precision, then run HigherHRNet_benchmark.py again"
+                ) from e
         raise
-    keypoints = people.keypoints.copy()
-    keypoints[:, :, :2] = grid.to_image(people.keypoints[:, :, :2])
-    return coco.results(image.image_id, keypoints, people.scores)
+    return coco.results(image.image_id, keypoints[:, : job.result_joints], scores)
 
 
 def draw_results(
@@ -295,6 +328,8 @@ def draw_results(
     output: Path,
     count: int,
     min_score: float,
+    layout: coco.Layout | None = None,
+    skeleton: joints.JointSet = joints.COCO,
 ) -> list[Path]:
     """Draw the people of a results file on the first ``count`` images that have any; return the pictures' paths.
 
@@ -313,9 +348,9 @@ def draw_results(
     pictures = []
     shown = [image for image in dataset.images if image.image_id in by_image][:count]
     for image in tqdm(shown, desc="draw", unit="image", disable=None):
-        pixels = cv2.cvtColor(preprocess.read_image(coco.image_file(root, split, image)), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(preprocess.read_image(coco.image_file(root, split, image, layout)), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
-        drawn = draw.draw_people(pixels, keypoints)
+        drawn = draw.draw_people(pixels, keypoints, skeleton=skeleton)
         pictures.append(output / f"{Path(image.file_name).stem}.jpg")
         atomic.write_bytes(pictures[-1], cv2.imencode(".jpg", drawn)[1])
     return pictures

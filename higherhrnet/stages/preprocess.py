@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,7 +37,7 @@ class _Job:
     split: str
     short_side: int
     output: Path
-    output_flip: Path
+    output_flip: Path | None
     dtype: str
     skip_bad: bool
 
@@ -76,7 +77,7 @@ def run(
         full disk, another run in a tree; whole files stay
     """
     preprocess.check_opencv()
-    if output.resolve() == output_flip.resolve():
+    if output_flip and output.resolve() == output_flip.resolve():
         raise UserError(f"--output and --output_flip are both {output}; give two directories")
     first = dataset.images[:limit]
     wanted = record.InputsRecord(
@@ -158,17 +159,17 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
 
 
 def _is_done(job: _Job, image: coco.Image, shape: tuple[int, int]) -> bool:
-    files = (inputs.path(tree, shape, image.index) for tree in (job.output, job.output_flip))
+    files = (inputs.path(tree, shape, image.index) for tree, _ in job.trees)
     return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
 
 
 def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
     """Refuse before the slow part what cannot fit; two trees on one disk share its free space."""
     need = sum(inputs.size(shape, job.dtype) for shape in shapes)
-    same_disk = job.output.stat().st_dev == job.output_flip.stat().st_dev
-    for tree in (job.output, job.output_flip):
+    disks = [tree.stat().st_dev for tree, _ in job.trees]
+    for (tree, _), disk in zip(job.trees, disks, strict=True):
         free = shutil.disk_usage(tree).free
-        wanted = need * 2 if same_disk else need
+        wanted = need * disks.count(disk)
         if wanted > free:
             raise UserError(
                 f"{tree}: {wanted / 1e6:.0f} MB of inputs to write, {free / 1e6:.0f} MB free; free space, choose "
