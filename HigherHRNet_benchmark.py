@@ -5,7 +5,8 @@
 
 Reads prep_bin_{H}x{W}.info and prep_bin_flip_{H}x{W}.info, writes result/dumpOutput_device0_bs1, the same with _flip,
 and result/perf_vision_batchsize_1_device_0_{H}x{W}.txt. Dumps that are there already are kept, those of another model
-or data set are replaced. On Ascend the .om is made with ATC where it is missing or older than the .onnx.
+or data set are replaced. Of several TEST.SCALE_FACTOR, what belongs to factors other than 1 is NAME_scale{factor} and
+result_scale{factor}; with TEST.FLIP_TEST False there is no flipped pass. On Ascend the .om is made with ATC where it is missing or older than the .onnx.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _run(
             skipped=bar.update,
             removed=_say_removed,
         )
-    kept = f", {summary.skipped} of {2 * summary.images} dumps were there" if summary.skipped else ""
+    kept = f", {summary.skipped} of {total} dumps were there" if summary.skipped else ""
     print(f"{summary.images} images in {' and '.join(map(str, summary.directories))}{kept}")
 
 

@@ -7,7 +7,7 @@ those of scale 1, in a folder or under a name that ends in _scale{factor}.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,12 @@ class Plan:
     def tags_of(self) -> int:
         """Index of the factor whose tags count: of scale 1, where there are several."""
         return self.factors.index(1) if len(self.factors) > 1 else 0
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """All input shapes (H, W) of all scales with limited long sides, the largest first."""
+        scales = (replace(self.scale(factor), limited=True) for factor in self.factors)
+        return list(dict.fromkeys(shape for scale in scales for shape in geometry.shape_grid(self.short_side, scale)))
 
     def scale(self, factor: float) -> geometry.Scale:
         """What geometry needs to know of a scale."""
