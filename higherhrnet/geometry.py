@@ -85,7 +85,7 @@ class Geometry:
         ``size`` is the (H, W) of the map the points are in, where that shows the same part of the image as the input
         at another resolution.
         """
-        inverse = self.inverse if size in {None, self.shape} else self._inverse_from(*size)  # type: ignore[misc]
+        inverse = self.inverse if size in {None, self.shape} else self._inverse_from(*size)
         return points.astype(np.float64) @ inverse[:, :2].T + inverse[:, 2]
 
     def _inverse_from(self, height: int, width: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from yacs.config import CfgNode
 
 from higherhrnet import coco, joints
-from higherhrnet.decode import Options
 from higherhrnet.files.dumps import Heads
 from higherhrnet.scales import Plan
 
@@ -40,21 +39,4 @@ def plan(cfg: CfgNode, *, limit_long_side: bool = True) -> Plan:
         flip=cfg.TEST.FLIP_TEST,
         project=cfg.TEST.PROJECT2IMAGE,
         limited=limit_long_side,
-    )
-
-
-def decode_options(cfg: CfgNode) -> Options:
-    """What the decode takes of the TEST and DATASET sections."""
-    found = joint_set(cfg)
-    return Options(
-        detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
-        tag_threshold=cfg.TEST.TAG_THRESHOLD,
-        max_people=cfg.DATASET.MAX_NUM_PEOPLE,
-        nms_kernel=cfg.TEST.NMS_KERNEL,
-        use_detection_value=cfg.TEST.USE_DETECTION_VAL,
-        ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
-        adjust=cfg.TEST.ADJUST,
-        refine=cfg.TEST.REFINE,
-        flip=found.flip,
-        order=found.order,
     )

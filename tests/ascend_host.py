@@ -139,7 +139,8 @@ def small_models(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.copy(tiny_onnx, onnx)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", search_path())
-        convert.run(convert.Request(onnx, 1, 128, 17, soc_version="310P3"), why="a test")
+        shapes = tuple(geometry.shape_grid(128))
+        convert.run(convert.Request(onnx, 1, shapes, 17, soc_version="310P3"), why="a test")
     return folder
 
 

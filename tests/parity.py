@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from demo import scenes
-from higherhrnet import coco, config, network, preprocess, settings
+from higherhrnet import coco, config, evaluation, network, preprocess, settings
 from higherhrnet.decode.scales import whole_maps, without_center
 from higherhrnet.files.dumps import Heads
 from higherhrnet.scales import Plan, decode_image
@@ -256,7 +256,7 @@ def _compare_people(
 ) -> None:
     """Maps, people, results and figures of a mode; without weights, outputs are synthesised."""
     plan, cfg = _configure(reference, path, data, mode)
-    decode = settings.decode_options(cfg)
+    decode = evaluation.options(cfg)
     net: network.HigherHRNet | None = None
     if weights is not None:
         net = _network(cfg)

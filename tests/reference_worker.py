@@ -85,7 +85,8 @@ class Worker:
         pixels = _read(image)
         factors = sorted(cfg.TEST.SCALE_FACTOR, reverse=True)
         base_size, center, scale = get_multi_scale_size(pixels, cfg.DATASET.INPUT_SIZE, 1.0, min(factors))
-        heat, tags_list = None, []  # type: ignore[var-annotated]
+        heat: Any = None
+        tags_list: list[Any] = []
         for i, factor in enumerate(factors):
             resized, center, scale = resize_align_multi_scale(pixels, cfg.DATASET.INPUT_SIZE, factor, min(factors))
             tensor = _TRANSFORMS(resized).unsqueeze(0)
@@ -126,7 +127,9 @@ class _Recorded:
 
 
 def _read(image: str) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(image, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+    pixels = cv2.imread(image, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert pixels is not None, image
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 _DEFAULTS = cfg.clone()

@@ -61,7 +61,8 @@ class OnnxRuntime:
                 f"model {model} takes batches of {fixed}, not {batch}; export it with HigherHRNet_pth2onnx.py "
                 f"--bs {batch}"
             )
-        self._joints = self._session.get_outputs()[1].shape[1]
+        maps, joints = (output.shape[1] for output in self._session.get_outputs())
+        self._heads = dumps.Heads(joints, maps - joints)
 
     def run(self, work: Work) -> str:
         """Make the dumps of all entries; a last batch that is not full repeats its first image."""
@@ -112,14 +113,14 @@ class OnnxRuntime:
 
     def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
         """The two dumps."""
-        return sum(dumps.output_bytes(shape, self._joints, dump_dtype))
+        return sum(dumps.output_bytes(shape, self._heads, dump_dtype))
 
     def end(self) -> None:
         """Nothing: there are no other threads."""
 
     def _bind(self, source: np.ndarray) -> tuple[onnxruntime.IOBinding, list[np.ndarray]]:
         """Bind the buffers of one shape, so that a run allocates and copies nothing."""
-        shapes = dumps.output_shapes(source.shape[2:], self._joints)
+        shapes = dumps.output_shapes(source.shape[2:], self._heads)
         results = [np.empty((self.batch, *shape), np.float32) for shape in shapes]
         binding = self._session.io_binding()
         binding.bind_input("input", "cpu", 0, np.float32, source.shape, source.ctypes.data)

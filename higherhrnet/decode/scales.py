@@ -102,7 +102,7 @@ def whole_maps(
     """Fused heat float32 [K, H, W], and of each pass tags float32 [T, H, W]; parameters as of ``fused``."""
     joints = len(flip)
     projected = size is not None
-    size = size or scales[0][0][1].shape[1:]  # type: ignore[assignment]
+    size = size or scales[0][0][1].shape[1:]
     total = np.zeros((0, 0, 0), np.float32)
     tags = []
     for number, passes in enumerate(scales):
