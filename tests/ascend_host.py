@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, Outcome, write_dataset
-from higherhrnet import cli
+from higherhrnet import cli, geometry
 from higherhrnet.backends import cann_benchmark
 from higherhrnet.stages import convert
 
