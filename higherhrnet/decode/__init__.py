@@ -10,11 +10,22 @@ That is for one scale with flip test and a tag map a joint. For other ways of te
 by ``resize``, and ``whole`` searches them; ``fused`` chooses.
 """
 
-from higherhrnet.decode.kernel import PEOPLE
+from higherhrnet.decode import kernel, whole
 from higherhrnet.decode.people import Options, Outputs, People, decode
+from higherhrnet.decode.resize import resize
 from higherhrnet.decode.scales import fused
 
-compile = PEOPLE.compile
-is_compiled = PEOPLE.is_compiled
-
 __all__ = ["Options", "Outputs", "People", "compile", "decode", "fused", "is_compiled"]
+
+_ENTRIES = (kernel.PEOPLE, whole.PEOPLE, resize)
+
+
+def is_compiled() -> bool:
+    """True where every decode starts at once: this process or the cache has all for these sources and this CPU."""
+    return all(entry.is_compiled() for entry in _ENTRIES)
+
+
+def compile() -> None:
+    """Compile what is not in the cache, which takes less than a minute, and leave it there."""
+    for entry in _ENTRIES:
+        entry.compile()
