@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-import clear_decode
 from clear_decode import group, peaks, refine
 from conftest import TINY_CONFIG, Outcome
 from higherhrnet import coco, geometry, joints, preprocess
@@ -123,9 +122,10 @@ def test_whole_maps_give_the_same_people_as_the_fast_decode():
     plan = Plan(512)
     outputs = scene(plan, (640, 480), seed=5, count=6)
     rng = np.random.default_rng(1)
-    for array in (array for one_pass in outputs[0] for array in one_pass):
-        array += rng.normal(0, 0.02, array.shape).astype(np.float32)
-    fast = decode(*outputs[0])
+    for one_pass in outputs[0]:
+        for noisy in one_pass:
+            noisy[:] += rng.normal(0, 0.02, noisy.shape).astype(np.float32)
+    fast = decode(outputs[0][0], outputs[0][1])
     # Two scales of the same outputs: the sum of two equal maps, halved, is the map.
     slow = fused([*outputs, *outputs], plan.fit(640, 480, 1).shape)
     np.testing.assert_array_equal(slow.keypoints, fast.keypoints)
@@ -141,7 +141,7 @@ def test_one_tag_map_serves_all_joints():
         one_pass[0][17:] = one_pass[0][17:].max(axis=0)
     shared = [[(output1[:18], output2) for output1, output2 in outputs[0]]]
     people = fused(shared, plan.fit(640, 480, 1).shape)
-    np.testing.assert_array_equal(people.keypoints, decode(*outputs[0]).keypoints)
+    np.testing.assert_array_equal(people.keypoints, decode(outputs[0][0], outputs[0][1]).keypoints)
 
 
 def test_a_center_that_is_left_out_changes_nothing():
@@ -155,7 +155,7 @@ def test_a_center_that_is_left_out_changes_nothing():
         [(np.concatenate((widen(o1[:17]), widen(o1[17:]))), widen(o2)) for o1, o2 in passes] for passes in outputs
     ]
     people = fused(with_center, plan.fit(640, 480, 1).shape)
-    np.testing.assert_array_equal(people.keypoints, decode(*outputs[0]).keypoints)
+    np.testing.assert_array_equal(people.keypoints, decode(outputs[0][0], outputs[0][1]).keypoints)
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,11 @@ def run_all(
     data: Path,
     work: Path,
     onnx: Path,
+    *,
     options: list[str],
     flip: bool,
     trees: list[str],
-    more: list[str],
+    more: Sequence[str] = (),
 ) -> Outcome:
     """The stages from preprocessing to people, one worker, in the current folder."""
     cfg = ["--cfg", TINY_CONFIG, "DATASET.ROOT", data, "OUTPUT_DIR", work / "output", *options]
@@ -247,15 +248,9 @@ def test_no_flip_test_needs_no_mirrored_inputs(
     script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    options, more = ["TEST.FLIP_TEST", "False"], ["--no_long_side_limit"]
     outcome = run_all(
-        script,
-        tiny_data,
-        tmp_path,
-        tiny_onnx,
-        ["TEST.FLIP_TEST", "False"],
-        False,
-        ["prep_bin"],
-        ["--no_long_side_limit"],
+        script, tiny_data, tmp_path, tiny_onnx, options=options, flip=False, trees=["prep_bin"], more=more
     )
     assert outcome.status == 0, outcome.err
     assert "people in 7 images" in outcome.out
@@ -272,7 +267,7 @@ def test_all_scales_are_preprocessed_run_and_fused(
 ):
     monkeypatch.chdir(tmp_path)
     trees = [f"prep_bin{flip}{scale}" for flip in ("", "_flip") for scale in ("", "_scale0.5", "_scale2")]
-    outcome = run_all(script, tiny_data, tmp_path, tiny_onnx, MULTI, True, trees, [])
+    outcome = run_all(script, tiny_data, tmp_path, tiny_onnx, options=MULTI, flip=True, trees=trees)
     assert outcome.status == 0, outcome.err
     assert "people in 7 images" in outcome.out
     for folder in ("result", "result_scale2", "result_scale0.5"):
@@ -332,4 +327,3 @@ def test_crowd_pose_s_joints_mirror_each_other():
     assert [names[i] for i in flip][-2:] == ["head", "neck"]
     assert all(flip[flip[i]] == i for i in range(14))
     assert names[flip[names.index("left_knee")]] == "right_knee"
-    assert clear_decode is not None

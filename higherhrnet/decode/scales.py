@@ -46,13 +46,13 @@ def fused(
     joints = len(options.flip)
     check_options(options, joints)
     kept = [[without_center(each, joints) for each in passes] for passes in outputs]
+    if len(kept) == 1 and len(kept[0]) == 2:
+        first, mirrored = kept[0]
+        if len(first[0]) == 2 * joints and size == tuple(2 * side for side in first[1].shape[1:]):
+            return decode(first, mirrored, options)  # which checks the arrays as it reads them
     for number, passes in enumerate(kept):
         for output1, output2 in passes:
             _check(output1, output2, joints, f"scale {number}")
-    if len(kept) == 1 and len(kept[0]) == 2:
-        first, mirrored = kept[0]
-        if len(first[0]) == 2 * joints and size == (2 * first[1].shape[1], 2 * first[1].shape[2]):
-            return decode(first, mirrored, options)
     heat, tags = whole_maps(kept, size, tags_of, options.flip)
     people, found, people_tags = whole.PEOPLE(
         plain(heat),
