@@ -5,8 +5,29 @@ from __future__ import annotations
 from yacs.config import CfgNode
 
 from higherhrnet import coco, joints
+from higherhrnet.errors import UserError
 from higherhrnet.files.dumps import Heads
 from higherhrnet.scales import Plan
+
+_PLAIN = {
+    "TEST.FLIP_TEST": True,
+    "TEST.SCALE_FACTOR": [1],
+    "TEST.PROJECT2IMAGE": True,
+    "DATASET.WITH_CENTER": False,
+    "DATASET.DATA_FORMAT": "jpg",
+    "DATASET.DATASET_TEST": "coco",
+    "MODEL.TAG_PER_JOINT": True,
+}
+
+
+def check_plain(cfg: CfgNode) -> None:
+    """Raise UserError for what only the six scripts do: other scales, passes, joints and data sets."""
+    for key, expected in _PLAIN.items():
+        section, name = key.split(".")
+        if cfg[section][name] != expected:
+            raise UserError(f"{key} is {cfg[section][name]}: run does {expected} only; use the six scripts")
+    if not coco.has_annotations(cfg.DATASET.TEST, layout(cfg)):
+        raise UserError(f"DATASET.TEST is {cfg.DATASET.TEST}: run evaluates what it finds; use the six scripts")
 
 
 def layout(cfg: CfgNode) -> coco.Layout:

@@ -14,10 +14,11 @@ from torch.nn.functional import interpolate
 
 from clear_decode import group, peaks, refine
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet import coco, geometry, joints, preprocess
+from higherhrnet import coco, config, geometry, joints, preprocess, settings
 from higherhrnet.decode import Options, Outputs, decode, fused
 from higherhrnet.decode.people import plain
 from higherhrnet.decode.resize import resize
+from higherhrnet.errors import UserError
 from higherhrnet.scales import Plan, beside, decode_image
 from higherhrnet.synthesis import synthesise
 
@@ -318,7 +319,7 @@ def test_crowd_pose_figures_need_their_package(tiny_data: Path, tmp_path: Path):
     if coco.can_evaluate(coco.CROWD_POSE):
         pytest.skip("crowdposetools is installed")
     dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
-    with pytest.raises(coco.UserError, match="crowdposetools is not installed"):
+    with pytest.raises(UserError, match="crowdposetools is not installed"):
         coco.evaluate(dataset, tmp_path / "results.json", [1000], coco.CROWD_POSE)
 
 
@@ -327,3 +328,14 @@ def test_crowd_pose_s_joints_mirror_each_other():
     assert [names[i] for i in flip][-2:] == ["head", "neck"]
     assert all(flip[flip[i]] == i for i in range(14))
     assert names[flip[names.index("left_knee")]] == "right_knee"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [MULTI, ["TEST.FLIP_TEST", "False"], ["DATASET.WITH_CENTER", "True"], ["DATASET.TEST", "test-dev2017"]],
+    ids=lambda options: options[0],
+)
+def test_run_refuses_what_only_the_scripts_do(options: list[str]):
+    with pytest.raises(UserError, match=f"{options[0]} is .*: run .*; use the six scripts"):
+        settings.check_plain(config.load(None, options))
+    settings.check_plain(config.load(None))

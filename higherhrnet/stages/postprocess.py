@@ -126,8 +126,8 @@ def run(
     kept = len(images)
     if overwrite or not is_done(results, wanted):
         kept = _decode_all(job, images, wanted, results, pool, overwrite=overwrite)
-    people, figures = evaluate(dataset, results, [image.image_id for image in images], kind)
-    return Summary(len(images), len(dataset.images), people, figures, results, len(wanted.left_out), kept)
+    figures = coco.evaluate(dataset, results, [image.image_id for image in images], kind) if kind else None
+    return Summary(len(images), len(dataset.images), _count(results), figures, results, len(wanted.left_out), kept)
 
 
 def is_done(results: Path, wanted: record.ResultsRecord) -> bool:
@@ -153,11 +153,14 @@ def finish(results: Path, journal: Journal, wanted: record.ResultsRecord) -> Non
 
 
 def evaluate(
-    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str | None = coco.COCO
-) -> tuple[int, dict[str, float] | None]:
-    """Number of people of a results file, and its figures over the images named; None without a ``kind``."""
-    figures = coco.evaluate(dataset, results, image_ids, kind) if kind else None
-    return len(atomic.read_json(results, "results")), figures
+    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str = coco.COCO
+) -> tuple[int, dict[str, float]]:
+    """Number of people of a results file, and its figures over the images named."""
+    return _count(results), coco.evaluate(dataset, results, image_ids, kind)
+
+
+def _count(results: Path) -> int:
+    return len(atomic.read_json(results, "results"))
 
 
 def people(
