@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from higherhrnet import coco, config, geometry, joints, preprocess, settings
 from higherhrnet.decode import Options, Outputs, decode, fused
 from higherhrnet.decode.people import plain
 from higherhrnet.decode.resize import resize
-from higherhrnet.errors import UserError
+from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.scales import Plan, beside, decode_image
 from higherhrnet.synthesis import synthesise
 
@@ -245,20 +245,36 @@ def run_all(
     return script("HigherHRNet_postprocess", *dumps, "--workers", "1", *more, *cfg)
 
 
-def test_no_flip_test_needs_no_mirrored_inputs(
+def as_test_dev(data: Path, root: Path) -> Path:
+    """The same images as COCO publishes those of test-dev, without annotations, and zipped; return ``root``."""
+    content = json.loads(coco.annotation_file(str(data), "val2017").read_text())
+    (root / "annotations").mkdir(parents=True)
+    (root / "images").mkdir()
+    content.pop("annotations")
+    coco.annotation_file(str(root), "test-dev2017").write_text(json.dumps(content))
+    with zipfile.ZipFile(root / "images/test2017.zip", "w") as archive:
+        for image in content["images"]:
+            archive.write(data / "images/val2017" / image["file_name"], image["file_name"])
+    return root
+
+
+def test_no_flip_test_no_annotations_no_folder_of_images_and_no_limit(
     script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    options, more = ["TEST.FLIP_TEST", "False"], ["--no_long_side_limit"]
-    outcome = run_all(
-        script, tiny_data, tmp_path, tiny_onnx, options=options, flip=False, trees=["prep_bin"], more=more
-    )
+    data = as_test_dev(tiny_data, tmp_path / "data")
+    options = ["TEST.FLIP_TEST", "False", "DATASET.DATA_FORMAT", "zip", "DATASET.TEST", "test-dev2017"]
+    more = ["--no_long_side_limit"]
+    outcome = run_all(script, data, tmp_path, tiny_onnx, options=options, flip=False, trees=["prep_bin"], more=more)
     assert outcome.status == 0, outcome.err
     assert "people in 7 images" in outcome.out
+    assert "=> no figures: test-dev2017 has no annotations here" in outcome.out
+    results = tmp_path / "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_test-dev2017_results.json"
+    assert len({entry["image_id"] for entry in json.loads(results.read_text())}) > 1
     assert not Path("prep_bin_flip").exists()
     assert Path("prep_bin/shape_128x448").is_dir()  # 990 x 300 whole, where the grid ends at 128 x 256
-    limited = ["--dump_dir", "result/dumpOutput_device0_bs1", "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
-    outcome = script("HigherHRNet_postprocess", *limited, "TEST.FLIP_TEST", "False")
+    limited = ["--dump_dir", "result/dumpOutput_device0_bs1", "--cfg", TINY_CONFIG, "DATASET.ROOT", data]
+    outcome = script("HigherHRNet_postprocess", *limited, *options)
     assert outcome.status == 1
     assert "with long images cut otherwise; give TEST.SCALE_FACTOR and --no_long_side_limit" in outcome.err
 
@@ -286,20 +302,17 @@ def test_flip_test_wants_both_trees(script: Script, tiny_data: Path, tmp_path: P
 
 
 def test_zipped_images_are_read_where_they_are(tiny_data: Path, tmp_path: Path):
+    root = as_test_dev(tiny_data, tmp_path)
     dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
-    with zipfile.ZipFile(tmp_path / "val2017.zip", "w") as archive:
-        for image in dataset.images:
-            archive.write(coco.image_file(str(tiny_data), "val2017", image), image.file_name)
-    (tmp_path / "images").mkdir()
-    shutil.move(tmp_path / "val2017.zip", tmp_path / "images/val2017.zip")
     for image in dataset.images[:2]:
-        plain_file = coco.image_file(str(tiny_data), "val2017", image)
-        zipped = coco.image_file(str(tmp_path), "val2017", image, coco.Layout(zipped=True))
-        assert zipped == tmp_path / f"images/val2017.zip@{image.file_name}"
-        np.testing.assert_array_equal(preprocess.read_image(zipped), preprocess.read_image(plain_file))
-    missing = tmp_path / "images/val2017.zip@no.jpg"
-    with pytest.raises(preprocess.BadImageError, match=r"val2017\.zip@no\.jpg: .*no\.jpg.* in the archive"):
-        preprocess.read_image(missing)
+        zipped = coco.image_file(str(root), "test-dev2017", image, coco.Layout(zipped=True))
+        assert zipped == tmp_path / f"images/test2017.zip@{image.file_name}"
+        unzipped = coco.image_file(str(tiny_data), "val2017", image)
+        np.testing.assert_array_equal(preprocess.read_image(zipped), preprocess.read_image(unzipped))
+    with pytest.raises(BadImageError, match=r"test2017\.zip@no\.jpg: .*no\.jpg.* in the archive"):
+        preprocess.read_image(tmp_path / "images/test2017.zip@no.jpg")
+    with pytest.raises(BadImageError, match=r"test2018\.zip@no\.jpg: No such file"):
+        preprocess.read_image(tmp_path / "images/test2018.zip@no.jpg")
 
 
 def test_test_splits_have_no_annotations():
