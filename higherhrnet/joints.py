@@ -46,9 +46,14 @@ GROUPING_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
 """The order in which grouping visits the joints: head and torso first, where tags are most reliable
 (Newell et al. 2017, Associative Embedding; lib/core/group.py of the official code)."""
 
-LIMBS = tuple(
-    (NAMES.index(a), NAMES.index(b))
-    for a, b in (
+
+def _limbs(names: Sequence[str], *pairs: tuple[str, str]) -> tuple[tuple[int, int], ...]:
+    return tuple((names.index(a), names.index(b)) for a, b in pairs)
+
+
+LIMBS = _limbs(
+    NAMES,
+    *(
         ("left_ankle", "left_knee"),
         ("left_knee", "left_hip"),
         ("right_ankle", "right_knee"),
@@ -68,7 +73,7 @@ LIMBS = tuple(
         ("right_eye", "right_ear"),
         ("left_ear", "left_shoulder"),
         ("right_ear", "right_shoulder"),
-    )
+    ),
 )
 """Pairs of joints that a drawing connects: the ``skeleton`` of COCO's person category."""
 
@@ -115,9 +120,9 @@ CROWD_POSE = JointSet(
     # lib/core/group.py has one list, COCO's, and takes as many of its entries as there are joints. The published
     # figures are with that order, whatever the joints' names.
     order=GROUPING_ORDER[: len(_CROWD_POSE_NAMES)],
-    limbs=tuple(
-        (_CROWD_POSE_NAMES.index(a), _CROWD_POSE_NAMES.index(b))
-        for a, b in (
+    limbs=_limbs(
+        _CROWD_POSE_NAMES,
+        *(
             ("head", "neck"),
             ("neck", "left_shoulder"),
             ("neck", "right_shoulder"),
@@ -132,7 +137,7 @@ CROWD_POSE = JointSet(
             ("right_hip", "right_knee"),
             ("left_knee", "left_ankle"),
             ("right_knee", "right_ankle"),
-        )
+        ),
     ),
 )
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from clear_decode import group, peaks, refine
+import clear_decode
 from conftest import TINY_CONFIG, Outcome
 from higherhrnet import coco, config, geometry, joints, preprocess, settings
 from higherhrnet.decode import Options, Outputs, decode, fused
@@ -60,26 +60,6 @@ def clear_maps(plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]) 
     return total / np.float32(len(outputs)), np.stack(tags, axis=-1)
 
 
-def clear_people(heat: np.ndarray, tags: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
-    candidates = []
-    for heatmap, tag in zip(heat, tags, strict=True):
-        points, values = peaks.find(
-            heatmap, kernel=options.nms_kernel, limit=options.max_people, threshold=options.detection_threshold
-        )
-        candidates.append((points, values, tag[points[:, 1], points[:, 0]]))
-    people, _ = group.group(
-        candidates,
-        order=options.order,
-        max_people=options.max_people,
-        tag_threshold=options.tag_threshold,
-        use_detection_value=options.use_detection_value,
-        ignore_too_much=options.ignore_too_much,
-    )
-    scores = people[:, :, 2].mean(axis=1)
-    people = refine.adjust(heat, people) if options.adjust else people
-    return refine.refine(heat, tags, people) if options.refine else people, scores
-
-
 @pytest.mark.parametrize(
     ("source", "target"),
     [
@@ -109,12 +89,11 @@ def test_resize_is_torch_s_to_the_bit(source: tuple[int, int], target: tuple[int
 def test_people_are_those_of_the_clear_decode(plan: Plan):
     outputs = scene(plan, (640, 480), seed=3)
     options = Options()
-    heat, tags = clear_maps(plan, outputs, options.flip)
-    expected, scores = clear_people(heat, tags, options)
+    expected = clear_decode.decode_maps(*clear_maps(plan, outputs, options.flip), options)
     size = plan.fit(640, 480, 1).shape if plan.project else None
     people = fused(outputs, size, plan.tags_of, options)
-    np.testing.assert_array_equal(people.keypoints, expected)
-    np.testing.assert_array_equal(people.scores, scores)
+    for field in ("keypoints", "scores", "tags"):
+        np.testing.assert_array_equal(getattr(people, field), getattr(expected, field), strict=True)
     assert len(people) >= 3
     assert people.tags.shape == (len(people), 17, 2 if plan.flip else 1)
 

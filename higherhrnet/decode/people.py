@@ -36,6 +36,20 @@ class Options:
     """flip[j] is the joint whose map of the mirrored pass shows joint j."""
     order: tuple[int, ...] = joints.GROUPING_ORDER
 
+    @property
+    def scalars(self) -> tuple[float, float, int, int, bool, bool, bool, bool]:
+        """All but ``flip`` and ``order``, in the order and the types that the kernels take them in."""
+        return (
+            float(self.detection_threshold),
+            float(self.tag_threshold),
+            int(self.max_people),
+            int(self.nms_kernel),
+            bool(self.use_detection_value),
+            bool(self.ignore_too_much),
+            bool(self.adjust),
+            bool(self.refine),
+        )
+
 
 @dataclass(frozen=True)
 class People:
@@ -77,14 +91,7 @@ def decode(
         *(plain(array) for array in arrays),
         np.array(options.flip, np.int64),
         np.array(options.order, np.int64),
-        float(options.detection_threshold),
-        float(options.tag_threshold),
-        int(options.max_people),
-        int(options.nms_kernel),
-        bool(options.use_detection_value),
-        bool(options.ignore_too_much),
-        bool(options.adjust),
-        bool(options.refine),
+        *options.scalars,
     )
     if bad:
         raise ValueError(f"{ARRAYS[bad - 1]} holds NaN, infinity or a value beyond 1e37; expected finite heat and tags")

@@ -59,14 +59,7 @@ def fused(
         plain(tags[0]),
         plain(tags[1] if len(tags) > 1 else np.zeros_like(tags[0])),
         np.array(options.order, np.int64),
-        float(options.detection_threshold),
-        float(options.tag_threshold),
-        int(options.max_people),
-        int(options.nms_kernel),
-        bool(options.use_detection_value),
-        bool(options.ignore_too_much),
-        bool(options.adjust),
-        bool(options.refine),
+        *options.scalars,
     )
     return People(people, found[:, :, 2].mean(axis=1), people_tags[:, :, : len(tags)])
 
