@@ -38,17 +38,14 @@ class Reference:
             raise ReferenceError(f"{checkout} is not patched; in it, run: patch -p1 < HigherHRNet.patch")
         self._folder = folder
         self._log = (folder / "reference.log").open("w+")
-        paths = [checkout / "lib", Path(__file__).parent]
-        inherited = os.environ.get("PYTHONPATH")
+        paths = [str((checkout / "lib").resolve()), str(Path(__file__).resolve().parent)]
+        paths += [path for path in (os.environ.get("PYTHONPATH"),) if path]
+        # One thread: on busy cores more would wait for each other.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "reference_worker"],
             cwd=checkout,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(
-                    [*map(str, map(Path.resolve, paths)), *([inherited] if inherited else [])]
-                ),
-            },
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
