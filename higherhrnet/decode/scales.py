@@ -26,7 +26,7 @@ def fused(
 ) -> People:
     """Decode an image from its outputs at all scales.
 
-    What ``decode`` is for goes there, at a hundredth of the time; the people are the same.
+    What ``decode`` is for goes there, at a tenth of the time; the people are the same.
 
     Parameters
     ----------
