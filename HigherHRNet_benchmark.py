@@ -7,6 +7,8 @@
 Reads prep_bin_{H}x{W}.info and prep_bin_flip_{H}x{W}.info, writes result/dumpOutput_device0_bs1, the same with _flip,
 and result/perf_vision_batchsize_1_device_0_{H}x{W}.txt. Dumps that are there already are kept, those of another model
 or data set are replaced. On Ascend the .om is made with ATC where it is missing or older than the .onnx.
+Of several TEST.SCALE_FACTOR, what belongs to factors other than 1 is NAME_scale{factor} and result_scale{factor}; with
+TEST.FLIP_TEST False there is no flipped pass.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet import cli
+from higherhrnet import cli, settings
+from higherhrnet.errors import UserError
 from higherhrnet.inference import Inference, add_flags
+from higherhrnet.scales import Plan, beside
 from higherhrnet.stages import infer
 
 
@@ -33,18 +37,38 @@ def main(argv: Sequence[str] | None = None) -> None:
         for inference in inferences:
             inference.make_om(why="--convert_only", print_commands=args.print_commands)
         return
-    passes = (
-        infer.load(args.info, flip=False, shard=args.shard),
-        infer.load(args.info_flip, flip=True, shard=args.shard),
-    )
-    infer.check_pair(*passes)
-    shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
+    plan = settings.plan(cfg)
+    by_scale = [_load(args, plan, factor) for factor in plan.factors]
     for one, inference in zip(sizes, inferences, strict=True):
         chosen = inference.choose()
-        inference.check_inputs(chosen.name, f"{args.info}_HxW.info", passes[0].dtype, shapes)
+        for factor, passes in zip(plan.factors, by_scale, strict=True):
+            shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
+            inference.check_inputs(chosen.name, f"{_named(args.info, factor)}_HxW.info", passes[0].dtype, shapes)
         model = inference.model(chosen.name, print_commands=args.print_commands)
         print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}", flush=True)
-        _run(one, inference, chosen.name, model, passes)
+        for factor, passes in zip(plan.factors, by_scale, strict=True):
+            _run(one, inference, chosen.name, model, passes, beside(args.result, factor))
+
+
+def _named(name: str, factor: float) -> str:
+    return name if factor == 1 else str(beside(Path(name), factor))
+
+
+def _load(args: argparse.Namespace, plan: Plan, factor: float) -> tuple[infer.Pass, ...]:
+    """The inputs at a scale: plain and, with flip test, flipped."""
+    plain = infer.load(_named(args.info, factor), flip=False, shard=args.shard)
+    made = plain.record
+    if made is not None and (made.factor, made.smallest) != (factor, min(plan.factors)):
+        raise UserError(
+            f"{_named(args.info, factor)}_HxW.info list inputs at scale {made.factor:g} of a test from scale "
+            f"{made.smallest:g} on, expected {factor:g} from {min(plan.factors):g} on; give TEST.SCALE_FACTOR as to "
+            f"preprocessing"
+        )
+    if not plan.flip:
+        return (plain,)
+    flipped = infer.load(_named(args.info_flip, factor), flip=True, shard=args.shard)
+    infer.check_pair(plain, flipped)
+    return plain, flipped
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,20 +86,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(
-    args: argparse.Namespace, inference: Inference, name: str, model: Path, passes: tuple[infer.Pass, infer.Pass]
+    args: argparse.Namespace,
+    inference: Inference,
+    name: str,
+    model: Path,
+    passes: tuple[infer.Pass, ...],
+    result: Path,
 ) -> None:
     """Run the network, or print what would."""
-    total = 2 * len(passes[0].indices)
+    total = len(passes) * len(passes[0].indices)
     with tqdm(total=total, desc="infer", unit="image", disable=True if args.print_commands else None) as bar:
         backend = inference.backend(
-            name, model, logs=args.result / "logs", done=bar.update, must_run=not args.print_commands
+            name, model, logs=result / "logs", done=bar.update, must_run=not args.print_commands
         )
         if args.print_commands:
             for line in infer.commands(
                 backend,
                 passes,
                 model=model,
-                result=args.result,
+                result=result,
                 joints=inference.joints,
                 device=inference.device,
                 devices=args.device_ids,
@@ -87,7 +116,7 @@ def _run(
             backend,
             passes,
             model=model,
-            result=args.result,
+            result=result,
             joints=inference.joints,
             device=inference.device,
             devices=args.device_ids,
@@ -96,7 +125,7 @@ def _run(
             skipped=bar.update,
             removed=_say_removed,
         )
-    kept = f", {summary.skipped} of {2 * summary.images} dumps were there" if summary.skipped else ""
+    kept = f", {summary.skipped} of {total} dumps were there" if summary.skipped else ""
     print(f"{summary.images} images in {' and '.join(map(str, summary.directories))}{kept}")
 
 

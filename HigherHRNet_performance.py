@@ -21,7 +21,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from higherhrnet import chart, cli, coco, decode, evaluation, performance, report, workers
+from higherhrnet import chart, cli, coco, decode, evaluation, performance, report, settings, workers
 from higherhrnet.errors import UserError
 from higherhrnet.stages import compare
 
@@ -121,7 +121,7 @@ def _compare(args: argparse.Namespace, cfg: CfgNode) -> None:
             dataset,
             *args.compare,
             short_side=cfg.DATASET.INPUT_SIZE,
-            joints=cfg.DATASET.NUM_JOINTS,
+            joints=settings.heads(cfg),
             options=evaluation.options(cfg),
             pool=pool,
             distance=args.distance,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from higherhrnet import cli, coco, decode, evaluation, workers
+from higherhrnet import cli, coco, decode, evaluation, settings, workers
 from higherhrnet.files import atomic
 from higherhrnet.stages import postprocess
 
@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print the ten figures."""
     parser = cli.parser(__doc__)
     parser.add_argument("--dump_dir", type=Path, required=True, metavar="DIR", help="dumps of the plain inputs")
-    parser.add_argument("--dump_dir_flip", type=Path, required=True, metavar="DIR", help="dumps of the mirrored inputs")
+    parser.add_argument("--dump_dir_flip", type=Path, metavar="DIR", help="dumps of the mirrored inputs")
+    parser.add_argument(
+        "--no_long_side_limit", action="store_true", help="the inputs were made with this flag of preprocessing"
+    )
     parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--vis_dir", type=Path, metavar="DIR", help="draw the people found on images, into this folder")
     parser.add_argument("--vis_count", type=cli.positive, default=20, metavar="N", help="images to draw at most")
@@ -37,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     shard = postprocess.shard_of(args.dump_dir, args.shard)
     root, split = cfg.DATASET.ROOT, cfg.DATASET.TEST
-    dataset = coco.load(coco.annotation_file(root, split))
+    layout = settings.layout(cfg)
+    annotated = coco.has_annotations(split, layout)
+    dataset = coco.load(coco.annotation_file(root, split, layout))
     results = evaluation.results_file(cfg, args.cfg, shard)
     folder = results.parent.parent
     log = _log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid{shard.suffix}.log")
@@ -52,13 +57,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             dataset,
             args.dump_dir,
             args.dump_dir_flip,
-            short_side=cfg.DATASET.INPUT_SIZE,
-            joints=cfg.DATASET.NUM_JOINTS,
+            plan=settings.plan(cfg, limit_long_side=not args.no_long_side_limit),
+            heads=settings.heads(cfg),
             options=evaluation.options(cfg),
             results=results,
             pool=pool,
             shard=shard,
             overwrite=args.overwrite,
+            result_joints=settings.result_joints(cfg),
+            kind=layout.kind if annotated and coco.can_evaluate(layout.kind) else None,
         )
     seconds = time.perf_counter() - start
     log.info("=> %d people in %d images, %.1f s, %s", summary.people, summary.images, seconds, summary.results)
@@ -68,7 +75,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.info("=> the figures are over the %d of %d images that have dumps", summary.images, summary.dataset_images)
     if summary.left_out:
         log.info("=> %d bad images were left out (--skip_bad)", summary.left_out)
-    log.info("%s", coco.table(summary.figures, cfg.MODEL.NAME))
+    if summary.figures is not None:
+        log.info("%s", coco.table(summary.figures, cfg.MODEL.NAME))
+    elif annotated:
+        log.info("=> no figures: crowdposetools, CrowdPose's evaluation, is not installed; install it and run again")
+    else:
+        log.info("=> no figures: %s has no annotations here; submit the results file to the evaluation server", split)
     if args.vis_dir:
         pictures = postprocess.draw_results(
             dataset,
@@ -78,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             output=args.vis_dir,
             count=args.vis_count,
             min_score=args.vis_score,
+            layout=layout,
+            skeleton=settings.joint_set(cfg),
         )
         log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
 

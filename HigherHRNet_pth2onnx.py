@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet import network, onnx_export  # noqa: PLC0415
 
-    architecture = network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
+    architecture = network.Architecture.from_extra(
+        cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS, tag_per_joint=cfg.MODEL.TAG_PER_JOINT
+    )
     net = network.HigherHRNet(architecture)
     network.load_checkpoint(args.weights, net)
     metadata = {"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)}

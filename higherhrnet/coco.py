@@ -1,9 +1,14 @@
-"""COCO keypoint data sets: the annotation file, the images, the results file and its average precision."""
+"""Keypoint data sets in COCO's format: the annotation file, the images, the results file and its average precision.
+
+COCO's own and CrowdPose, whose folders, file names and figures differ.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
+import importlib.util
 import io
 import json
 import math
@@ -20,6 +25,18 @@ from higherhrnet.files import atomic
 PERSON = 1  # COCO's category id
 STATISTICS = ("AP", "Ap .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 """The ten figures of COCOeval 'keypoints', under the official code's names."""
+CROWD_POSE_STATISTICS = {
+    "AP": 0,
+    "Ap .5": 1,
+    "AP .75": 2,
+    "AR": 5,
+    "AR .5": 6,
+    "AR .75": 7,
+    "AP (easy)": 8,
+    "AP (medium)": 9,
+    "AP (hard)": 10,
+}
+"""The nine figures of CrowdPose, and their places in its package's ``stats`` (lib/dataset/CrowdPoseDataset.py)."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +64,49 @@ class Dataset:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def annotation_file(root: str, split: str) -> Path:
-    """Where a data set keeps its person keypoints: ROOT/annotations/person_keypoints_{split}.json."""
-    return Path(root) / "annotations" / f"person_keypoints_{split}.json"
+COCO = "coco"
+CROWD_POSE = "crowd_pose"
+_PACKAGES = {COCO: "pycocotools", CROWD_POSE: "crowdposetools"}
 
 
-def image_file(root: str, split: str, image: Image) -> Path:
-    """Where a data set keeps an image: ROOT/images/{split}/{file_name}."""
-    return Path(root) / "images" / split / image.file_name
+@dataclass(frozen=True)
+class Layout:
+    """How a data set lies on disk: DATASET.DATASET_TEST, and DATASET.DATA_FORMAT zip."""
+
+    kind: str = COCO
+    """COCO or CROWD_POSE."""
+    zipped: bool = False
+    """Images lie in one .zip file in place of their folder."""
+
+
+def has_annotations(split: str, layout: Layout) -> bool:
+    """False where only images are published: COCO's test splits. CrowdPose's test split has annotations."""
+    return layout.kind == CROWD_POSE or "test" not in split
+
+
+def annotation_file(root: str, split: str, layout: Layout | None = None) -> Path:
+    """Where a data set keeps its person keypoints: ROOT/annotations/person_keypoints_{split}.json.
+
+    Of COCO's test splits, ROOT/annotations/image_info_{split}.json; of CrowdPose, ROOT/json/crowdpose_{split}.json.
+    """
+    layout = layout or Layout()
+    if layout.kind == CROWD_POSE:
+        return Path(root) / "json" / f"crowdpose_{split}.json"
+    name = "person_keypoints" if has_annotations(split, layout) else "image_info"
+    return Path(root) / "annotations" / f"{name}_{split}.json"
+
+
+def image_file(root: str, split: str, image: Image, layout: Layout | None = None) -> Path:
+    """Where a data set keeps an image: ROOT/images/{split}/{file_name}, for preprocess.read_image.
+
+    All of COCO's test splits share ROOT/images/test2017; CrowdPose has one folder, ROOT/images. Where images are
+    zipped, FOLDER.zip@{file_name}, as the official code writes it.
+    """
+    layout = layout or Layout()
+    folder = Path(root) / "images"
+    if layout.kind == COCO:
+        folder /= split if has_annotations(split, layout) else "test2017"
+    return folder.with_name(f"{folder.name}.zip@{image.file_name}") if layout.zipped else folder / image.file_name
 
 
 def load(annotations: Path) -> Dataset:
@@ -136,32 +188,44 @@ def write_results(path: Path, entries: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int]) -> dict[str, float]:
-    """The ten figures of COCOeval 'keypoints' over the images named, by STATISTICS' names; -1 where undefined.
+def can_evaluate(kind: str = COCO) -> bool:
+    """Whether the package that evaluates this kind of data set is installed: pycocotools, or crowdposetools."""
+    return importlib.util.find_spec(_PACKAGES[kind]) is not None
+
+
+def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int], kind: str = COCO) -> dict[str, float]:
+    """The figures of COCOeval 'keypoints' over the images named; -1 where undefined.
+
+    Ten by STATISTICS' names; of CrowdPose nine by CROWD_POSE_STATISTICS', as its own package computes them.
 
     Raises
     ------
-    UserError : annotations that pycocotools cannot evaluate
+    UserError : annotations that cannot be evaluated, or a package that is not installed
     """
+    if not can_evaluate(kind):
+        raise UserError(
+            f"{_PACKAGES[kind]} is not installed, so {results_file} is not evaluated; install it and run again"
+        )
     # Imported here: evaluation is all that needs them, and they bring matplotlib where it is installed.
-    from pycocotools.coco import COCO  # noqa: PLC0415
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
+    truth_class = importlib.import_module(f"{_PACKAGES[kind]}.coco").COCO
+    evaluation_class = importlib.import_module(f"{_PACKAGES[kind]}.cocoeval").COCOeval
+    statistics = CROWD_POSE_STATISTICS if kind == CROWD_POSE else dict(zip(STATISTICS, range(10), strict=True))
 
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports on stdout
+    with contextlib.redirect_stdout(io.StringIO()):  # the packages report on stdout
         try:
-            truth = COCO(str(dataset.annotations))
+            truth = truth_class(str(dataset.annotations))
             found = truth.loadRes(str(results_file)) if atomic.read_json(results_file, "results") else _nothing(truth)
-            evaluation = COCOeval(truth, found, "keypoints")
+            evaluation = evaluation_class(truth, found, "keypoints")
             evaluation.params.imgIds = sorted(image_ids)
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
+            figures = {name: float(evaluation.stats[place]) for name, place in statistics.items()}
         except (KeyError, TypeError, IndexError, ValueError) as e:
             raise UserError(
                 f"annotation file {dataset.annotations} cannot be evaluated ({type(e).__name__}: {e}); expected COCO "
-                f"person keypoints with {len(STATISTICS)} figures' worth of bbox, area, iscrowd and keypoints"
+                f"person keypoints with {len(statistics)} figures' worth of bbox, area, iscrowd and keypoints"
             ) from e
-    figures = dict(zip(STATISTICS, map(float, evaluation.stats), strict=True))
     if any(math.isnan(v) for v in figures.values()):
         raise UserError(f"annotation file {dataset.annotations}: evaluation gives NaN; check boxes and areas")
     return figures

@@ -120,17 +120,9 @@ _DEFAULTS = {
     },
 }
 
-# What this project computes so far. An option with another value would silently give other people, so it is refused.
+# What all official configurations have in common. Another value would silently give other people, so it is refused.
 _SUPPORTED = {
     "MODEL.NAME": "pose_higher_hrnet",
-    "MODEL.NUM_JOINTS": 17,
-    "MODEL.TAG_PER_JOINT": True,
-    "DATASET.NUM_JOINTS": 17,
-    "DATASET.WITH_CENTER": False,
-    "DATASET.DATA_FORMAT": "jpg",
-    "TEST.FLIP_TEST": True,
-    "TEST.SCALE_FACTOR": [1],
-    "TEST.PROJECT2IMAGE": True,
     "TEST.WITH_HEATMAPS": [True, True],
     "TEST.WITH_AE": [True, False],
     "LOSS.WITH_HEATMAPS_LOSS": [True, True],
@@ -140,6 +132,8 @@ _SUPPORTED = {
 
 def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> CfgNode:
     """Read a yaml file over the official defaults, then ``KEY VALUE`` overrides; return the frozen tree.
+
+    As in the official code, DATASET.WITH_CENTER adds one to NUM_JOINTS, which the file gives without it.
 
     Parameters
     ----------
@@ -170,6 +164,9 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     _check(cfg, path)
     if cfg.DATA_DIR and not os.path.exists(cfg.DATASET.ROOT):
         cfg.DATASET.ROOT = os.path.join(cfg.DATA_DIR, cfg.DATASET.ROOT)
+    if cfg.DATASET.WITH_CENTER:
+        cfg.DATASET.NUM_JOINTS += 1
+        cfg.MODEL.NUM_JOINTS = cfg.DATASET.NUM_JOINTS
     cfg.freeze()
     return cfg
 
@@ -193,9 +190,63 @@ def _check(cfg: CfgNode, path: Path) -> None:
             f"config {path}: TEST.NMS_KERNEL {kernel} with NMS_PADDING {padding}, "
             f"expected an odd kernel k with padding k // 2 (official: 5 and 2)"
         )
+    _check_dataset(cfg, path)
+    _check_scales(cfg, path)
     if cfg.DATASET.INPUT_SIZE <= 0 or cfg.DATASET.INPUT_SIZE % 64:
         raise UserError(f"config {path}: DATASET.INPUT_SIZE {cfg.DATASET.INPUT_SIZE}, expected a multiple of 64")
     if cfg.TEST.DETECTION_THRESHOLD < 0:
         raise UserError(f"config {path}: TEST.DETECTION_THRESHOLD {cfg.TEST.DETECTION_THRESHOLD}, expected at least 0")
     if cfg.DATASET.MAX_NUM_PEOPLE < 1:
         raise UserError(f"config {path}: DATASET.MAX_NUM_PEOPLE {cfg.DATASET.MAX_NUM_PEOPLE}, expected at least 1")
+
+
+_JOINTS = {"coco": 17, "crowd_pose": 14}
+
+
+def _check_dataset(cfg: CfgNode, path: Path) -> None:
+    for key in ("DATASET", "DATASET_TEST"):
+        if cfg.DATASET[key].removesuffix("_kpt") not in _JOINTS:
+            raise UserError(
+                f"config {path}: DATASET.{key} is {cfg.DATASET[key]}, expected "
+                f"{', '.join(_JOINTS)} or one of them with _kpt"
+            )
+    kind = cfg.DATASET.DATASET_TEST.removesuffix("_kpt")
+    if cfg.DATASET.DATASET.removesuffix("_kpt") != kind:
+        raise UserError(
+            f"config {path}: DATASET.DATASET {cfg.DATASET.DATASET} and DATASET_TEST {cfg.DATASET.DATASET_TEST} are two "
+            f"data sets; give both the same"
+        )
+    for section in ("DATASET", "MODEL"):
+        if _JOINTS[kind] != cfg[section].NUM_JOINTS:
+            raise UserError(
+                f"config {path}: {section}.NUM_JOINTS is {cfg[section].NUM_JOINTS}, {kind} has {_JOINTS[kind]} joints "
+                f"(without WITH_CENTER's)"
+            )
+    if cfg.DATASET.DATA_FORMAT not in {"jpg", "zip"}:
+        raise UserError(f"config {path}: DATASET.DATA_FORMAT is {cfg.DATASET.DATA_FORMAT}, expected jpg or zip")
+    if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER and kind != "coco":
+        raise UserError(
+            f"config {path}: TEST.IGNORE_CENTER False with {kind}: the official code has an order of grouping with the "
+            f"center for coco only; set TEST.IGNORE_CENTER True"
+        )
+    if cfg.DATASET.WITH_CENTER and cfg.TEST.IGNORE_CENTER and not cfg.MODEL.TAG_PER_JOINT:
+        raise UserError(
+            f"config {path}: TEST.IGNORE_CENTER True would leave out the only tag map of MODEL.TAG_PER_JOINT False; "
+            f"change one of them"
+        )
+
+
+def _check_scales(cfg: CfgNode, path: Path) -> None:
+    factors = cfg.TEST.SCALE_FACTOR
+    sound = len(factors) > 0 and all(type(f) in {int, float} and f > 0 for f in factors)
+    if not sound or len(set(factors)) != len(factors):
+        raise UserError(f"config {path}: TEST.SCALE_FACTOR is {factors}, expected positive numbers, each once")
+    if len(factors) > 1 and 1 not in factors:
+        raise UserError(
+            f"config {path}: TEST.SCALE_FACTOR is {factors}, expected 1 among several: tags are taken at scale 1"
+        )
+    if any(f / min(factors) % 0.5 for f in factors):
+        raise UserError(
+            f"config {path}: TEST.SCALE_FACTOR is {factors}, expected multiples of half the smallest: the network's "
+            f"input sides are multiples of 32"
+        )

@@ -18,22 +18,28 @@ _OUTLINE = (20, 20, 20)
 _SHIFT = 3  # fractional bits of OpenCV's drawing coordinates
 
 
-def _side(*indices: int) -> tuple[int, int, int]:
-    sides = {joints.NAMES[i].split("_")[0] for i in indices}
+def _side(names: Sequence[str]) -> tuple[int, int, int]:
+    sides = {name.split("_")[0] for name in names}
     if sides == {"left"}:
         return _LEFT
     return _RIGHT if sides == {"right"} else _MIDDLE
 
 
 def draw_people(
-    image: np.ndarray, keypoints: np.ndarray, *, min_value: float = 0.1, thickness: float | None = None
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    *,
+    skeleton: joints.JointSet = joints.COCO,
+    min_value: float = 0.1,
+    thickness: float | None = None,
 ) -> np.ndarray:
     """A copy of an image with people's skeletons on it.
 
     Parameters
     ----------
     image : uint8 [H, W, 3], BGR
-    keypoints : float [P, 17, 3]; x, y in image pixels (pixel centers at .5) and value
+    keypoints : float [P, K, 3]; x, y in image pixels (pixel centers at .5) and value
+    skeleton : names and limbs of the K joints
     min_value : joints of a lower value are left out
     thickness : of the limbs in pixels; by default in proportion to the image
     """
@@ -43,10 +49,10 @@ def draw_people(
         # OpenCV's integer coordinates are pixel centers; ours have them at .5.
         points = [tuple(int(v) for v in np.round((xy - 0.5) * (1 << _SHIFT))) for xy in person[:, :2]]
         seen = person[:, 2] >= min_value
-        limbs = [(a, b) for a, b in joints.LIMBS if seen[a] and seen[b]]
+        limbs = [(a, b) for a, b in skeleton.limbs if seen[a] and seen[b]]
         for grow, paint in ((2, None), (0, True)):  # outlines first, so that no outline covers a limb
             for a, b in limbs:
-                shade = _side(a, b) if paint else _OUTLINE
+                shade = _side((skeleton.names[a], skeleton.names[b])) if paint else _OUTLINE
                 cv2.line(canvas, points[a], points[b], shade, round(width + grow), cv2.LINE_AA, _SHIFT)
         for joint in np.nonzero(seen)[0]:
             radius = width * 1.1

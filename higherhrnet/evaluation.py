@@ -6,12 +6,14 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
+from higherhrnet import settings
 from higherhrnet.decode import Options
 from higherhrnet.shards import ALL, Shard
 
 
 def options(cfg: CfgNode) -> Options:
     """The decode's options."""
+    joints = settings.joint_set(cfg)
     return Options(
         detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
         tag_threshold=cfg.TEST.TAG_THRESHOLD,
@@ -21,6 +23,8 @@ def options(cfg: CfgNode) -> Options:
         ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
         adjust=cfg.TEST.ADJUST,
         refine=cfg.TEST.REFINE,
+        flip=joints.flip,
+        order=joints.order,
     )
 
 

@@ -19,13 +19,34 @@ STEP = 64
 _PIXEL_STD = 200.0  # lib/utils/transforms.py gives scales in units of 200 pixels
 
 
-def shape_grid(short_side: int) -> list[tuple[int, int]]:
-    """All input shapes (H, W) in the order in which the guide lists them for ATC.
+@dataclass(frozen=True)
+class Scale:
+    """One of the scales an image is tested at, and whether long images are cut. The default is the guide's."""
 
-    For 512 the guide's 17: (1024, 512), (960, 512) .. (512, 512), (512, 576) .. (512, 1024).
+    factor: float = 1
+    """One of TEST.SCALE_FACTOR."""
+    smallest: float = 1
+    """The smallest of TEST.SCALE_FACTOR: sizes are multiples of STEP there, and of STEP in proportion elsewhere."""
+    limited: bool = True
+    """The long side is at most twice the short one, as fixed-shape backends need it; the ends are cut off."""
+
+    def _enlarge(self, side: int) -> int:
+        """From a side at the smallest scale to this one's, in the official order of operations."""
+        return int(side * self.factor / self.smallest)
+
+    def _smallest_short_side(self, short_side: int) -> int:
+        return int((self.smallest * short_side + (STEP - 1)) // STEP * STEP)
+
+
+def shape_grid(short_side: int, scale: Scale | None = None) -> list[tuple[int, int]]:
+    """All input shapes (H, W) in the order in which the guide lists them for ATC, at a scale with limited long sides.
+
+    For 512 at scale 1 the guide's 17: (1024, 512), (960, 512) .. (512, 512), (512, 576) .. (512, 1024).
     """
-    sides = range(short_side, 2 * short_side + 1, STEP)
-    return [(h, short_side) for h in reversed(sides)] + [(short_side, w) for w in sides[1:]]
+    scale = scale or Scale()
+    smallest = scale._smallest_short_side(short_side)
+    sides = [scale._enlarge(side) for side in range(smallest, 2 * smallest + 1, STEP)]
+    return [(h, sides[0]) for h in reversed(sides)] + [(sides[0], w) for w in sides[1:]]
 
 
 @dataclass(frozen=True)
@@ -58,32 +79,46 @@ class Geometry:
         """True where the grid's limit crops the image's ends instead of showing all of it."""
         return self.uncut_long_side > max(self.shape)
 
-    def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Map points [..., 2] (x, y) from input pixels to image pixels, in float64."""
-        return points.astype(np.float64) @ self.inverse[:, :2].T + self.inverse[:, 2]
+    def to_image(self, points: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Map points [..., 2] (x, y) from input pixels to image pixels, in float64.
+
+        ``size`` is the (H, W) of the map the points are in, where that shows the same part of the image as the input
+        at another resolution.
+        """
+        inverse = self.inverse if size in {None, self.shape} else self._inverse_from(*size)
+        return points.astype(np.float64) @ inverse[:, :2].T + inverse[:, 2]
+
+    def _inverse_from(self, height: int, width: int) -> np.ndarray:
+        source, target = _triangles(self.center, self.scale, width, height)
+        return cv2.getAffineTransform(target, source)
 
 
-def fit(image_width: int, image_height: int, short_side: int) -> Geometry:
+def fit(image_width: int, image_height: int, short_side: int, scale: Scale | None = None) -> Geometry:
     """Place an image in the grid of ``short_side`` (DATASET.INPUT_SIZE): its short side fills the short side.
+
+    At another ``scale`` than 1 the same, larger or smaller (get_multi_scale_size of the official
+    lib/utils/transforms.py).
 
     Raises
     ------
     UserError : a size that is not positive
     """
+    scale_of_test = scale or Scale()
     if image_width < 1 or image_height < 1:
         raise UserError(f"image size {image_width}x{image_height}, expected positive width and height")
     portrait = image_width < image_height
     short, long = (image_width, image_height) if portrait else (image_height, image_width)
     # In the official order of operations: the quotient is rounded before it is multiplied.
-    uncut = int((short_side / short * long + (STEP - 1)) // STEP * STEP)
-    long_side = min(max(uncut, short_side), 2 * short_side)
+    smallest = scale_of_test._smallest_short_side(short_side)
+    uncut = int((smallest / short * long + (STEP - 1)) // STEP * STEP)
+    long_side = min(max(uncut, smallest), 2 * smallest) if scale_of_test.limited else uncut
+    short_side, long_side, uncut = (scale_of_test._enlarge(side) for side in (smallest, long_side, uncut))
     along_long = long_side / short_side * short / _PIXEL_STD
     along_short = short / _PIXEL_STD
     input_width, input_height = (short_side, long_side) if portrait else (long_side, short_side)
-    scale = (along_short, along_long) if portrait else (along_long, along_short)
+    extent = (along_short, along_long) if portrait else (along_long, along_short)
     center = (float(int(image_width / 2.0 + 0.5)), float(int(image_height / 2.0 + 0.5)))
-    source = _triangle(np.array(center), scale[0] * _PIXEL_STD)
-    target = _triangle(np.array([input_width * 0.5, input_height * 0.5]), input_width)
+    source, target = _triangles(center, extent, input_width, input_height)
     return Geometry(
         image_width,
         image_height,
@@ -91,10 +126,18 @@ def fit(image_width: int, image_height: int, short_side: int) -> Geometry:
         input_height,
         uncut,
         center,
-        scale,
+        extent,
         forward=cv2.getAffineTransform(source, target),
         inverse=cv2.getAffineTransform(target, source),
     )
+
+
+def _triangles(
+    center: tuple[float, float], scale: tuple[float, float], width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same three points in the image and in a map of width x height that shows its part ``center``, ``scale``."""
+    source = _triangle(np.array(center), scale[0] * _PIXEL_STD)
+    return source, _triangle(np.array([width * 0.5, height * 0.5]), width)
 
 
 def _triangle(center: np.ndarray, width: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from higherhrnet import cli, geometry
+from higherhrnet import cli, settings
 from higherhrnet.backends import Backend, choice, external
 from higherhrnet.errors import UserError
 from higherhrnet.files import dumps, inputs, models
@@ -86,7 +86,8 @@ class Inference:
         """
         self._args = args
         self.short_side: int = cfg.DATASET.INPUT_SIZE
-        self.joints: int = cfg.DATASET.NUM_JOINTS
+        self.joints = settings.heads(cfg)
+        self._shapes = settings.plan(cfg).shapes
         self._extra = cfg.MODEL.EXTRA
         self._request = self._find(convert_only=convert_only)
 
@@ -127,12 +128,13 @@ class Inference:
                 f"the inputs in {source} are {dtype}, an .om {'with' if self._args.aipp else 'without'} --aipp takes "
                 f"{expected}; give --aipp to both HigherHRNet_preprocess.py and this script, or to neither"
             )
-        grid = geometry.shape_grid(self.short_side)
+        grid = self._shapes
         for shape, place in shapes.items():
             if shape not in grid:
                 raise UserError(
                     f"{place}: shape {shape[0]}x{shape[1]} is none of the {len(grid)} of DATASET.INPUT_SIZE "
-                    f"{self.short_side}; give the --cfg and overrides that preprocessing was given"
+                    f"{self.short_side}; give the --cfg and overrides that preprocessing was given, and preprocess "
+                    f"without --no_long_side_limit"
                 )
 
     def model(self, backend: str, *, print_commands: bool = False) -> Path:
@@ -179,7 +181,7 @@ class Inference:
                 name,
                 model,
                 self._extra,
-                joints=self.joints,
+                heads=self.joints,
                 batch=args.bs,
                 threads=args.threads,
                 providers=args.providers,
@@ -191,7 +193,7 @@ class Inference:
             model,
             args.bs,
             self.joints,
-            largest=geometry.shape_grid(self.short_side)[0],
+            largest=self._shapes[0],
             logs=logs,
             timeout=args.timeout,
             done=done,
@@ -235,7 +237,7 @@ class Inference:
         return convert.Request(
             model,
             args.bs,
-            self.short_side,
+            tuple(self._shapes),
             self.joints,
             soc_version=args.soc_version,
             aipp=args.aipp,

@@ -44,9 +44,11 @@ class Architecture:
     deconv_channels: int
     deconv_blocks: int
     joints: int = 17
+    tags: int = 17
+    """Tag maps: one a joint, or one that all share (MODEL.TAG_PER_JOINT False)."""
 
     @classmethod
-    def from_extra(cls, extra: Mapping, *, joints: int) -> Architecture:
+    def from_extra(cls, extra: Mapping, *, joints: int, tag_per_joint: bool = True) -> Architecture:
         """Read the ``MODEL.EXTRA`` mapping of an official config. Raises UserError for what is not HigherHRNet."""
         try:
             stages = tuple(_stage(extra[name], name) for name in ("STAGE2", "STAGE3", "STAGE4"))
@@ -64,7 +66,7 @@ class Architecture:
         for key, (found, expected) in fixed.items():
             if found != expected:
                 raise UserError(f"config: MODEL.EXTRA.{key} is {found}, only {expected} is supported")
-        return cls(stages, channels, blocks, joints)  # type: ignore[arg-type]
+        return cls(stages, channels, blocks, joints, joints if tag_per_joint else 1)  # type: ignore[arg-type]
 
 
 def _stage(node: Mapping, name: str) -> Stage:
@@ -184,14 +186,15 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
 class HigherHRNet(nn.Module):
     """HigherHRNet with one deconvolution.
 
-    Input [n, 3, H, W] float32, normalised RGB, H and W multiples of 32. Output, with K joints:
-    ``output1`` [n, 2K, H/4, W/4], K heatmaps then K tag maps, and ``output2`` [n, K, H/2, W/2], heatmaps.
+    Input [n, 3, H, W] float32, normalised RGB, H and W multiples of 32. Output, with K joints and T tag maps:
+    ``output1`` [n, K + T, H/4, W/4], K heatmaps then T tag maps, and ``output2`` [n, K, H/2, W/2], heatmaps.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         stage2, stage3, stage4 = architecture.stages
         width, joints = stage4.channels[0], architecture.joints
+        maps = joints + architecture.tags
 
         self.conv1 = _conv(3, STEM_CHANNELS, 3, 2)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
@@ -211,10 +214,10 @@ class HigherHRNet(nn.Module):
         self.stage4 = _modules(stage4, last_outputs=1)
 
         self.final_layers = nn.ModuleList(
-            [nn.Conv2d(width, 2 * joints, 1), nn.Conv2d(architecture.deconv_channels, joints, 1)]
+            [nn.Conv2d(width, maps, 1), nn.Conv2d(architecture.deconv_channels, joints, 1)]
         )
         deconv = nn.Sequential(
-            nn.ConvTranspose2d(width + 2 * joints, architecture.deconv_channels, 4, 2, padding=1, bias=False),
+            nn.ConvTranspose2d(width + maps, architecture.deconv_channels, 4, 2, padding=1, bias=False),
             nn.BatchNorm2d(architecture.deconv_channels),
             nn.ReLU(inplace=True),
         )
@@ -264,6 +267,8 @@ def fold_batch_norm(network: HigherHRNet) -> HigherHRNet:
 def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     """Fill the network from a checkpoint: a state_dict, plain or under ``state_dict``, with or without ``module.``.
 
+    Names may begin with ``1.``, as in checkpoints trained in mixed precision (FP16.ENABLED, the official 640 ones):
+    there the network is the second of three modules.
     Nothing is unpickled but tensors and plain containers (``weights_only=True``).
 
     Raises
@@ -283,7 +288,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"weights {path}: holds no state_dict of tensors; save one with torch.save")
-    state = {str(name).removeprefix("module."): value for name, value in state.items()}
+    state = {str(name).removeprefix("module.").removeprefix("1."): value for name, value in state.items()}
     expected = network.state_dict()
     # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.
     for name in expected:

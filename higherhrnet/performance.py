@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from higherhrnet import geometry, published, report
+from higherhrnet import geometry, published, report, settings
 from higherhrnet.backends import choice, trtexec
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, inputs, models, perf
@@ -178,7 +178,7 @@ def _measure(args: argparse.Namespace, cfg: CfgNode) -> tuple[list[perf.Perf], s
                 args.backend,
                 model,
                 cfg.MODEL.EXTRA,
-                joints=cfg.DATASET.NUM_JOINTS,
+                heads=settings.heads(cfg),
                 batch=batch,
                 threads=args.threads,
                 providers=args.providers,

@@ -6,8 +6,10 @@ ImageNet normalisation in float32.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -33,12 +35,16 @@ def check_opencv() -> None:
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation.
 
+    ``A.zip@B`` is the file B in A.zip, as the official code writes it.
+
     Raises
     ------
     BadImageError : naming the file: missing, no image, or a JPEG without its end, which OpenCV would fill with grey
     """
     try:
-        data = Path(path).read_bytes()
+        data = _read(str(path))
+    except (zipfile.BadZipFile, KeyError) as e:
+        raise BadImageError(f"cannot read image {path}: {' '.join(map(str, e.args))}; get the .zip file again") from e
     except OSError as e:
         raise BadImageError(
             f"cannot read image {path}: {e.strerror}; put it there or correct the data set's path"
@@ -55,6 +61,20 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     if data.startswith(_JPEG_START) and not _is_whole_jpeg(data):
         raise BadImageError(f"image {path}: its {len(data)} bytes break off before a JPEG's end; get the file again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _read(path: str) -> bytes:
+    archive, found, member = path.partition(".zip@")
+    if not found:
+        return Path(path).read_bytes()
+    with _archive(f"{archive}.zip", os.getpid()).open(member) as file:
+        return file.read()
+
+
+@functools.lru_cache(maxsize=2)
+def _archive(path: str, _process: int) -> zipfile.ZipFile:
+    """An open archive: reading the list of 5,000 names for every image would cost more than the image."""
+    return zipfile.ZipFile(path)
 
 
 _JPEG_START = b"\xff\xd8"

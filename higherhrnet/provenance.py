@@ -9,7 +9,7 @@ import cv2
 
 _PACKAGE = Path(__file__).resolve().parent
 _INPUTS = ("geometry.py", "preprocess.py")
-_PEOPLE = ("geometry.py", "joints.py", "coco.py", "decode")
+_PEOPLE = ("geometry.py", "joints.py", "coco.py", "scales.py", "decode")
 
 
 def inputs_code() -> str:

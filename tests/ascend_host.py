@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, Outcome, write_dataset
-from higherhrnet import cli
+from higherhrnet import cli, geometry
 from higherhrnet.backends import cann_benchmark
 from higherhrnet.stages import convert
 
@@ -139,7 +139,8 @@ def small_models(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.copy(tiny_onnx, onnx)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", search_path())
-        convert.run(convert.Request(onnx, 1, 128, 17, soc_version="310P3"), why="a test")
+        shapes = tuple(geometry.shape_grid(128))
+        convert.run(convert.Request(onnx, 1, shapes, 17, soc_version="310P3"), why="a test")
     return folder
 
 

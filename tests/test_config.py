@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY_CONFIG
-from higherhrnet import config
+from higherhrnet import coco, config, evaluation, joints, settings
 from higherhrnet.errors import UserError
+from higherhrnet.files.dumps import Heads
+from higherhrnet.scales import Plan
+
+CROWD_POSE = config.DEFAULT.parents[2] / "crowd_pose/higher_hrnet/w32_512_adam_lr1e-3.yaml"
 
 
 def test_the_default_is_w32_512():
@@ -42,8 +46,17 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["TEST.REFINE", "maybe"], "TEST.REFINE maybe: Type mismatch"),
         (["DATASET.INPUT_SIZE", "500"], "DATASET.INPUT_SIZE 500, expected a multiple of 64"),
         (["TEST.NMS_KERNEL", "4"], "TEST.NMS_KERNEL 4"),
-        (["TEST.SCALE_FACTOR", "[0.5,1,2]"], r"TEST.SCALE_FACTOR is \[0.5, 1, 2\], only \[1\] is supported"),
-        (["TEST.FLIP_TEST", "False"], "TEST.FLIP_TEST is False, only True"),
+        (["TEST.SCALE_FACTOR", "[0.5,2]"], r"TEST.SCALE_FACTOR is \[0.5, 2\], expected 1 among several"),
+        (["TEST.SCALE_FACTOR", "[1,1.3]"], "multiples of half the smallest"),
+        (["TEST.SCALE_FACTOR", "[1,1]"], "positive numbers, each once"),
+        (["TEST.SCALE_FACTOR", "[]"], "positive numbers"),
+        (["TEST.SCALE_FACTOR", "[1,True]"], "positive numbers"),
+        (["TEST.WITH_AE", "(True,True)"], "TEST.WITH_AE"),
+        (["DATASET.DATA_FORMAT", "png"], "DATA_FORMAT is png, expected jpg or zip"),
+        (["DATASET.DATASET", "crowd_pose_kpt"], "two data sets"),
+        (["DATASET.DATASET_TEST", "mpii"], "DATASET_TEST is mpii, expected coco, crowd_pose"),
+        (["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"], "NUM_JOINTS is 18, coco has 17"),
+        (["DATASET.WITH_CENTER", "True", "MODEL.TAG_PER_JOINT", "False"], "IGNORE_CENTER True would leave out"),
         (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected at least 0"),
         (["DATASET.ROOT"], "KEY VALUE pairs, found an odd number: DATASET.ROOT"),
     ],
@@ -64,3 +77,39 @@ def test_a_wrong_yaml_file_is_named(tmp_path: Path, text: str):
 def test_a_missing_yaml_file_is_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"cannot read config .*none\.yaml"):
         config.load(tmp_path / "none.yaml")
+
+
+def test_a_center_adds_a_joint():
+    cfg = config.load(None, ["DATASET.WITH_CENTER", "True"])
+    assert (cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS) == (18, 18)
+    assert settings.heads(cfg) == Heads(18, 18)
+    assert settings.joint_set(cfg) is joints.COCO
+    assert settings.result_joints(cfg) == 17
+    kept = config.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
+    assert evaluation.options(kept).order[:3] == (17, 0, 1)
+    assert settings.result_joints(kept) == 17
+
+
+def test_crowd_pose_has_no_order_of_grouping_with_a_center():
+    with pytest.raises(UserError, match="an order of grouping with the center for coco only"):
+        config.load(CROWD_POSE, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
+
+
+def test_what_the_stages_take_of_a_configuration():
+    cfg = config.load(
+        None,
+        ["TEST.SCALE_FACTOR", "[0.5, 1, 2]", "TEST.FLIP_TEST", "False", "DATASET.DATA_FORMAT", "zip"],
+    )
+    assert settings.plan(cfg) == Plan(512, (2, 1, 0.5), flip=False, project=True, limited=True)
+    assert settings.layout(cfg) == coco.Layout("coco", zipped=True)
+    assert settings.heads(config.load(None, ["MODEL.TAG_PER_JOINT", "False"])) == Heads(17, 1)
+
+
+def test_crowd_pose_s_joints():
+    cfg = config.load(CROWD_POSE)
+    options = evaluation.options(cfg)
+    # As lib/dataset/transforms/build.py and lib/core/group.py of the official code have them.
+    assert options.flip == (1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13)
+    assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
+    assert settings.layout(cfg).kind == coco.CROWD_POSE
+    assert sorted(options.order) == list(range(14))

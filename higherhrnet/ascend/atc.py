@@ -10,6 +10,7 @@ from pathlib import Path
 
 from higherhrnet import onnx_reader
 from higherhrnet.errors import UserError
+from higherhrnet.files import dumps
 from higherhrnet.processes import Command
 
 AUTO_TUNE_FLAG = "--auto_tune_mode"
@@ -66,24 +67,25 @@ class Conversion:
         )
 
 
-def out_nodes(graph: onnx_reader.Graph, joints: int, model: Path) -> str:
+def out_nodes(graph: onnx_reader.Graph, joints: int | dumps.Heads, model: Path) -> str:
     """``name:index;name:index`` of the nodes that make heatmaps-and-tags, then heatmaps.
 
-    The first has 2 ``joints`` channels, the second ``joints``, whatever their order or names in the file.
+    The first has a channel a heatmap and tag map, the second one a heatmap, whatever their order or names in the file.
 
     Raises
     ------
     UserError : other outputs than these two, or nodes without a name that --out_nodes can give
     """
+    both, heatmaps = (shape[0] for shape in dumps.output_shapes((4, 4), joints))
     channels = {value.shape[1] if len(value.shape) == 4 else None: value for value in graph.outputs}
-    if len(graph.outputs) != 2 or set(channels) != {2 * joints, joints}:
+    if len(graph.outputs) != 2 or set(channels) != {both, heatmaps}:
         found = ", ".join(f"{v.name} {list(v.shape)}" for v in graph.outputs)
         raise UserError(
-            f"model {model}: found outputs {found}, expected one of {2 * joints} channels (heatmaps and tags) and one "
-            f"of {joints} (heatmaps); export it with HigherHRNet_pth2onnx.py"
+            f"model {model}: found outputs {found}, expected one of {both} channels (heatmaps and tags) and one "
+            f"of {heatmaps} (heatmaps); export it with HigherHRNet_pth2onnx.py"
         )
     parts = []
-    for count in (2 * joints, joints):
+    for count in (both, heatmaps):
         name, index = graph.producers.get(channels[count].name, ("", 0))
         if not name or any(c in name for c in ":;"):
             raise UserError(

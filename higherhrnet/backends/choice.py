@@ -11,6 +11,7 @@ from higherhrnet.ascend import chip
 from higherhrnet.backends import Backend, ais_bench, cann_benchmark, external
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.errors import UserError
+from higherhrnet.files import dumps
 
 ONNXRUNTIME = "onnxruntime"
 TORCH = "torch"
@@ -86,7 +87,7 @@ def in_process(
     model: Path,
     extra: Mapping,
     *,
-    joints: int,
+    heads: dumps.Heads,
     batch: int,
     threads: int = 0,
     providers: Sequence[str] = (),
@@ -111,7 +112,7 @@ def in_process(
     from higherhrnet.backends.torch import Torch  # noqa: PLC0415
     from higherhrnet.network import Architecture  # noqa: PLC0415
 
-    architecture = Architecture.from_extra(extra, joints=joints)
+    architecture = Architecture.from_extra(extra, joints=heads.joints, tag_per_joint=heads.tags == heads.joints)
     return Torch(model, architecture, batch=batch, precision=precision, device=device, threads=threads, done=done)
 
 

@@ -35,7 +35,7 @@ class Setting:
     model: Path
     """The .om."""
     batch: int
-    joints: int
+    joints: int | dumps.Heads
     largest: tuple[int, int]
     """The largest gear (H, W): under dynamic image size some tools dump its whole buffer."""
     logs: Path

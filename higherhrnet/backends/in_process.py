@@ -7,6 +7,7 @@ batch is read and the last one written while an accelerator computes.
 from __future__ import annotations
 
 import abc
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -60,21 +61,37 @@ class InProcess(abc.ABC):
     name: str
     runtime: str
 
-    def __init__(self, *, batch: int, joints: int, done: Callable[[int], object]) -> None:
+    def __init__(self, *, batch: int, heads: dumps.Heads, done: Callable[[int], object]) -> None:
         """``done`` is called with the number of images after each batch."""
-        self.batch, self.joints, self._done = batch, joints, done
+        self.batch, self.heads, self._done = batch, heads, done
+        self._lock = threading.Lock()
+        self._opened: tuple[tuple[tuple[int, int], int], Runner] | None = None
 
     @abc.abstractmethod
     def open(self, shape: tuple[int, int], device: int = 0) -> Runner:
         """A runner for inputs of ``shape`` (H, W). What it allocates goes with it."""
 
     def run(self, work: Work) -> str:
-        """Make the dumps of all entries; a last batch that is not full repeats its first image."""
-        runner = self.open(work.shape, work.device)
-        fill(runner.sources[0], [work.entries[0].path], work.dtype)
-        runner.launch(0)
-        runner.wait(0)  # the first call of a shape plans its memory: not timed
+        """Make the dumps of all entries; a last batch that is not full repeats its first image.
 
+        The runner stays for the next work of the same shape: chunks of a few images would else pay for opening it.
+        """
+        with self._lock:
+            return self._run(work, self._runner(work))
+
+    def _runner(self, work: Work) -> Runner:
+        """A runner that has been called once."""
+        key = work.shape, work.device
+        if self._opened is None or self._opened[0] != key:
+            self._opened = None  # the buffers of the last shape go before those of the next come
+            runner = self.open(*key)
+            fill(runner.sources[0], [work.entries[0].path], work.dtype)
+            runner.launch(0)
+            runner.wait(0)  # the first call of a shape plans its memory: not timed
+            self._opened = key, runner
+        return self._opened[1]
+
+    def _run(self, work: Work, runner: Runner) -> str:
         read = execute = infer = write = 0.0
         slots = len(runner.sources)
         launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
@@ -127,7 +144,7 @@ class InProcess(abc.ABC):
 
     def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
         """The two dumps."""
-        return sum(dumps.output_bytes(shape, self.joints, dump_dtype))
+        return sum(dumps.output_bytes(shape, self.heads, dump_dtype))
 
     def end(self) -> None:  # noqa: B027  # nothing to end is no duty to fulfil
         """Nothing: there are no other threads."""

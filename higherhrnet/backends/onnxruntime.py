@@ -88,12 +88,13 @@ class OnnxRuntime(InProcess):
                 f"driver and the libraries it needs"
             )
         _check_interface(self._session, model, batch)
-        super().__init__(batch=batch, joints=self._session.get_outputs()[1].shape[1], done=done)
+        maps, joints = (output.shape[1] for output in self._session.get_outputs())
+        super().__init__(batch=batch, heads=dumps.Heads(joints, maps - joints), done=done)
         self.runtime = f"{NAME} {onnxruntime.__version__}"
 
     def open(self, shape: tuple[int, int], device: int = 0) -> _Runner:
         """Bind buffers; the session's device was chosen when it was made."""
-        return _Runner(self._session, self.batch, self.joints, shape)
+        return _Runner(self._session, self.batch, self.heads, shape)
 
 
 def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: int) -> None:
@@ -114,9 +115,11 @@ def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: 
 class _Runner:
     """One slot, bound to the session, so that a call allocates and copies nothing."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, batch: int, joints: int, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, batch: int, heads: dumps.Heads, shape: tuple[int, int]
+    ) -> None:
         source = np.empty((batch, inputs.CHANNELS, *shape), np.float32)
-        first, second = (np.empty((batch, *dims), np.float32) for dims in dumps.output_shapes(shape, joints))
+        first, second = (np.empty((batch, *dims), np.float32) for dims in dumps.output_shapes(shape, heads))
         self._session, self._binding = session, session.io_binding()
         self._binding.bind_input("input", "cpu", 0, np.float32, source.shape, source.ctypes.data)
         for name, result in zip(OUTPUTS, (first, second), strict=True):

@@ -64,7 +64,7 @@ class Torch(InProcess):
         ------
         UserError : a checkpoint that does not load or fit, a GPU that is not there, or outputs beyond TOLERANCES
         """
-        super().__init__(batch=batch, joints=architecture.joints, done=done)
+        super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
         self._cuda = has_cuda()
         self._check_device(device)
         precision = precision or ("float16" if self._cuda else "float32")
@@ -92,8 +92,8 @@ class Torch(InProcess):
     def _open(self, network: nn.Module, shape: tuple[int, int], device: int) -> Runner:
         dtype = _dtype(self._precision)
         if self._cuda:
-            return CudaRunner(network.to(f"cuda:{device}"), dtype, self.batch, shape, self.joints, device)
-        return CpuRunner(network, dtype, self.batch, shape, self.joints)
+            return CudaRunner(network.to(f"cuda:{device}"), dtype, self.batch, shape, self.heads, device)
+        return CpuRunner(network, dtype, self.batch, shape, self.heads)
 
     def _check_device(self, device: int) -> None:
         if self._cuda and device >= torch.cuda.device_count():
@@ -129,9 +129,11 @@ def prepare(network: HigherHRNet, precision: str) -> nn.Module:
 class CpuRunner:
     """Two slots, so that the order of work is the GPU's; ``launch`` computes."""
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype, batch: int, shape: tuple[int, int], joints: int) -> None:
+    def __init__(
+        self, network: nn.Module, dtype: torch.dtype, batch: int, shape: tuple[int, int], heads: dumps.Heads
+    ) -> None:
         self._network, self._dtype = network, dtype
-        self._sources, self._results = _buffers(batch, shape, joints)
+        self._sources, self._results = _buffers(batch, shape, heads)
         self.sources, self.results = _arrays(self._sources, self._results)
         self._taken = [Seconds(0, 0)] * _SLOTS
 
@@ -149,10 +151,16 @@ class CudaRunner:
     """The captured graph of one shape, two slots of page-locked host memory, one stream that all of it runs on."""
 
     def __init__(
-        self, network: nn.Module, dtype: torch.dtype, batch: int, shape: tuple[int, int], joints: int, device: int
+        self,
+        network: nn.Module,
+        dtype: torch.dtype,
+        batch: int,
+        shape: tuple[int, int],
+        heads: dumps.Heads,
+        device: int,
     ) -> None:
         with torch.cuda.device(device):
-            self._sources, self._results = _buffers(batch, shape, joints, pinned=True)
+            self._sources, self._results = _buffers(batch, shape, heads, pinned=True)
             self.sources, self.results = _arrays(self._sources, self._results)
             self._input = torch.zeros_like(self._sources[0], device="cuda")
             self._outputs = tuple(torch.empty_like(r, device="cuda") for r in self._results[0])
@@ -197,10 +205,10 @@ def _forward(network: nn.Module, dtype: torch.dtype, source: Tensor, results: tu
 
 
 def _buffers(
-    batch: int, shape: tuple[int, int], joints: int, *, pinned: bool = False
+    batch: int, shape: tuple[int, int], heads: dumps.Heads, *, pinned: bool = False
 ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
     """Host memory of all slots: sources and pairs of results."""
-    first, second = dumps.output_shapes(shape, joints)
+    first, second = dumps.output_shapes(shape, heads)
 
     def empty(*size: int) -> Tensor:
         return torch.empty(batch, *size, pin_memory=pinned)

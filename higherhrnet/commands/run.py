@@ -31,6 +31,7 @@ from higherhrnet.pipeline import estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
 from higherhrnet.pipeline.flow import Flow
 from higherhrnet.pipeline.runner import Runner, Settings
+from higherhrnet.settings import check_plain
 from higherhrnet.stages import postprocess
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -42,6 +43,7 @@ _IN_PROCESS_CHUNK = 32  # images: enough to amortise a chunk's small files, few 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the chain and print the figures."""
     args, cfg = cli.parse(_parser(), argv)
+    check_plain(cfg)
     dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
     first = dataset.images[: args.limit]
     images = args.shard.select(first)

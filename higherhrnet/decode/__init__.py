@@ -5,9 +5,27 @@ among equal-cost assignments and the rounding of float32; but full-resolution ma
 heat and tags from below and above, ``peaks`` and ``refine`` evaluate by ``fuse`` only where the bounds leave a choice,
 and ``group`` joins peaks into people by ``assignment``. ``kernel`` compiles them into one, ``people`` is the interface.
 tests/clear_decode says the same in plain NumPy.
+
+That is for one scale with flip test and a tag map a joint. For other ways of testing ``scales`` makes the full maps,
+by ``resize``, and ``whole`` searches them; ``fused`` chooses.
 """
 
-from higherhrnet.decode.kernel import compile, is_compiled
-from higherhrnet.decode.people import Options, People, decode
+from higherhrnet.decode import kernel, whole
+from higherhrnet.decode.people import Options, Outputs, People, decode
+from higherhrnet.decode.resize import resize
+from higherhrnet.decode.scales import fused
 
-__all__ = ["Options", "People", "compile", "decode", "is_compiled"]
+__all__ = ["Options", "Outputs", "People", "compile", "decode", "fused", "is_compiled"]
+
+_ENTRIES = (kernel.PEOPLE, whole.PEOPLE, resize)
+
+
+def is_compiled() -> bool:
+    """True where every decode starts at once: this process or the cache has all for these sources and this CPU."""
+    return all(entry.is_compiled() for entry in _ENTRIES)
+
+
+def compile() -> None:
+    """Compile what is not in the cache, which takes less than a minute, and leave it there."""
+    for entry in _ENTRIES:
+        entry.compile()

@@ -1,20 +1,11 @@
-"""The compiled whole of decode, and its place in Numba's cache.
-
-One entry is compiled and cached; the functions that it calls become part of it. Numba tells whether a cached entry is
-stale by the file and the constants that belong to it alone, so the fingerprint of all the package's sources is made
-one of those constants.
-"""
+"""The compiled whole of the fast decode: one scale, flip test, a tag map a joint."""
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from higherhrnet.decode.cache import Entry
 from higherhrnet.decode.fuse import Pass
 from higherhrnet.decode.group import group
 from higherhrnet.decode.peaks import find
@@ -32,16 +23,7 @@ _SIGNATURE = (
 )
 
 
-def _fingerprint() -> int:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return int.from_bytes(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "little")
-
-
-@cache
-def _entry() -> Any:
-    """The dispatcher of the whole; not compiled yet."""
-    fingerprint = _fingerprint()
-
+def _make(fingerprint):
     def people(
         output1,
         output2,
@@ -77,28 +59,11 @@ def _entry() -> Any:
             refine(image, mirror, flip, tile_limits, result, found_tags)
         return bad, result, found, found_tags
 
-    return njit(cache=True)(people)
+    return people
 
 
-def is_compiled() -> bool:
-    """True where the next decode starts at once: this process or the cache has it for these sources and this CPU."""
-    entry = _entry()
-    # Numba has no public way to look into a cache without compiling what is not there.
-    return bool(entry.signatures) or entry._cache.load_overload(_SIGNATURE, entry.targetctx) is not None
+PEOPLE = Entry(_make, _SIGNATURE)
+"""Arguments as in _SIGNATURE; returns which array is bad, people, people before adjust, tags.
 
-
-def compile() -> None:
-    """Load the kernel from the cache, or compile it, which takes about half a minute, and leave it there.
-
-    The cache is __pycache__ beside the sources, or where that cannot be written a folder of the user's.
-    """
-    entry = _entry()
-    if not entry.signatures:
-        entry.compile(_SIGNATURE)
-        entry.disable_compile()  # arguments of another type are a mistake of ours, not a reason to compile again
-
-
-def run(*arguments: Any) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Call the kernel, with arguments as in _SIGNATURE: which array is bad, people, people before adjust, tags."""
-    compile()
-    return _entry()(*arguments)
+Compiling takes about half a minute.
+"""

@@ -54,7 +54,7 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
                     min(inner[3] + margin, width),
                 )
                 heat_in(image, mirror, joint, flip[joint], outer, scratch, heat)
-                counts[joint] = _collect(
+                counts[joint] = collect(
                     heat, inner, outer, margin, threshold, counts[joint], points[joint], values[joint]
                 )
                 column = end
@@ -67,7 +67,7 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
 
 
 @njit
-def _collect(heat, inner, outer, margin, threshold, count, points, values):
+def collect(heat, inner, outer, margin, threshold, count, points, values):
     """Put the local maxima of the box ``inner`` in their places among the ``count`` best so far; the new count."""
     top, bottom, left, right = outer
     limit = len(values)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from higherhrnet import joints
-from higherhrnet.decode import kernel
+from higherhrnet.decode.kernel import PEOPLE
+
+Outputs = tuple[np.ndarray, np.ndarray]
+"""output1 and output2 of one input."""
 
 ARRAYS = ("output1", "output2", "flip_output1", "flip_output2")
 """What error messages call the arrays of ``outputs`` and ``flip_outputs``."""
@@ -33,14 +36,30 @@ class Options:
     """flip[j] is the joint whose map of the mirrored pass shows joint j."""
     order: tuple[int, ...] = joints.GROUPING_ORDER
 
+    @property
+    def scalars(self) -> tuple[float, float, int, int, bool, bool, bool, bool]:
+        """All but ``flip`` and ``order``, in the order and the types that the kernels take them in."""
+        return (
+            float(self.detection_threshold),
+            float(self.tag_threshold),
+            int(self.max_people),
+            int(self.nms_kernel),
+            bool(self.use_detection_value),
+            bool(self.ignore_too_much),
+            bool(self.adjust),
+            bool(self.refine),
+        )
+
 
 @dataclass(frozen=True)
 class People:
     """P people of one image, in the order in which grouping founded them; P is 0 where nobody was found.
 
-    keypoints : float32 [P, K, 3]; x, y in input pixels (pixel centers at .5) and value, 0 where not found
+    keypoints : float32 [P, K, 3]; x, y in pixels of the fused maps, usually input pixels (centers at .5), and value, 0
+        where not found
     scores : float32 [P]; mean value of the K joints before refine, missing ones counted as 0
-    tags : float32 [P, K, 2]; tags of the image and its mirror image at the joints that grouping found, else 0
+    tags : float32 [P, K, T]; tags of the image and its mirror image (T is 1 without flip test) at the joints that
+        grouping found, else 0
     """
 
     keypoints: np.ndarray
@@ -67,26 +86,19 @@ def decode(
     options = options or Options()
     arrays = [np.asarray(array) for array in (*outputs, *flip_outputs)]
     _check_shapes(arrays)
-    _check_options(options, joint_count=len(arrays[1]))
-    bad, people, found, tags = kernel.run(
-        *(_plain(array) for array in arrays),
+    check_options(options, joint_count=len(arrays[1]))
+    bad, people, found, tags = PEOPLE(
+        *(plain(array) for array in arrays),
         np.array(options.flip, np.int64),
         np.array(options.order, np.int64),
-        float(options.detection_threshold),
-        float(options.tag_threshold),
-        int(options.max_people),
-        int(options.nms_kernel),
-        bool(options.use_detection_value),
-        bool(options.ignore_too_much),
-        bool(options.adjust),
-        bool(options.refine),
+        *options.scalars,
     )
     if bad:
         raise ValueError(f"{ARRAYS[bad - 1]} holds NaN, infinity or a value beyond 1e37; expected finite heat and tags")
     return People(people, found[:, :, 2].mean(axis=1), tags)
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
+def plain(array: np.ndarray) -> np.ndarray:
     """The array as the one type that the kernel is compiled for: read-only, C order, aligned, no subclass.
 
     To Numba, arrays that may be written, memory maps and other orders are types of their own.
@@ -110,7 +122,7 @@ def _check_shapes(arrays: list[np.ndarray]) -> None:
             )
 
 
-def _check_options(options: Options, joint_count: int) -> None:
+def check_options(options: Options, joint_count: int) -> None:
     if options.nms_kernel < 1 or options.nms_kernel % 2 == 0:
         raise ValueError(f"nms_kernel is {options.nms_kernel}, expected an odd number of pixels")
     if options.max_people < 0:

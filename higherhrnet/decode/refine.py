@@ -64,7 +64,7 @@ def adjust(image, mirror, flip, people):
 
 
 @njit
-def _mean_tags(people, people_tags):
+def mean_tags(people, people_tags):
     """Each person's mean tag [P, 2] over its found joints, summed in joint order as np.mean does; NaN where none is."""
     means = np.zeros((people.shape[0], 2), np.float32)
     for person in range(people.shape[0]):
@@ -88,7 +88,7 @@ def refine(image, mirror, flip, limits, people, people_tags):
     is above 0.
     """
     rows, columns = limits.heat.shape[1:]
-    means = _mean_tags(people, people_tags)
+    means = mean_tags(people, people_tags)
     scratch, around = make_scratch(TILE, columns * TILE), np.empty((3, 3), np.float32)
     tiles = _Tiles(
         np.empty((rows, columns), np.int64),

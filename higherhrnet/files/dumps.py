@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,13 +43,24 @@ BENCHMARK = Naming(first=1, suffix="bin")
 """The benchmark tool's naming, which every backend here leaves."""
 
 
-def output_shapes(shape: tuple[int, int], joints: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Shapes of output1 [2K, H/4, W/4] and output2 [K, H/2, W/2] for an input of shape (H, W)."""
+class Heads(NamedTuple):
+    """How many maps a network gives: K heatmaps, twice, and T tag maps; T is K, or 1 where all joints share one."""
+
+    joints: int
+    tags: int
+
+
+def output_shapes(shape: tuple[int, int], joints: int | Heads) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Shapes of output1 [K + T, H/4, W/4] and output2 [K, H/2, W/2] for an input of shape (H, W).
+
+    ``joints`` alone means a tag map a joint: T = K.
+    """
     height, width = shape
-    return (2 * joints, height // 4, width // 4), (joints, height // 2, width // 2)
+    joints, tags = joints if isinstance(joints, Heads) else (joints, joints)
+    return (joints + tags, height // 4, width // 4), (joints, height // 2, width // 2)
 
 
-def output_bytes(shape: tuple[int, int], joints: int, dtype: str = FLOAT32) -> tuple[int, int]:
+def output_bytes(shape: tuple[int, int], joints: int | Heads, dtype: str = FLOAT32) -> tuple[int, int]:
     """Bytes of output1 and output2 for an input of shape (H, W)."""
     first, second = (_size(dims, dtype) for dims in output_shapes(shape, joints))
     return first, second

@@ -32,6 +32,10 @@ class InputsRecord:
     flip: bool
     dtype: str = inputs.FLOAT32
     """Of the values: float32 or float16, normalised, or uint8 for AIPP."""
+    factor: float = 1
+    smallest: float = 1
+    limited: bool = True
+    """The scale, as geometry.Scale has it."""
     shard: str = "1/1"
     """The part of those images that the tree is for."""
     code: str = ""

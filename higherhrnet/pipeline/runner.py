@@ -11,7 +11,7 @@ from typing import Any
 from higherhrnet import coco, workers
 from higherhrnet.backends import Backend
 from higherhrnet.decode import Options
-from higherhrnet.files import inputs, record
+from higherhrnet.files import dumps, inputs, record
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.stages import dataset_info, infer, postprocess, preprocess
 
@@ -29,7 +29,7 @@ class Settings:
     root: str
     split: str
     short_side: int
-    joints: int
+    joints: int | dumps.Heads
     options: Options
     model: Path
     model_hash: str

@@ -18,6 +18,7 @@ from higherhrnet import coco, geometry, workers
 from higherhrnet.decode import Options
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, dumps, record
+from higherhrnet.scales import Plan
 from higherhrnet.stages import postprocess
 
 OUTPUTS = ("output1", "output2", "flip output1", "flip output2")
@@ -90,7 +91,7 @@ def run(
     other: Path,
     *,
     short_side: int,
-    joints: int,
+    joints: int | dumps.Heads,
     options: Options,
     pool: workers.Pool,
     distance: float,
@@ -121,12 +122,13 @@ def run(
                 dataset,
                 plain,
                 flip_of(plain),
-                short_side=short_side,
-                joints=joints,
+                plan=Plan(short_side),
+                heads=joints,
                 options=options,
                 results=file,
                 pool=pool,
             )
+            assert summary.figures is not None, "a COCO data set is evaluated"
             figures.append(summary.figures)
             results.append(atomic.read_json(file, "results"))
     people = compare_people(results[0], results[1], distance=distance)
@@ -162,7 +164,7 @@ class Sums:
 
 
 def _outputs(
-    dataset: coco.Dataset, first: Path, second: Path, names: Sequence[str], short_side: int, joints: int
+    dataset: coco.Dataset, first: Path, second: Path, names: Sequence[str], short_side: int, joints: int | dumps.Heads
 ) -> tuple[list[Difference], int]:
     """The differences of a pass's two outputs, and the number of images."""
     (indices, naming), (others, other_naming) = dumps.find(first), dumps.find(second)

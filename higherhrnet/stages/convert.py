@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from higherhrnet import geometry, onnx_reader, processes
+from higherhrnet import onnx_reader, processes
 from higherhrnet.ascend import aipp, atc, chip
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, lock, models
+from higherhrnet.files import atomic, dumps, lock, models
 
 _UNKNOWN_CHIP = "AscendCHIP"  # where commands are only printed, nothing asks for the chip
 
@@ -22,9 +22,9 @@ class Request:
 
     onnx: Path
     batch: int
-    short_side: int
-    """DATASET.INPUT_SIZE, whose shape grid becomes the gears."""
-    joints: int
+    shapes: tuple[tuple[int, int], ...]
+    """(H, W) of the inputs, which become the gears."""
+    joints: int | dumps.Heads
     soc_version: str | None = None
     """Chip name, with or without Ascend before it; None asks npu-smi when it is needed."""
     aipp: bool = False
@@ -49,7 +49,7 @@ class Request:
         return atc.Conversion(
             input_name=atc.input_name(graph, self.batch, self.onnx),
             batch=self.batch,
-            shapes=tuple(geometry.shape_grid(self.short_side)),
+            shapes=self.shapes,
             out_nodes=atc.out_nodes(graph, self.joints, self.onnx),
             soc_version=soc_version,
             dynamic_dims=self.dynamic_dims,

@@ -52,7 +52,7 @@ class Summary:
     images: int
     skipped: int
     """Images whose dumps, plain or flipped, were there already."""
-    directories: tuple[Path, Path]
+    directories: tuple[Path, ...]
 
 
 def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
@@ -132,7 +132,7 @@ def run(
     *,
     model: Path,
     result: Path,
-    joints: int,
+    joints: int | dumps.Heads,
     device: int = 0,
     devices: Sequence[int] = (),
     dtype: str = dumps.FLOAT32,
@@ -148,7 +148,7 @@ def run(
 
     Parameters
     ----------
-    joints : K of the network, which sizes the dumps
+    joints : K of the network, or all its maps, which sizes the dumps
     device : names the dump directories
     devices : where to run, a thread a device; ``device`` alone without them
     dtype : of the dumps
@@ -190,8 +190,7 @@ def run(
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
             record.write(directory, replace(opened.record, complete=True))
             atomic.remove_partials_of(*_figures(current, backend.batch, devices, result))
-    plain, flip = directories
-    return Summary(len(passes[0].indices), kept, (plain, flip))
+    return Summary(len(passes[0].indices), kept, tuple(directories))
 
 
 def commands(
@@ -200,7 +199,7 @@ def commands(
     *,
     model: Path,
     result: Path,
-    joints: int,
+    joints: int | dumps.Heads,
     device: int = 0,
     devices: Sequence[int] = (),
     dtype: str = dumps.FLOAT32,
@@ -340,20 +339,23 @@ def _is_private_of(directory: Path, wanted: record.DumpsRecord) -> bool:
 
 
 def _todo(
-    current: Pass, directory: Path, joints: int, dtype: str
+    current: Pass, directory: Path, joints: int | dumps.Heads, dtype: str
 ) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
     """The inputs without dumps, by shape."""
     missing = ((g.shape, [e for e in g.entries if _missing(directory, e, joints, dtype)]) for g in current.groups)
     return [(shape, entries) for shape, entries in missing if entries]
 
 
-def _missing(directory: Path, entry: info.Entry, joints: int, dtype: str) -> str | None:
+def _missing(directory: Path, entry: info.Entry, joints: int | dumps.Heads, dtype: str) -> str | None:
     files = dumps.BENCHMARK.paths(directory, inputs.index_of(entry.path))
     return dumps.missing(files, dumps.output_shapes(entry.shape, joints), dtype)
 
 
 def _check_space(
-    directory: Path, todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]], joints: int, dtype: str
+    directory: Path,
+    todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
+    joints: int | dumps.Heads,
+    dtype: str,
 ) -> None:
     """Refuse before the slow part what cannot fit."""
     need = sum(len(entries) * sum(dumps.output_bytes(shape, joints, dtype)) for shape, entries in todo)

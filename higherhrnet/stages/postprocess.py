@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet import coco, draw, geometry, preprocess, provenance, workers
-from higherhrnet.decode import Options, decode
+from higherhrnet import coco, draw, geometry, joints, preprocess, provenance, workers
+from higherhrnet.decode import Options
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, dumps, record
 from higherhrnet.files.journal import Journal
+from higherhrnet.scales import Plan, beside, decode_image
 from higherhrnet.shards import ALL, Shard
 
 
@@ -27,8 +28,8 @@ class Summary:
     images: int
     dataset_images: int
     people: int
-    figures: dict[str, float]
-    """The ten figures by name, over ``images`` images."""
+    figures: dict[str, float] | None
+    """The figures by name, over ``images`` images; None where they were not asked for."""
     results: Path
     left_out: int
     """Bad images that preprocessing left out."""
@@ -37,13 +38,23 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class _Source:
+    """A directory of dumps."""
+
+    directory: Path
+    naming: dumps.Naming
+    dtype: str
+
+
+@dataclass(frozen=True)
 class _Job:
-    directories: tuple[Path, Path]
-    naming: tuple[dumps.Naming, dumps.Naming]
-    dtypes: tuple[str, str]
-    short_side: int
-    joints: int
+    plan: Plan
+    sources: list[list[_Source]]
+    """By scale of the plan, of each pass."""
+    heads: int | dumps.Heads
     options: Options
+    result_joints: int
+    """How many of a person's joints are results: all but a center."""
 
 
 def shard_of(dump_dir: Path, shard: Shard) -> Shard:
@@ -63,43 +74,49 @@ def shard_of(dump_dir: Path, shard: Shard) -> Shard:
 def run(
     dataset: coco.Dataset,
     dump_dir: Path,
-    dump_dir_flip: Path,
+    dump_dir_flip: Path | None,
     *,
-    short_side: int,
-    joints: int,
+    plan: Plan,
+    heads: int | dumps.Heads,
     options: Options,
     results: Path,
     pool: workers.Pool,
     shard: Shard = ALL,
     overwrite: bool = False,
+    result_joints: int | None = None,
+    kind: str | None = coco.COCO,
 ) -> Summary:
     """Decode all dumps of a run, write the people as a COCO results file, and evaluate it.
 
-    Where the dumps are of some of the data set's images only, the figures are over those. Images that a stopped run
-    has decoded are not decoded again, nor are all of them where the results are there already, of the same dumps.
+    Dumps of other scales than 1 lie under the same names in a folder beside theirs (scales.beside). Where the dumps
+    are of some of the data set's images only, the figures are over those. Images that a stopped run has decoded are not
+    decoded again, nor are all of them where the results are there already, of the same dumps.
 
     Parameters
     ----------
     shard : decode its images only, which must all be there
     overwrite : decode all images in any case
+    dump_dir_flip : needed where the plan has the flip test
+    result_joints : how many of a person's joints are results; by default all
+    kind : of data set, for its evaluation; None does not evaluate
 
     Raises
     ------
     UserError : dumps that are missing, unfinished, damaged or of another data set, network or pass
     """
-    directories = dump_dir, dump_dir_flip
-    found = [dumps.find(directory) for directory in directories]
-    made = record.read(dump_dir, record.DumpsRecord)
-    indices = _check(dataset, directories, [indices for indices, _ in found], short_side, shard)
-    job = _job(directories, (found[0][1], found[1][1]), short_side, joints, options)
+    directories = _directories(dump_dir, dump_dir_flip, plan)
+    found = [[dumps.find(directory) for directory in each] for each in directories]
+    made = record.read(directories[0][0], record.DumpsRecord)
+    indices = _check_scales(dataset, directories, [[i for i, _ in each] for each in found], plan, shard)
+    job = _job(plan, directories, [[naming for _, naming in each] for each in found], heads, options, result_joints)
     inputs = (made.inputs if made else None) or {}
     wanted = record.ResultsRecord(
         dataset=dataset.fingerprint,
-        short_side=short_side,
+        short_side=plan.short_side,
         images=inputs.get("images", len(dataset.images)),
         shard=str(shard),
         model=made.model if made else "",
-        options=asdict(options),
+        options={**asdict(options), "plan": asdict(plan)},
         code=provenance.people_code(),
         dumps=record.files_fingerprint(file for index in indices for file in _files(job, index)),
         left_out=[index for index in inputs.get("left_out", []) if shard.holds(index)],
@@ -109,8 +126,8 @@ def run(
     kept = len(images)
     if overwrite or not is_done(results, wanted):
         kept = _decode_all(job, images, wanted, results, pool, overwrite=overwrite)
-    people, figures = evaluate(dataset, results, [image.image_id for image in images])
-    return Summary(len(images), len(dataset.images), people, figures, results, len(wanted.left_out), kept)
+    figures = coco.evaluate(dataset, results, [image.image_id for image in images], kind) if kind else None
+    return Summary(len(images), len(dataset.images), _count(results), figures, results, len(wanted.left_out), kept)
 
 
 def is_done(results: Path, wanted: record.ResultsRecord) -> bool:
@@ -135,9 +152,15 @@ def finish(results: Path, journal: Journal, wanted: record.ResultsRecord) -> Non
     atomic.remove_partials_of(results, record.of_results(results))
 
 
-def evaluate(dataset: coco.Dataset, results: Path, image_ids: Sequence[int]) -> tuple[int, dict[str, float]]:
-    """Number of people of a results file, and its ten figures over the images named."""
-    return len(atomic.read_json(results, "results")), coco.evaluate(dataset, results, image_ids)
+def evaluate(
+    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str = coco.COCO
+) -> tuple[int, dict[str, float]]:
+    """Number of people of a results file, and its figures over the images named."""
+    return _count(results), coco.evaluate(dataset, results, image_ids, kind)
+
+
+def _count(results: Path) -> int:
+    return len(atomic.read_json(results, "results"))
 
 
 def people(
@@ -145,7 +168,7 @@ def people(
     images: Sequence[coco.Image],
     *,
     short_side: int,
-    joints: int,
+    joints: int | dumps.Heads,
     options: Options,
     pool: workers.Pool,
 ) -> Iterator[tuple[coco.Image, list[dict[str, Any]]]]:
@@ -155,26 +178,31 @@ def people(
     ------
     UserError : dumps that are missing or damaged
     """
-    job = _job(directories, (dumps.BENCHMARK, dumps.BENCHMARK), short_side, joints, options)
+    job = _job(Plan(short_side), [directories], [[dumps.BENCHMARK, dumps.BENCHMARK]], joints, options, None)
     return zip(images, pool.map(partial(_decode, job), images), strict=True)
 
 
 def _job(
-    directories: tuple[Path, Path],
-    naming: tuple[dumps.Naming, dumps.Naming],
-    short_side: int,
-    joints: int,
+    plan: Plan,
+    directories: Sequence[Sequence[Path]],
+    naming: Sequence[Sequence[dumps.Naming]],
+    heads: int | dumps.Heads,
     options: Options,
+    result_joints: int | None,
 ) -> _Job:
-    records = [record.read(directory, record.DumpsRecord) for directory in directories]
-    plain, flip = (dumps.FLOAT32 if made is None else made.dtype for made in records)
-    return _Job(directories, naming, (plain, flip), short_side, joints, options)
+    """``directories`` and their ``naming`` by scale of the plan, of each pass."""
+    sources = []
+    for folders, names in zip(directories, naming, strict=True):
+        made = [record.read(folder, record.DumpsRecord) for folder in folders]
+        dtypes = [dumps.FLOAT32 if each is None else each.dtype for each in made]
+        sources.append([_Source(*source) for source in zip(folders, names, dtypes, strict=True)])
+    return _Job(plan, sources, heads, options, len(options.flip) if result_joints is None else result_joints)
 
 
 def _files(job: _Job, index: int) -> list[Path]:
-    """The four dumps of an image."""
-    pairs = (naming.paths(folder, index) for folder, naming in zip(job.directories, job.naming, strict=True))
-    return [file for pair in pairs for file in pair]
+    """All dumps of an image."""
+    sources = [source for passes in job.sources for source in passes]
+    return [file for source in sources for file in source.naming.paths(source.directory, index)]
 
 
 def _decode_all(
@@ -201,11 +229,46 @@ def _decode_all(
     return kept
 
 
+def _directories(dump_dir: Path, dump_dir_flip: Path | None, plan: Plan) -> list[list[Path]]:
+    """The dump directories by scale of the plan: plain and, with flip test, flipped."""
+    if plan.flip and dump_dir_flip is None:
+        raise UserError("TEST.FLIP_TEST is True and --dump_dir_flip is missing; give it, or TEST.FLIP_TEST False")
+    given = [dump_dir] + ([dump_dir_flip] if plan.flip and dump_dir_flip else [])
+
+    def of_scale(directory: Path, factor: float) -> Path:
+        return directory if factor == 1 else beside(directory.absolute().parent, factor) / directory.name
+
+    return [[of_scale(directory, factor) for directory in given] for factor in plan.factors]
+
+
+def _check_scales(
+    dataset: coco.Dataset,
+    directories: Sequence[Sequence[Path]],
+    found: Sequence[Sequence[list[int]]],
+    plan: Plan,
+    shard: Shard,
+) -> list[int]:
+    """As _check for every scale; all must be of the same images, run by the same model."""
+    by_scale = [
+        _check(dataset, folders, indices, plan, factor, shard)
+        for folders, indices, factor in zip(directories, found, plan.factors, strict=True)
+    ]
+    made = [record.read(folders[0], record.DumpsRecord) for folders in directories]
+    models = {each.model for each in made if each is not None}
+    if len(models) > 1 or any(indices != by_scale[0] for indices in by_scale):
+        raise UserError(
+            f"{', '.join(str(folders[0]) for folders in directories)} are of several models or sets of images; run "
+            f"HigherHRNet_benchmark.py again, for all of TEST.SCALE_FACTOR"
+        )
+    return by_scale[0]
+
+
 def _check(
     dataset: coco.Dataset,
-    directories: tuple[Path, Path],
+    directories: Sequence[Path],
     found: Sequence[list[int]],
-    short_side: int,
+    plan: Plan,
+    factor: float,
     shard: Shard,
 ) -> list[int]:
     """The indices to decode, ascending, after all that can be checked without reading a dump."""
@@ -213,7 +276,7 @@ def _check(
     if shard != ALL:  # an incomplete shard would only be found when the shards are merged
         expected |= _shard_indices(dataset, directories[0], shard)
     records = [record.read(directory, record.DumpsRecord) for directory in directories]
-    for directory, made, flip in zip(directories, records, (False, True), strict=True):
+    for directory, made, flip in zip(directories, records, (False, True), strict=False):
         if made is None:
             continue
         if not made.complete:
@@ -228,14 +291,18 @@ def _check(
                 f"{directory} holds dumps of another data set than {dataset.annotations}; give that one with "
                 f"DATASET.ROOT and DATASET.TEST"
             )
-        if made.inputs is not None and made.inputs.get("short_side") != short_side:
+        if made.inputs is not None and made.inputs.get("short_side") != plan.short_side:
             raise UserError(
                 f"{directory} holds dumps of inputs of short side {made.inputs.get('short_side')}, the config says "
-                f"DATASET.INPUT_SIZE {short_side}; give the --cfg that preprocessing had"
+                f"DATASET.INPUT_SIZE {plan.short_side}; give the --cfg that preprocessing had"
+            )
+        if made.inputs is not None and _scale_of(made.inputs) != plan.scale(factor):
+            raise UserError(
+                f"{directory} holds dumps of inputs at another scale, or with long images cut otherwise; give "
+                f"TEST.SCALE_FACTOR and --no_long_side_limit as to preprocessing"
             )
         expected |= set(made.indices)
-    plain, flipped = records
-    if plain is not None and flipped is not None and plain.model != flipped.model:
+    if len({made.model for made in records if made is not None}) > 1:
         raise UserError(f"{directories[0]} and {directories[1]} are of two models; run HigherHRNet_benchmark.py again")
     if max(expected) >= len(dataset.images):
         raise UserError(
@@ -252,6 +319,12 @@ def _check(
     return sorted(expected)
 
 
+def _scale_of(inputs: dict[str, Any]) -> geometry.Scale:
+    """The scale that the record of inputs names."""
+    default = asdict(geometry.Scale())
+    return geometry.Scale(**{name: inputs.get(name, value) for name, value in default.items()})
+
+
 def _shard_indices(dataset: coco.Dataset, dump_dir: Path, shard: Shard) -> set[int]:
     """The images of a shard that should have dumps."""
     made = record.read(dump_dir, record.DumpsRecord)
@@ -262,28 +335,28 @@ def _shard_indices(dataset: coco.Dataset, dump_dir: Path, shard: Shard) -> set[i
 
 def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
     """One image's people as results entries."""
-    grid = geometry.fit(image.width, image.height, job.short_side)
-    shapes = dumps.output_shapes(grid.shape, job.joints)
-    largest = dumps.output_shapes(geometry.shape_grid(job.short_side)[0], job.joints)
-    files = [naming.paths(d, image.index) for d, naming in zip(job.directories, job.naming, strict=True)]
-    arrays = [
-        [dumps.read(file, shape, whole, dtype) for file, shape, whole in zip(pair, shapes, largest, strict=True)]
-        for pair, dtype in zip(files, job.dtypes, strict=True)
-    ]
+    largest = dumps.output_shapes(job.plan.shapes[0], job.heads)
+    outputs = []
+    for factor, sources in zip(job.plan.factors, job.sources, strict=True):
+        shapes = dumps.output_shapes(job.plan.fit(image.width, image.height, factor).shape, job.heads)
+        passes = []
+        for source in sources:
+            files = source.naming.paths(source.directory, image.index)
+            first, second = (dumps.read(*file, source.dtype) for file in zip(files, shapes, largest, strict=True))
+            passes.append((first, second))
+        outputs.append(passes)
     try:
-        people = decode((arrays[0][0], arrays[0][1]), (arrays[1][0], arrays[1][1]), job.options)
+        keypoints, scores = decode_image(job.plan, image.width, image.height, outputs, job.options)
     except ValueError as e:
-        for pair, values in zip(files, arrays, strict=True):
-            for file, array in zip(pair, values, strict=True):
-                if not np.isfinite(array).all():
-                    raise UserError(
-                        f"dump {file}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite; "
-                        f"check the model's precision, then run HigherHRNet_benchmark.py again"
-                    ) from e
+        arrays = (array for passes in outputs for pair in passes for array in pair)
+        for file, array in zip(_files(job, image.index), arrays, strict=True):
+            if not np.isfinite(array).all():
+                raise UserError(
+                    f"dump {file}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite; "
+                    f"check the model's precision, then run HigherHRNet_benchmark.py again"
+                ) from e
         raise
-    keypoints = people.keypoints.copy()
-    keypoints[:, :, :2] = grid.to_image(people.keypoints[:, :, :2])
-    return coco.results(image.image_id, keypoints, people.scores)
+    return coco.results(image.image_id, keypoints[:, : job.result_joints], scores)
 
 
 def draw_results(
@@ -295,6 +368,8 @@ def draw_results(
     output: Path,
     count: int,
     min_score: float,
+    layout: coco.Layout | None = None,
+    skeleton: joints.JointSet = joints.COCO,
 ) -> list[Path]:
     """Draw the people of a results file on the first ``count`` images that have any; return the pictures' paths.
 
@@ -313,9 +388,9 @@ def draw_results(
     pictures = []
     shown = [image for image in dataset.images if image.image_id in by_image][:count]
     for image in tqdm(shown, desc="draw", unit="image", disable=None):
-        pixels = cv2.cvtColor(preprocess.read_image(coco.image_file(root, split, image)), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(preprocess.read_image(coco.image_file(root, split, image, layout)), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
-        drawn = draw.draw_people(pixels, keypoints)
+        drawn = draw.draw_people(pixels, keypoints, skeleton=skeleton)
         pictures.append(output / f"{Path(image.file_name).stem}.jpg")
         atomic.write_bytes(pictures[-1], cv2.imencode(".jpg", drawn)[1])
     return pictures

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,9 +37,16 @@ class _Job:
     split: str
     short_side: int
     output: Path
-    output_flip: Path
+    output_flip: Path | None
     dtype: str
     skip_bad: bool
+    scale: geometry.Scale
+    layout: coco.Layout
+
+    @property
+    def trees(self) -> list[tuple[Path, bool]]:
+        """The trees to fill, and whether each is the mirrored inputs'."""
+        return [(self.output, False)] + ([(self.output_flip, True)] if self.output_flip else [])
 
 
 def run(
@@ -48,7 +56,7 @@ def run(
     split: str,
     short_side: int,
     output: Path,
-    output_flip: Path,
+    output_flip: Path | None,
     pool: workers.Pool,
     limit: int | None = None,
     shard: Shard = ALL,
@@ -56,6 +64,8 @@ def run(
     dtype: str = inputs.FLOAT32,
     skip_bad: bool = False,
     quiet: bool = False,
+    scale: geometry.Scale | None = None,
+    layout: coco.Layout | None = None,
 ) -> Summary:
     """Write the inputs of a data set's images (the first ``limit``), and the flip inputs, each tree with its record.
 
@@ -66,7 +76,10 @@ def run(
 
     Parameters
     ----------
+    output_flip : None where there is no flip test
     shard : the part of those images to do
+    scale : of TEST.SCALE_FACTOR, and whether long images are cut; by default 1, cut
+    layout : how the data set lies on disk; by default as COCO's, not zipped
     skip_bad : leave bad images out, and name them in the summary and the records
     quiet : without a bar
 
@@ -76,7 +89,7 @@ def run(
         full disk, another run in a tree; whole files stay
     """
     preprocess.check_opencv()
-    if output.resolve() == output_flip.resolve():
+    if output_flip and output.resolve() == output_flip.resolve():
         raise UserError(f"--output and --output_flip are both {output}; give two directories")
     first = dataset.images[:limit]
     wanted = record.InputsRecord(
@@ -85,13 +98,25 @@ def run(
         len(first),
         flip=False,
         dtype=dtype,
+        **asdict(scale or geometry.Scale()),
         shard=str(shard),
         code=provenance.inputs_code(),
     )
-    job = _Job(root, split, short_side, output, output_flip, dtype, skip_bad)
-    atomic.make_directory(output)
-    atomic.make_directory(output_flip)
-    with lock.held(output, instead=_INSTEAD), lock.held(output_flip, instead=_INSTEAD):
+    job = _Job(
+        root,
+        split,
+        short_side,
+        output,
+        output_flip,
+        dtype,
+        skip_bad,
+        scale or geometry.Scale(),
+        layout or coco.Layout(),
+    )
+    with contextlib.ExitStack() as locks:
+        for tree, _ in job.trees:
+            atomic.make_directory(tree)
+            locks.enter_context(lock.held(tree, instead=_INSTEAD))
         return _fill(job, shard.select(first), wanted, pool, overwrite=overwrite, quiet=quiet)
 
 
@@ -108,9 +133,9 @@ def _fill(
     quiet: bool,
 ) -> Summary:
     """Write what is missing in both trees, which this process holds."""
-    grids = [geometry.fit(image.width, image.height, job.short_side) for image in images]
+    grids = [geometry.fit(image.width, image.height, job.short_side, job.scale) for image in images]
     shapes = {grid.shape for grid in grids}
-    for tree, flip in ((job.output, False), (job.output_flip, True)):
+    for tree, flip in job.trees:
         _open_tree(tree, replace(wanted, flip=flip), shapes, overwrite=overwrite)
     todo = [(image, grid) for image, grid in zip(images, grids, strict=True) if not _is_done(job, image, grid.shape)]
     _check_space(job, [grid.shape for _, grid in todo])
@@ -127,7 +152,7 @@ def _fill(
             if why:
                 left_out[image.index] = why
             bar.update()
-    for tree, flip in ((job.output, False), (job.output_flip, True)):
+    for tree, flip in job.trees:
         _remove_partials(tree, shapes)  # a killed run's workers may outlive it by a moment
         record.write(tree, replace(wanted, flip=flip, left_out=sorted(left_out), complete=True))
     cut = [image.file_name for image, grid in zip(images, grids, strict=True) if grid.is_cut]
@@ -158,17 +183,17 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
 
 
 def _is_done(job: _Job, image: coco.Image, shape: tuple[int, int]) -> bool:
-    files = (inputs.path(tree, shape, image.index) for tree in (job.output, job.output_flip))
+    files = (inputs.path(tree, shape, image.index) for tree, _ in job.trees)
     return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
 
 
 def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
     """Refuse before the slow part what cannot fit; two trees on one disk share its free space."""
     need = sum(inputs.size(shape, job.dtype) for shape in shapes)
-    same_disk = job.output.stat().st_dev == job.output_flip.stat().st_dev
-    for tree in (job.output, job.output_flip):
+    disks = [tree.stat().st_dev for tree, _ in job.trees]
+    for (tree, _), disk in zip(job.trees, disks, strict=True):
         free = shutil.disk_usage(tree).free
-        wanted = need * 2 if same_disk else need
+        wanted = need * disks.count(disk)
         if wanted > free:
             raise UserError(
                 f"{tree}: {wanted / 1e6:.0f} MB of inputs to write, {free / 1e6:.0f} MB free; free space, choose "
@@ -185,14 +210,14 @@ def _preprocess(job: _Job, image: coco.Image) -> str:
         if not job.skip_bad:
             raise
         return str(e)
-    grid = geometry.fit(image.width, image.height, job.short_side)
+    grid = geometry.fit(image.width, image.height, job.short_side, job.scale)
     warped = preprocess.warp(pixels, grid)
     if job.dtype == inputs.UINT8:
         pair = warped, preprocess.mirror_pixels(warped)
     else:
         tensor = preprocess.normalise(warped)
         pair = tensor, preprocess.mirror(tensor)
-    for tree, content in zip((job.output, job.output_flip), pair, strict=True):
+    for (tree, _), content in zip(job.trees, pair, strict=False):
         stored = content.astype(job.dtype, copy=False)
         atomic.write_bytes(inputs.path(tree, grid.shape, image.index), stored)
     return ""
@@ -200,7 +225,7 @@ def _preprocess(job: _Job, image: coco.Image) -> str:
 
 def _read(job: _Job, image: coco.Image) -> np.ndarray:
     """An image's pixels. Raises BadImageError, also where it is not of the size that is annotated."""
-    file = coco.image_file(job.root, job.split, image)
+    file = coco.image_file(job.root, job.split, image, job.layout)
     pixels = preprocess.read_image(file)
     height, width = pixels.shape[:2]
     if (width, height) != (image.width, image.height):

@@ -2,6 +2,6 @@
 official code where no checkout of that is at hand.
 """
 
-from .people import decode
+from .people import decode, decode_maps
 
-__all__ = ["decode"]
+__all__ = ["decode", "decode_maps"]

@@ -18,7 +18,11 @@ def decode(
     (heatmaps), finite.
     """
     options = options or Options()
-    heatmaps, tags = fuse.full_resolution(outputs, flip_outputs, options.flip)
+    return decode_maps(*fuse.full_resolution(outputs, flip_outputs, options.flip), options)
+
+
+def decode_maps(heatmaps: np.ndarray, tags: np.ndarray, options: Options) -> People:
+    """Decode whole maps: fused heat float32 [K, H, W] and tags [K, H, W, T]."""
     candidates = []
     for heatmap, tag in zip(heatmaps, tags, strict=True):
         points, values = peaks.find(
