@@ -113,6 +113,7 @@ def _formatted(columns: Sequence[report.Column], notes: Sequence[str], form: str
 def _compare(args: argparse.Namespace, cfg: CfgNode) -> None:
     if args.backend or args.result or args.published or args.chart:
         raise UserError("--compare makes no table; call it apart from --backend, --result, --published and --chart")
+    settings.check_plain(cfg)
     dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
     if not decode.is_compiled():
         decode.compile()

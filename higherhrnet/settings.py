@@ -21,13 +21,16 @@ _PLAIN = {
 
 
 def check_plain(cfg: CfgNode) -> None:
-    """Raise UserError for what only the six scripts do: other scales, passes, joints and data sets."""
+    """Raise UserError for what only the stages one by one do: other scales, passes, joints and data sets."""
     for key, expected in _PLAIN.items():
         section, name = key.split(".")
         if cfg[section][name] != expected:
-            raise UserError(f"{key} is {cfg[section][name]}: run does {expected} only; use the six scripts")
+            raise UserError(
+                f"{key} is {cfg[section][name]}, this command knows {expected} only; preprocessing, inference and "
+                f"postprocessing one by one know it"
+            )
     if not coco.has_annotations(cfg.DATASET.TEST, layout(cfg)):
-        raise UserError(f"DATASET.TEST is {cfg.DATASET.TEST}: run evaluates what it finds; use the six scripts")
+        raise UserError(f"DATASET.TEST is {cfg.DATASET.TEST}, this command needs a split with annotations")
 
 
 def layout(cfg: CfgNode) -> coco.Layout:
