@@ -172,7 +172,7 @@ def staged(data: Path, tmp_path: Path) -> Callable[[str], list[object]]:
                 "--backend",
                 "onnxruntime",
                 "--model",
-                "tiny_bs1_dynamic.onnx",
+                "tiny.onnx",
             ],
             "decode": [ROOT / "HigherHRNet_postprocess.py", *dump_dirs, *cfg],
         }[name]

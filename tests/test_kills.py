@@ -5,13 +5,17 @@ The seed is printed and can be given in KILL_SEED.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,110 +26,142 @@ LEAST = 50  # kills
 SEED = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1, 10**6)
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
-Files = dict[str, bytes]
+Command = tuple[str, list[object]]
+
+
+class Launcher:
+    """tests/launcher.py: one job at a time."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._process = subprocess.Popen(
+            [sys.executable, ROOT / "tests/launcher.py"],
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        assert self._answer() == "ready"
+
+    def run(self, command: Command, cwd: Path, *, kill_after: float | None = None) -> bool:
+        """Run a command to its end, or kill it after so many seconds; return whether it was killed."""
+        module, arguments = command
+        job = {"module": module, "argv": [str(a) for a in arguments], "cwd": str(cwd), "log": str(self._log)}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        pid = int(self._answer())
+        killed = False
+        if kill_after is not None:
+            ended, _, _ = select.select([self._process.stdout], [], [], kill_after)
+            if not ended:
+                with contextlib.suppress(ProcessLookupError):  # ended this moment
+                    os.kill(pid, signal.SIGKILL)
+        status = int(self._answer())
+        killed = status == -signal.SIGKILL
+        assert killed or status == 0, self._log.read_text()
+        return killed
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path / "log")
+    yield launcher
+    launcher.close()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Enough images that work takes longer than starting."""
-    return write_dataset(tmp_path_factory.mktemp("kills") / "coco", sizes=TINY_IMAGES * 5)
+    return write_dataset(tmp_path_factory.mktemp("kills") / "coco", sizes=TINY_IMAGES * 3)
 
 
-def start(arguments: Sequence[object], cwd: Path) -> subprocess.Popen:
-    with (cwd.parent / "log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def finish(arguments: Sequence[object], cwd: Path) -> float:
+def duration(launcher: Launcher, command: Command, cwd: Path) -> float:
     """Run to the end; return the seconds it took."""
     began = time.monotonic()
-    assert start(arguments, cwd).wait(300) == 0, (cwd.parent / "log").read_text()
+    launcher.run(command, cwd)
     return time.monotonic() - began
 
 
-def kill_and_complete(arguments: Sequence[object], cwd: Path, *, kills: int, seconds: float, seed: int) -> int:
-    """Kill it ``kills`` times, then let it end; return the kills.
+def kill_and_complete(
+    launcher: Launcher, command: Command, cwd: Path, *, kills: int, seconds: float, seed: int
+) -> None:
+    """Kill it ``kills`` times at random moments of the ``seconds`` that it takes undisturbed, then let it end.
 
-    A run takes ``seconds`` undisturbed, of which the first third is mostly imports. One that has ended before its kill
-    is started once more. The next run starts at once, while workers of the killed one may still be ending.
+    One that has ended before its kill had little left to do: then kills come sooner. The next run starts at once, while
+    workers of the killed one may still be ending.
     """
     rng = random.Random(f"{SEED} {seed}")
     done = 0
     while done < kills:
-        process = start(arguments, cwd)
-        try:
-            assert process.wait(seconds * rng.uniform(0.3, 1.0)) == 0, (cwd.parent / "log").read_text()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if launcher.run(command, cwd, kill_after=seconds * rng.random()):
             done += 1
-    finish(arguments, cwd)
-    return done
+        else:
+            seconds *= 0.7
+    launcher.run(command, cwd)
 
 
-def files(root: Path) -> Files:
+def files(root: Path) -> dict[str, bytes]:
     """Every file by name; temporary ones included, so that none may be left."""
     found = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.endswith("_valid.log"))
     return {str(p.relative_to(root)): b"" if p.name.endswith(_OF_TIMES) else p.read_bytes() for p in found}
 
 
-def scripts(data: Path, weights: Path) -> list[tuple[int, list[object]]]:
+def scripts(data: Path) -> list[tuple[int, Command]]:
     """The guide's commands in its order, with how often each is killed."""
-    cfg = ["--cfg", TINY_CONFIG]
+    cfg: Sequence[object] = ["--cfg", TINY_CONFIG]
     root = ["DATASET.ROOT", data]
+    trees = ["--output", "prep_bin", "--output_flip", "prep_bin_flip"]
     dump_dirs = ["--dump_dir", "result/dumpOutput_device0_bs1"]
     dump_dirs += ["--dump_dir_flip", "result/dumpOutput_device0_bs1_flip"]
-    trees = ["--output", "prep_bin", "--output_flip", "prep_bin_flip"]
     return [
-        (8, [ROOT / "HigherHRNet_preprocess.py", *trees, *cfg, *root]),
-        (3, [ROOT / "gen_dataset_info.py", "bin", "prep_bin", "./prep_bin"]),
-        (2, [ROOT / "gen_dataset_info.py", "bin", "prep_bin_flip", "./prep_bin_flip"]),
-        (3, [ROOT / "HigherHRNet_pth2onnx.py", "--weights", weights, *cfg]),
-        (12, [ROOT / "HigherHRNet_benchmark.py", "--backend", "onnxruntime", *cfg]),
-        (8, [ROOT / "HigherHRNet_postprocess.py", *dump_dirs, *cfg, *root]),
-        (2, [ROOT / "HigherHRNet_performance.py"]),
+        (8, ("HigherHRNet_preprocess", [*trees, *cfg, *root])),
+        (2, ("gen_dataset_info", ["bin", "prep_bin", "./prep_bin"])),
+        (2, ("gen_dataset_info", ["bin", "prep_bin_flip", "./prep_bin_flip"])),
+        (2, ("HigherHRNet_pth2onnx", ["--weights", "models/tiny.pth", *cfg])),
+        (12, ("HigherHRNet_benchmark", ["--backend", "onnxruntime", *cfg])),
+        (8, ("HigherHRNet_postprocess", ["--workers", 1, *dump_dirs, *cfg, *root])),
+        (2, ("HigherHRNet_performance", [])),
     ]
 
 
 def test_every_script_and_the_run_end_as_if_never_killed(
-    data: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    launcher: Launcher, data: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    durations = []
     for work in (whole, killed):
-        work.mkdir()
-        (work / "models").mkdir()
+        (work / "models").mkdir(parents=True)
         shutil.copy(tiny_weights, work / "models/tiny.pth")
-    commands = scripts(data, Path("models/tiny.pth"))
-    for _, arguments in commands:
-        durations.append(finish(arguments, whole))
-    kills = 0
-    for number, ((wanted, arguments), seconds) in enumerate(zip(commands, durations, strict=True)):
-        kills += kill_and_complete(arguments, killed, kills=wanted, seconds=seconds, seed=number)
-    figures = [name for name in files(whole) if "perf_vision" in name]  # measured: times differ
+    total = 0
+    for seed, (kills, command) in enumerate(scripts(data)):
+        seconds = duration(launcher, command, whole)
+        kill_and_complete(launcher, command, killed, kills=kills, seconds=seconds, seed=seed)
+        total += kills
     expected, found = files(whole), files(killed)
     assert found.keys() == expected.keys()
-    assert [name for name in expected if name not in figures and found[name] != expected[name]] == []
+    measured = [name for name in expected if "perf_vision" in name]  # times differ
+    assert [name for name in expected if name not in measured and found[name] != expected[name]] == []
 
-    # The whole chain in one command.
-    run = ["-m", "higherhrnet", "run", "--disk_budget", "12MB", "--cfg", TINY_CONFIG, "--backend", "onnxruntime"]
-    run += ["DATASET.ROOT", data, "OUTPUT_DIR", "from_run"]
+    chain = ["run", "--disk_budget", "8MB", "--workers", 1, "--cfg", TINY_CONFIG, "--backend", "onnxruntime"]
+    chain += ["DATASET.ROOT", data, "OUTPUT_DIR", "from_run"]
     shutil.rmtree(killed / "result")
     before = files(killed)
-    seconds = finish([*run, "--work", "undisturbed"], killed)
+    seconds = duration(launcher, ("higherhrnet.__main__", [*chain, "--work", "undisturbed"]), killed)
     shutil.rmtree(killed / "from_run")
-    kills += kill_and_complete(run, killed, kills=14, seconds=seconds, seed=99)
+    kill_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=16, seconds=seconds, seed=99)
+    total += 16
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
     assert sorted(made) == [results, results.replace(".json", ".record.json")], "nothing else stays behind"
     assert made[results] == expected[results.replace("from_run", "output")], "the six scripts' bytes"
     with capsys.disabled():
-        print(f"\n{kills} SIGKILLs, KILL_SEED={SEED}")
-    assert kills >= LEAST
+        print(f"\n{total} SIGKILLs, KILL_SEED={SEED}")
+    assert total >= LEAST

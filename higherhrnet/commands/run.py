@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 _here(args, backend, settings, chunks(args.disk_budget), journal, work, flow_calls, len(images))
             cli.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
-            postprocess.finish(results, journal, wanted)
+            postprocess.finish(results, journal, wanted, images)
     else:
         print(f"{results} is of this very work; --overwrite does it again")
     _clean(work)

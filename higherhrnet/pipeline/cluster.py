@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
@@ -102,7 +103,7 @@ def run(
             yield cluster.client.submit(_process, cluster.plugin, chunk, str(folder), pure=False)
 
     submitted = submit()
-    futures = as_completed([future for future, _ in zip(submitted, range(cluster.slots), strict=False)])
+    futures = as_completed(list(islice(submitted, cluster.slots)))
     for future in futures:
         try:
             left_out, people = future.result()
@@ -120,9 +121,8 @@ def run(
                 journal.add(index, entries)
                 done(1)
         future.release()
-        for following in submitted:
+        for following in islice(submitted, 1):
             futures.add(following)
-            break
 
 
 def _process(plugin: str, chunk: Chunk, base: str) -> _Done:

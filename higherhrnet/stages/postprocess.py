@@ -142,8 +142,10 @@ def is_done(results: Path, wanted: record.ResultsRecord) -> bool:
     )
 
 
-def finish(results: Path, journal: Journal, wanted: record.ResultsRecord) -> None:
-    """Write the results file and its record from a journal that is complete, then delete the journal."""
+def finish(results: Path, journal: Journal, wanted: record.ResultsRecord, images: Sequence[coco.Image]) -> None:
+    """Write the results file and its record from a journal that holds all ``images``, then delete the journal."""
+    missing = [image.index for image in images if image.index not in journal]
+    assert not missing, f"images {missing} were neither decoded nor left out"
     coco.write_results(results, journal.entries())
     left_out = sorted({*wanted.left_out, *journal.left_out})
     made = replace(wanted, left_out=left_out, sha256=atomic.sha256(results), complete=True)
@@ -225,7 +227,7 @@ def _decode_all(
             for image, entries in zip(todo, pool.map(partial(_decode, job), todo), strict=True):
                 journal.add(image.index, entries)
                 bar.update()
-        finish(results, journal, wanted)
+        finish(results, journal, wanted, images)
     return kept
 
 
