@@ -86,3 +86,17 @@ def test_opencv_5_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cv2, "__version__", "5.0.0")
     with pytest.raises(UserError, match=r"OpenCV 5.0.0 found, expected 4.x"):
         preprocess.check_opencv()
+
+
+def test_a_jpeg_s_end_is_found_wherever_the_file_is_cut():
+    """Some OpenCV releases fill a cut JPEG with grey, others refuse it: the end is looked for here."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    content = cv2.imencode(".jpg", pixels)[1].tobytes()
+    # A thumbnail in an APP1 segment has an end of its own, which is not the image's.
+    segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
+    with_thumbnail = content[:2] + segment + content[2:]
+    for whole in (content, with_thumbnail, content + b"trailing"):
+        assert preprocess._is_whole_jpeg(whole)
+    for cut in range(2, len(content) - 1, 7):
+        assert not preprocess._is_whole_jpeg(content[:cut])
+        assert not preprocess._is_whole_jpeg(with_thumbnail[: len(segment) + cut])
