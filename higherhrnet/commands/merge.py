@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet import cli, coco, evaluation
+from higherhrnet.commands import figures
 from higherhrnet.errors import UserError
-from higherhrnet.stages import merge, postprocess
+from higherhrnet.stages import merge
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,12 +34,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
     made = merge.run(dataset, shards, whole)
-    left_out = set(made.left_out)
-    ids = [image.image_id for image in dataset.images[: made.images] if image.index not in left_out]
-    people, figures = postprocess.evaluate(dataset, whole, ids)
-    print(f"=> {people} people in {len(ids)} images of {len(shards)} shards, {whole}")
-    if len(ids) < len(dataset.images):
-        print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
-    if left_out:
-        print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
-    print(coco.table(figures, cfg.MODEL.NAME))
+    figures.say(dataset, dataset.images[: made.images], whole, cfg.MODEL.NAME, of=f" of {len(shards)} shards")

@@ -23,6 +23,7 @@ from yacs.config import CfgNode
 
 from higherhrnet import cli, coco, decode, evaluation, memory, provenance, report, workers
 from higherhrnet.backends import Backend, choice
+from higherhrnet.commands import figures
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, inputs, lock, record
 from higherhrnet.files.journal import Journal
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is of this very work; --overwrite does it again")
     _clean(work)
-    _say_figures(dataset, images, results, cfg.MODEL.NAME)
+    figures.say(dataset, images, results, cfg.MODEL.NAME)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -263,16 +264,3 @@ def _replaces(results: Path, wanted: record.ResultsRecord) -> None:
     if made is not None and (different := list(record.differences(made, wanted))):
         which = ", ".join(f"another {record.DIFFERENCES[name]}" for name in different)
         print(f"{results} holds people of other work ({which}); it is replaced when this run is complete")
-
-
-def _say_figures(dataset: coco.Dataset, images: Sequence[coco.Image], results: Path, arch: str) -> None:
-    made = record.read_results(results)
-    left_out = set(made.left_out if made else ())
-    ids = [image.image_id for image in images if image.index not in left_out]
-    people, figures = postprocess.evaluate(dataset, results, ids)
-    print(f"=> {people} people in {len(ids)} images, {results}")
-    if len(ids) < len(dataset.images):
-        print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
-    if left_out:
-        print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
-    print(coco.table(figures, arch))

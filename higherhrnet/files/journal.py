@@ -6,7 +6,6 @@ left out. A line that was cut off, by a kill or a full disk, is dropped with all
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import record
+from higherhrnet.files import lock, record
 
 
 class Journal:
@@ -41,7 +40,7 @@ class Journal:
         except OSError as e:
             raise UserError(f"cannot write {path}: {e.strerror}; choose another output path") from e
         try:
-            _lock(self._file, path)
+            lock.take(self._file, f"another run is writing {path}; wait for it, or choose another output path")
             self._load(wanted, afresh=afresh)
         except BaseException:
             os.close(self._file)
@@ -129,15 +128,6 @@ class Journal:
             ) from e
         self._end = start + len(line)
         return start, len(line)
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        raise UserError(f"another run is writing {path}; wait for it, or choose another output path") from e
-    except OSError:  # a file system without locks: go on unprotected
-        pass
 
 
 def _whole(line: bytes) -> dict[str, Any] | None:

@@ -26,12 +26,17 @@ def held(directory: Path, *, instead: str = "give another --result") -> Iterator
     except OSError as e:
         raise UserError(f"cannot read directory {directory}: {e.strerror}; choose another output path") from e
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise UserError(f"another run is working in {directory}; wait for it, or {instead}") from e
-        except OSError:  # a file system without locks: go on unprotected
-            pass
+        take(folder, f"another run is working in {directory}; wait for it, or {instead}")
         yield
     finally:
         os.close(folder)
+
+
+def take(descriptor: int, otherwise: str) -> None:
+    """Hold what is open as ``descriptor`` until that is closed. Raises UserError ``otherwise`` where another does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        raise UserError(otherwise) from e
+    except OSError:  # a file system without locks: go on unprotected
+        pass
