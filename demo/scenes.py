@@ -31,6 +31,8 @@ WRITTEN, TRAINING = 0, 1
 _OBJECT = 255  # owner of what stands in front of people
 _SIDES = tuple(range(512, 1025, 64))  # long sides of the input shapes at short side 512
 _MOST_PEOPLE = 6
+_COUNTS, _CROWD_COUNTS = (0.34, 0.4, 0.18, 0.05, 0.02, 0.01), (0.08, 0.27, 0.25, 0.2, 0.12, 0.08)
+_CROWD_DISTANCE = 0.65  # of the distance elsewhere
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,27 @@ def generator(split: int, seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([split, seed, index])
 
 
-def scene(rng: np.random.Generator, *, obstacles: float = 0.15, sizes: tuple[float, float] = (0.38, 0.92)) -> Scene:
+def scene(
+    rng: np.random.Generator,
+    *,
+    obstacles: float = 0.15,
+    sizes: tuple[float, float] = (0.38, 0.92),
+    crowd: bool = False,
+) -> Scene:
     """Draw one scene of 1 to 6 people; equal random numbers give equal bytes.
 
     Parameters
     ----------
     obstacles : expected number of objects that stand in front of each person
     sizes : smallest and largest standing height, as fractions of the image's short side
+    crowd : more people, closer together
     """
     width, height = _image_size(rng)
     angle = rng.uniform(np.pi * 1.2, np.pi * 1.8)  # the light comes from above
     image, horizon = background(rng, width, height)
     canvas = Canvas(image, np.zeros((height, width), np.uint8), np.array([np.cos(angle), np.sin(angle)]))
 
-    placed = sorted(_place(rng, width, height, horizon, sizes), key=lambda p: p[1][1])
+    placed = sorted(_place(rng, width, height, horizon, sizes, crowd), key=lambda p: p[1][1])
     silhouettes = []
     first_hue = rng.integers(180)
     for number, (body, at) in enumerate(placed):
@@ -98,11 +107,12 @@ def _image_size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _place(
-    rng: np.random.Generator, width: int, height: int, horizon: float, sizes: tuple[float, float]
+    rng: np.random.Generator, width: int, height: int, horizon: float, sizes: tuple[float, float], crowd: bool
 ) -> list[tuple[Body, Floats]]:
     """Choose poses and places: near people are larger and lower; nobody hides most of somebody else."""
     short = min(width, height)
-    count = int(rng.choice(np.arange(1, _MOST_PEOPLE + 1), p=[0.34, 0.4, 0.18, 0.05, 0.02, 0.01]))
+    count = int(rng.choice(np.arange(1, _MOST_PEOPLE + 1), p=_CROWD_COUNTS if crowd else _COUNTS))
+    half = 0.5 * (_CROWD_DISTANCE if crowd else 1.0)  # the distance goes with the mean of two people's heights
     largest = sizes[1] if count <= 2 else sizes[0] + (sizes[1] - sizes[0]) * (0.85, 0.7, 0.6, 0.5)[count - 3]
     placed: list[tuple[Body, Floats]] = []
     for _ in range(count):
@@ -112,7 +122,7 @@ def _place(
             ground = height - horizon
             low = horizon + ground * (0.25 + 0.7 * size / sizes[1]) + rng.normal(0, 0.06) * ground
             at = np.array([rng.uniform(0.04, 0.96) * width, np.clip(low, horizon + 5, height * 1.04)])
-            if all(abs(at[0] - p[0]) > rng.uniform(0.4, 0.8) * 0.5 * (body.height + b.height) for b, p in placed):
+            if all(abs(at[0] - p[0]) > rng.uniform(0.4, 0.8) * half * (body.height + b.height) for b, p in placed):
                 placed.append((body, at))
                 break
     return placed

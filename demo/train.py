@@ -37,18 +37,18 @@ _CONFIG = Path(__file__).resolve().parent.parent / "experiments/demo/w16_512.yam
 _LOSSES = ("quarter", "half", "pull", "push")
 _WEIGHTS = (1000.0, 1000.0, 2.0, 4.0)  # of the same order; push must win while all tags are equal
 _SIDES = 1.5  # weight of telling left from right
-_TAGS_RAMP = (1000, 2000, 2.5)  # between these steps the weight of tags grows to this multiple
+_TAGS_RAMP = (300, 1000, 2.5)  # between these steps the weight of tags grows to this multiple
 _WARM_UP = 100  # steps
-_DECAY = 0.8  # of the steps, where the learning rate begins to fall
+_DECAY = 0.15  # of the steps, where the learning rate begins to fall
 _AVERAGING = 0.995  # of the weights; about the last 200 steps
-_FRAMES_EVERY = 4  # steps: frames instead of crops
+_FRAMES_EVERY = 2  # steps: frames instead of crops
 _STATISTICS_FRAMES = 40
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up, ``peak``, and over the last fifth a cosine down to a hundredth of it.
+    """Linear warm-up, ``peak``, and from ``_DECAY`` of the steps on a cosine down to a hundredth of it.
 
-    Until then the rate does not depend on ``steps``: a run can be stopped before and given more or fewer.
+    Batches are small and people in them few: at a constant rate, tags do not come apart, however long it lasts.
     """
     if step < _WARM_UP:
         return peak * (step + 1) / _WARM_UP
