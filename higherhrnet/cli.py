@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -30,9 +31,13 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         signal.signal(signal.SIGTERM, _terminate)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
             signal.signal(signal.SIGHUP, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without a path's characters must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         main(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we started
+            sys.stdout.flush()
     except UserError as e:
         print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
         return 1

@@ -23,6 +23,10 @@ from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 
 PERSON = 1  # COCO's category id
+LIMIT = atomic.Limit(bytes=512 * 10**6, containers=4 * 10**6)
+"""Of annotation files. COCO's largest of people, train2017, has 239 MB and fewer than two million objects and lists."""
+LONGEST_SIDE = 65_535
+"""Pixels: the longest that a JPEG can be (ITU-T T.81, B.2.2)."""
 STATISTICS = ("AP", "Ap .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 """The ten figures of COCOeval 'keypoints', under the official code's names."""
 CROWD_POSE_STATISTICS = {
@@ -114,10 +118,10 @@ def load(annotations: Path) -> Dataset:
 
     Raises
     ------
-    UserError : missing file, not JSON, no images, or an image entry without a unique id, a plain file name and a
-        positive size
+    UserError : missing file, not JSON, beyond ``LIMIT``, no images, or an image entry without a unique id, a plain
+        file name inside the image folder and sides of 1 to ``LONGEST_SIDE``
     """
-    content = atomic.read_json(annotations, "annotation file")
+    content = atomic.read_json(annotations, "annotation file", LIMIT)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise UserError(f"annotation file {annotations} lists no images; give COCO's person_keypoints_*.json")
@@ -135,8 +139,10 @@ def _image(index: int, row: Any, annotations: Path) -> Image:
         parts = PurePosixPath(image.file_name).parts
         sound = (
             all(type(v) is int for v in integers)
-            and image.width > 0
-            and image.height > 0
+            and abs(image.image_id) < 2**63
+            and 0 < image.width <= LONGEST_SIDE
+            and 0 < image.height <= LONGEST_SIDE
+            and _is_name(image.file_name)
             and len(parts) > 0
             and ".." not in parts
             and not PurePosixPath(image.file_name).is_absolute()
@@ -146,9 +152,17 @@ def _image(index: int, row: Any, annotations: Path) -> Image:
     if not sound:
         raise UserError(
             f"annotation file {annotations}: images[{index}] is {json.dumps(row)[:200]}, expected an integer id, "
-            f"positive width and height and a file name inside the image folder"
+            f"positive width and height of at most {LONGEST_SIDE} and a file name inside the image folder"
         )
     return image
+
+
+def _is_name(text: str) -> bool:
+    """Whether a file can be called so: JSON can hold NUL, and halves of characters that no encoding has."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def results(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:

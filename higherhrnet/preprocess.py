@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -39,7 +40,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises
     ------
-    BadImageError : naming the file: missing, no image, or a JPEG without its end, which OpenCV would fill with grey
+    BadImageError : naming the file: missing, neither JPEG nor PNG, of more than ``MOST_PIXELS``, or without its end,
+        which OpenCV would fill with grey
     """
     try:
         data = _read(str(path))
@@ -49,17 +51,23 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise BadImageError(
             f"cannot read image {path}: {e.strerror}; put it there or correct the data set's path"
         ) from e
+    size = _announced_size(data)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise BadImageError(
+            f"image {path}: its header says {size[0]}x{size[1]} pixels, at most {MOST_PIXELS:,} are decoded; check it, "
+            f"and make it smaller"
+        )
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if size else None
     except cv2.error:
         image = None
     if image is None:
         raise BadImageError(
             f"image {path}: {len(data)} bytes that do not decode, expected a JPEG or PNG; get the file again"
         )
-    if data.startswith(_JPEG_START) and not _is_whole_jpeg(data):
-        raise BadImageError(f"image {path}: its {len(data)} bytes break off before a JPEG's end; get the file again")
+    if not (_is_whole_jpeg(data) if data.startswith(_JPEG_START) else _PNG_END in data):
+        raise BadImageError(f"image {path}: its {len(data)} bytes break off before its end; get the file again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -77,19 +85,41 @@ def _archive(path: str, _process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
+MOST_PIXELS = 100_000_000
+"""Of an image: 300 MB decoded. A file of a few kilobytes can announce any number."""
+
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_PNG_SIZE = slice(16, 24)  # in the first chunk, IHDR (PNG, 11.2.1)
 _JPEG_START = b"\xff\xd8"
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # neither an escaped 0xff in pixel data nor a restart
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd7])")  # neither an escaped 0xff in pixel data nor a restart
 _JPEG_END = 0xD9
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 (T.81, table B.1)
+
+
+def _announced_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) in the header of a JPEG or PNG; None for anything else."""
+    if data.startswith(_PNG_START):
+        width, height = data[_PNG_SIZE][:4], data[_PNG_SIZE][4:]
+        return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+    if data.startswith(_JPEG_START):
+        for marker, position in _jpeg_segments(data):
+            if marker in _JPEG_FRAMES:  # length, precision, height, width
+                height, width = data[position + 3 : position + 5], data[position + 5 : position + 7]
+                return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+    return None
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """A JPEG's markers and where what follows each begins."""
+    position = len(_JPEG_START)
+    while match := _JPEG_MARKER.search(data, position):
+        yield match[1][0], match.end()
+        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
     """Whether the marker that ends a JPEG follows its segments (ITU-T T.81, annex B); a thumbnail's does not count."""
-    position = len(_JPEG_START)
-    while match := _JPEG_MARKER.search(data, position):
-        if match[1][0] == _JPEG_END:
-            return True
-        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
-    return False
+    return any(marker == _JPEG_END for marker, _ in _jpeg_segments(data))
 
 
 def warp(image: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Read a JSON file; ``what`` names its kind in the UserError."""
+@dataclass(frozen=True)
+class Limit:
+    """How much of a JSON file from outside is read: parsed, it takes many times its bytes of memory."""
+
+    bytes: int
+    containers: int
+    """Objects and lists."""
+
+
+def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:
+    """Read a JSON file; ``what`` names its kind in the UserError, as which a file beyond ``limit`` ends too."""
     try:
-        return json.loads(path.read_bytes())
+        if limit is not None and (size := path.stat().st_size) > limit.bytes:
+            raise UserError(f"{what} {path}: found {size:,} bytes, at most {limit.bytes:,} are read; split it")
+        content = path.read_bytes()
+        if limit is not None and (found := content.count(b"{") + content.count(b"[")) > limit.containers:
+            raise UserError(
+                f"{what} {path}: found {found:,} objects and lists, at most {limit.containers:,} are read; split it"
+            )
+        return json.loads(content)
     except OSError as e:
         raise UserError(f"cannot read {what} {path}: {e.strerror}; put it there or give another path") from e
     except (ValueError, RecursionError) as e:

@@ -5,6 +5,7 @@ NAME.info lists all inputs of a tree, NAME_{H}x{W}.info those of one shape. The 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 
-_LINE = re.compile(r"(\d{1,12}) (.+) (\d{1,6}) (\d{1,6})")
+_LINE = re.compile(r"([0-9]{1,12}) (.+) ([0-9]{1,6}) ([0-9]{1,6})")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,18 @@ def of_shapes(name: str) -> dict[tuple[int, int], Path]:
 
 def write(file: Path, entries: Sequence[Entry]) -> None:
     """Write the list, numbered from 0 in the given order."""
-    for entry in entries:
-        if any(c in str(entry.path) for c in "\r\n"):
-            raise UserError(f"path {str(entry.path)!r} holds a line break, which .info files cannot; rename it")
-    atomic.write_text(file, "".join(f"{i} {e.path} {e.width} {e.height}\n" for i, e in enumerate(entries)))
+    atomic.write_text(file, "".join(f"{i} {_text(e.path)} {e.width} {e.height}\n" for i, e in enumerate(entries)))
+
+
+def _text(path: Path) -> str:
+    """A path's bytes as UTF-8, whatever the locale takes them for. Raises UserError for what a list cannot hold."""
+    try:
+        text = os.fsencode(path).decode()
+    except UnicodeDecodeError as e:
+        raise UserError(f"path {str(path)!r} is not UTF-8, which .info files are; rename it") from e
+    if any(c in text for c in "\r\n"):
+        raise UserError(f"path {text!r} holds a line break, which .info files cannot; rename it")
+    return text
 
 
 def write_all(name: str, entries: Sequence[Entry], *, by_shape: bool) -> list[Path]:
@@ -83,7 +92,9 @@ def read(file: Path) -> list[Entry]:
     except UnicodeDecodeError as e:
         raise UserError(f"{file} is not UTF-8 text ({e.reason} at byte {e.start}); run gen_dataset_info.py") from e
     entries = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: a path may hold what Unicode calls a line break, such as U+2028.
+    lines = text.removesuffix("\n").split("\n") if text else []
+    for number, line in enumerate((line.removesuffix("\r") for line in lines), start=1):
         match = _LINE.fullmatch(line)
         if not match:
             raise UserError(
@@ -94,7 +105,7 @@ def read(file: Path) -> list[Entry]:
             raise UserError(
                 f"{file} line {number}: found index {match[1]}, expected {number - 1}; run gen_dataset_info.py again"
             )
-        entries.append(Entry(Path(match[2]), width=int(match[3]), height=int(match[4])))
+        entries.append(Entry(Path(os.fsdecode(match[2].encode())), width=int(match[3]), height=int(match[4])))
     if not entries:
         raise UserError(f"{file} is empty, expected a line an input; run gen_dataset_info.py again")
     return entries
