@@ -7,6 +7,7 @@ half the bytes, which the directory's record says. ais_bench numbers from 0 and 
 from __future__ import annotations
 
 import re
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from higherhrnet.errors import UserError
+
+# What NumPy raises for a header that is not one: it is a Python literal.
+_BAD_HEADER = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, EOFError, OverflowError, MemoryError)
 
 _NAME = re.compile(r"(\d{12})_([012])\.(bin|npy)")
 FLOAT32 = "float32"
@@ -148,17 +152,18 @@ def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int],
 
 def _read_npy(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     try:
-        array = np.load(file, allow_pickle=False)
+        # Mapped: a header can announce any number of values, and only as many as the file has are looked at.
+        array = np.lib.format.open_memmap(file, mode="r")
     except OSError as e:
         raise UserError(f"cannot read dump {file}: {e.strerror or e}; run the network again") from e
-    except (ValueError, EOFError) as e:
+    except _BAD_HEADER as e:
         raise UserError(f"dump {file} is not a NumPy array ({e}); run the network again") from e
     if array.dtype != np.float32 or array.shape not in {shape, (1, *shape)}:
         raise UserError(
             f"dump {file}: found {array.dtype} {list(array.shape)}, expected float32 {list(shape)}; "
             f"run the network again on this data set's inputs"
         )
-    return np.ascontiguousarray(array.reshape(shape))
+    return np.ascontiguousarray(array.reshape(shape).view(np.ndarray))
 
 
 def missing(files: Sequence[Path], shapes: Sequence[tuple[int, int, int]], dtype: str = FLOAT32) -> str | None:

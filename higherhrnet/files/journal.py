@@ -106,7 +106,7 @@ class Journal:
                 self._append(asdict(wanted))
                 return
             self._end = lines.tell()
-            while (line := _whole(lines.readline())) is not None:
+            while (line := _whole(lines.readline())) is not None and _is_entry(line):
                 place = self._end, lines.tell() - self._end
                 self._end = lines.tell()
                 if "left_out" in line:
@@ -130,12 +130,26 @@ class Journal:
         return start, len(line)
 
 
+def _is_entry(value: dict[str, Any]) -> bool:
+    """Whether a line is an image's, as ``add`` and ``leave_out`` write them; another one counts as damaged."""
+    if type(value.get("index")) is not int:
+        return False
+    if value.keys() == {"index", "left_out"}:
+        return isinstance(value["left_out"], str)
+    people = value.get("people")
+    return (
+        value.keys() == {"index", "people"}
+        and isinstance(people, list)
+        and all(isinstance(entry, dict) for entry in people)
+    )
+
+
 def _whole(line: bytes) -> dict[str, Any] | None:
     """A line's value, None for one that was cut off or is damaged."""
     if not line.endswith(b"\n"):
         return None
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
