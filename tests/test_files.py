@@ -264,7 +264,18 @@ def test_perf_text_by_hand():
     )
 
 
-@pytest.mark.parametrize("text", ["", "[infer] Interface throughputRate: ", "[infer] Interface throughputRate: 0", "x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "[infer] Interface throughputRate: ",
+        "[infer] Interface throughputRate: 0",
+        "[infer] throughputRate: 11,3, Interface throughputRate: 12,5, moduleLatency: 80,1",
+        "[infer] throughputRate: 1,1, Interface throughputRate: 1,234.5, moduleLatency: 1",
+        "[infer] Interface throughputRate: 12,5",
+    ],
+)
 def test_perf_text_without_its_figure_is_refused(text: str):
     with pytest.raises(UserError, match="Interface throughputRate: N"):
         perf.parse(text, Path("perf.txt"))

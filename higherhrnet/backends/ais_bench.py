@@ -33,7 +33,7 @@ _HERE = Path("/proc/self/cwd")
 """The private folder, under a name of plain characters: since October 2024 the tool checks paths made absolute."""
 _REFUSED = re.compile(r"[^_A-Za-z0-9/.-]")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_THROUGHPUT = re.compile(r"\[INFO\] throughput .*?([0-9.eE+-]+)\s*$", re.MULTILINE)
+_THROUGHPUT = re.compile(r"\[INFO\] throughput\b.*[\s:]([0-9.eE+-]+)\s*$", re.MULTILINE)
 
 
 class AisBench(ExternalTool):

@@ -15,7 +15,8 @@ from higherhrnet.errors import UserError
 from higherhrnet.files import trtexec_log
 
 _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
-_RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)")
+# What follows the number is looked at too: of a decimal comma's 12,5 only 12 would be read.
+_RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)(?=,?(?:\s|$))")
 
 
 @dataclass(frozen=True)
