@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -310,7 +311,31 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str):
         record.read(tmp_path, record.InputsRecord)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"images": "3"}, {"images": True}, {"left_out": [1.5]}, {"shard": "1/0"}, {"dtype": "int8"}, {"factor": None}],
+)
+def test_a_record_s_fields_have_their_types(tmp_path: Path, change: dict[str, object]):
+    atomic.write_json(record.path(tmp_path), asdict(INPUTS) | {"factor": 2})  # a whole number where a float is meant
+    assert record.read(tmp_path, record.InputsRecord) is not None
+    atomic.write_json(record.path(tmp_path), asdict(INPUTS) | change)
+    with pytest.raises(UserError, match="found other fields than a InputsRecord's"):
+        record.read(tmp_path, record.InputsRecord)
+
+
 # models
+
+
+def test_an_om_record_of_other_types_is_named(tmp_path: Path):
+    output = tmp_path / "model"
+    made = models.OmRecord("hash", {"out_nodes": "a:0"}, "Ascend310")
+    models.write_om_record(output, made)
+    assert models.read_om_record(output) == made
+    atomic.write_json(models.om_record_path(output), asdict(made) | {"settings": 5})
+    with pytest.raises(
+        UserError, match=r"model\.om\.json: found other fields than a OmRecord's .*settings '5'.* remove it"
+    ):
+        models.read_om_record(output)
 
 
 def test_the_one_model_of_a_batch_is_found(tmp_path: Path):

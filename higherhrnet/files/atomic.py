@@ -64,7 +64,7 @@ class Limit:
 
     bytes: int
     containers: int
-    """Objects and lists."""
+    """Objects and lists, counted by their opening brackets, those in texts included."""
 
 
 def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic
+from higherhrnet.files import atomic, fields
 
 
 def onnx_name(weights: Path, batch: int) -> str:
@@ -100,10 +100,7 @@ def read_om_record(output: Path) -> OmRecord | None:
     path = om_record_path(output)
     if not path.exists():
         return None
-    try:
-        return OmRecord(**atomic.read_json(path, "record"))
-    except TypeError as e:
-        raise UserError(f"record {path}: found other fields than expected ({e}); remove it") from e
+    return fields.parse(atomic.read_json(path, "record"), OmRecord, f"record {path}", "remove it")
 
 
 def write_om_record(output: Path, record: OmRecord) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, inputs
+from higherhrnet.files import atomic, dumps, fields, inputs
 from higherhrnet.shards import Shard
 
 _NAME = "record.json"
@@ -47,9 +46,10 @@ class InputsRecord:
     complete: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a dtype that no program here writes, as another field would be."""
+        """Refuse a dtype and a shard that no program here writes, as another field would be."""
         if self.dtype not in inputs.DTYPES:
             raise TypeError(f"dtype {self.dtype}")
+        Shard.parse(self.shard)
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ class DumpsRecord:
     complete: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a dtype that no program here writes, as another field would be."""
+        """Refuse a dtype and a shard that no program here writes, as another field would be."""
         if self.dtype not in dumps.DTYPES:
             raise TypeError(f"dtype {self.dtype}")
+        Shard.parse(self.shard)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ class ResultsRecord:
     sha256: str = ""
     """Of the results file."""
     complete: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a shard that no program here writes, as another field would be."""
+        Shard.parse(self.shard)
 
 
 DIFFERENCES = {
@@ -155,30 +160,7 @@ def read_results(results: Path) -> ResultsRecord | None:
 
 def parse(value: Any, kind: type[Record], source: Path) -> Record:
     """A record from its JSON value. Raises UserError naming ``source`` for other fields than its own."""
-    try:
-        hints = typing.get_type_hints(kind)
-        if wrong := [name for name, hint in hints.items() if name in value and not _fits(value[name], hint)]:
-            raise TypeError(f"{wrong[0]} {str(value[wrong[0]])[:40]!r}")
-        made = kind(**value)
-        Shard.parse(made.shard)
-        return made
-    except (TypeError, ValueError) as e:
-        raise UserError(
-            f"record {source}: found other fields than a {kind.__name__}'s ({e}); "
-            f"remove what it stands beside, or give another directory"
-        ) from e
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value is of a field's type: str, int, bool, float and so on."""
-    if hint is float:
-        return type(value) in {int, float}
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) is list:
-        return type(value) is list and all(_fits(item, arguments[0]) for item in value)
-    if typing.get_origin(hint) is dict:
-        return type(value) is dict
-    return any(_fits(value, one) for one in arguments) if arguments else type(value) is hint
+    return fields.parse(value, kind, f"record {source}", "remove what it stands beside, or give another directory")
 
 
 def _read(file: Path, kind: type[Record]) -> Record | None:
