@@ -31,9 +31,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         signal.signal(signal.SIGTERM, _terminate)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
             signal.signal(signal.SIGHUP, _terminate)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale without a path's characters must not end a run
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale without a path's characters must not end a run
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
     try:
         main(argv)
         if sys.stdout is not None:  # closed before we started

@@ -89,23 +89,22 @@ MOST_PIXELS = 100_000_000
 """Of an image: 300 MB decoded. A file of a few kilobytes can announce any number."""
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_PNG_SIZE = slice(16, 24)  # in the first chunk, IHDR (PNG, 11.2.1)
 _JPEG_START = b"\xff\xd8"
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd7])")  # neither an escaped 0xff in pixel data nor a restart
+_JPEG_MARKER = re.compile(
+    rb"\xff+([^\x00\x01\xff\xd0-\xd7])"
+)  # no escaped 0xff of pixel data, and no TEM or restart: they have no length
 _JPEG_END = 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 (T.81, table B.1)
 
 
 def _announced_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) in the header of a JPEG or PNG; None for anything else."""
-    if data.startswith(_PNG_START):
-        width, height = data[_PNG_SIZE][:4], data[_PNG_SIZE][4:]
-        return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+    if data.startswith(_PNG_START):  # its first chunk is IHDR (PNG, 11.2.1)
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if data.startswith(_JPEG_START):
-        for marker, position in _jpeg_segments(data):
+        for marker, at in _jpeg_segments(data):
             if marker in _JPEG_FRAMES:  # length, precision, height, width
-                height, width = data[position + 3 : position + 5], data[position + 5 : position + 7]
-                return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+                return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 3 : at + 5], "big")
     return None
 
 

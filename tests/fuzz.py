@@ -110,7 +110,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
         "shard": Parser((b"1/4", b"3/3"), of_text(_shard)),
         "yaml": Parser((config.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(config.load), share=0.03),
         "override": Parser((b"TEST.FLIP_TEST True", b"DATASET.ROOT a"), of_text(_override), share=0.03),
-    }  # fmt: skip
+    }
 
 
 def _json(value: object) -> bytes:
@@ -135,9 +135,8 @@ def _override(text: str) -> object:
 
 def _annotations() -> tuple[bytes, ...]:
     image = {"id": 1, "file_name": "a/1.jpg", "width": 640, "height": 480}
-    return _json(
-        {"images": [image, image | {"id": 2}], "annotations": [{"id": 1, "keypoints": [0.5]}]}
-    ), b'{"images":[]}'
+    people = [{"id": 1, "keypoints": [0.5]}]
+    return _json({"images": [image, image | {"id": 2}], "annotations": people}), b'{"images":[]}'
 
 
 def _perfs() -> tuple[bytes, ...]:
