@@ -13,6 +13,11 @@ TEST.FLIP_TEST False there is no flipped pass.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # the imports below take seconds, in which a signal must not end in a traceback
+    from higherhrnet import terminal
+
+    terminal.prepare()
+
 import argparse
 import sys
 from collections.abc import Sequence

@@ -13,6 +13,11 @@ status is 1 where they differ by more than the tolerances.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # the imports below take seconds, in which a signal must not end in a traceback
+    from higherhrnet import terminal
+
+    terminal.prepare()
+
 import argparse
 import re
 import sys

@@ -10,13 +10,18 @@ annotation file; images only for --vis_dir.
 
 from __future__ import annotations
 
-import logging
+if __name__ == "__main__":  # the imports below take seconds, in which a signal must not end in a traceback
+    from higherhrnet import terminal
+
+    terminal.prepare()
+
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet import cli, coco, decode, evaluation, settings, workers
+from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 from higherhrnet.stages import postprocess
 
@@ -45,11 +50,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = coco.load(coco.annotation_file(root, split, layout))
     results = evaluation.results_file(cfg, args.cfg, shard)
     folder = results.parent.parent
-    log = _log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid{shard.suffix}.log")
-    log.debug("arguments: %s\n%s", " ".join(sys.argv[1:] if argv is None else argv), cfg)
+    log = _Log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid{shard.suffix}.log")
+    log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{cfg}")
 
     if not decode.is_compiled():
-        log.info("=> compiling the decode kernel: about half a minute, once")
+        log.say("=> compiling the decode kernel: about half a minute, once")
         decode.compile()
     start = time.perf_counter()
     with workers.Pool(args.workers) as pool:
@@ -68,19 +73,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             kind=layout.kind if annotated and coco.can_evaluate(layout.kind) else None,
         )
     seconds = time.perf_counter() - start
-    log.info("=> %d people in %d images, %.1f s, %s", summary.people, summary.images, seconds, summary.results)
+    log.say(f"=> {summary.people} people in {summary.images} images, {seconds:.1f} s, {summary.results}")
     if summary.kept:
-        log.info("=> %d of these images had been decoded before", summary.kept)
+        log.say(f"=> {summary.kept} of these images had been decoded before")
     if summary.images < summary.dataset_images:
-        log.info("=> the figures are over the %d of %d images that have dumps", summary.images, summary.dataset_images)
+        log.say(f"=> the figures are over the {summary.images} of {summary.dataset_images} images that have dumps")
     if summary.left_out:
-        log.info("=> %d bad images were left out (--skip_bad)", summary.left_out)
+        log.say(f"=> {summary.left_out} bad images were left out (--skip_bad)")
     if summary.figures is not None:
-        log.info("%s", coco.table(summary.figures, cfg.MODEL.NAME))
+        log.say(coco.table(summary.figures, cfg.MODEL.NAME))
     elif annotated:
-        log.info("=> no figures: crowdposetools, CrowdPose's evaluation, is not installed; install it and run again")
+        log.say("=> no figures: crowdposetools, CrowdPose's evaluation, is not installed; install it and run again")
     else:
-        log.info("=> no figures: %s has no annotations here; submit the results file to the evaluation server", split)
+        log.say(f"=> no figures: {split} has no annotations here; submit the results file to the evaluation server")
     if args.vis_dir:
         pictures = postprocess.draw_results(
             dataset,
@@ -93,20 +98,29 @@ def main(argv: Sequence[str] | None = None) -> None:
             layout=layout,
             skeleton=settings.joint_set(cfg),
         )
-        log.info("=> %d pictures in %s", len(pictures), args.vis_dir)
+        log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
 
 
-def _log(path: Path) -> logging.Logger:
-    """A logger to ``path`` and, from INFO, to stdout."""
-    atomic.make_directory(path.parent)
-    log = logging.Logger("postprocess")
-    console = logging.StreamHandler(sys.stdout)
-    console.setLevel(logging.INFO)
-    file = logging.FileHandler(path, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(console)
-    log.addHandler(file)
-    return log
+class _Log:
+    """What is said on stdout, and everything with its time in a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Makes the file's folder."""
+        atomic.make_directory(path.parent)
+        self._path = path
+
+    def say(self, text: str) -> None:
+        """On stdout and in the file."""
+        print(text, flush=True)
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """In the file alone. Raises UserError where it cannot be written."""
+        try:
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        except OSError as e:
+            raise UserError(f"cannot write log {self._path}: {e.strerror}; free space or change OUTPUT_DIR") from e
 
 
 if __name__ == "__main__":

@@ -10,6 +10,11 @@ trees of factors other than 1 are DIR_scale{factor}; with TEST.FLIP_TEST False t
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # the imports below take seconds, in which a signal must not end in a traceback
+    from higherhrnet import terminal
+
+    terminal.prepare()
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

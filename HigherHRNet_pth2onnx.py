@@ -8,6 +8,11 @@ Writes models/{name}_bs{N}_dynamic.onnx: input `input`, outputs `output1` and `o
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # the imports below take seconds, in which a signal must not end in a traceback
+    from higherhrnet import terminal
+
+    terminal.prepare()
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

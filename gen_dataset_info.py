@@ -9,6 +9,11 @@ Writes NAME.info with all inputs and NAME_{H}x{W}.info for each shape; a line is
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # the imports below take seconds, in which a signal must not end in a traceback
+    from higherhrnet import terminal
+
+    terminal.prepare()
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from yacs.config import CfgNode
 
-from higherhrnet import config
+from higherhrnet import config, terminal
 from higherhrnet.backends import PRECISIONS
 from higherhrnet.errors import UserError
 from higherhrnet.shards import ALL, Shard
@@ -23,44 +18,29 @@ from higherhrnet.shards import ALL, Shard
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
     """Call a script's main with its arguments (None: the command line's); return its exit status.
 
-    0 done; 1 the user's error, as one line ``error: ...`` on stderr; 2 wrong usage (argparse); 130 Ctrl-C; 143 SIGTERM;
-    129 SIGHUP, a terminal that closed: unhandled, the programs we started would go on alone. Any other exception is our
-    bug and passes through.
+    0 done; 1 the user's error, as one line ``error: ...`` on stderr, or a standard output that cannot be written; 2
+    wrong usage (argparse); 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP, a terminal that closed: unhandled, the programs we
+    started would go on alone. Any other exception is our bug and passes through.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-            signal.signal(signal.SIGHUP, _terminate)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale without a path's characters must not end a run
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
+    interruption = terminal.Interruption()
+    error: BaseException | None = None
     try:
-        main(argv)
-        if sys.stdout is not None:  # closed before we started
-            sys.stdout.flush()
-    except UserError as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        with interruption, terminal.checked_stdout():
+            main(argv)
+    except BaseException as e:
+        error = e
+    number = interruption.number or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+    if number is not None:  # whatever the exception became on its way up
+        terminal.say_interrupted()
+        return 128 + number
+    if isinstance(error, UserError):
+        terminal.say(f"error: {' '.join(str(error).split())}")
         return 1
-    except (KeyboardInterrupt, _TerminatedError) as e:
-        with contextlib.suppress(OSError):  # a terminal that closed
-            print("interrupted; finished files are kept, the same command goes on from them", file=sys.stderr)
-        return 128 + (e.number if isinstance(e, _TerminatedError) else signal.SIGINT)
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    if isinstance(error, SystemExit):
+        return int(error.code or 0)
+    if error is not None:
+        raise error
     return 0
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM or SIGHUP. Like KeyboardInterrupt no Exception, so that nothing on the way takes it for a failure."""
-
-    def __init__(self, number: int) -> None:
-        """``number``: of the signal."""
-        super().__init__(number)
-        self.number = number
-
-
-def _terminate(number: int, _frame: object) -> None:
-    raise _TerminatedError(number)
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:

@@ -67,7 +67,7 @@ class Pool:
         pending: deque[Future[list[Result]]] = deque()
         try:
             while chunk := list(islice(remaining, _CHUNK)):
-                pending.append(self._executor.submit(_apply, function, chunk))
+                pending.append(_submit(self._executor, function, chunk))
                 if len(pending) >= self._workers * _AHEAD:
                     yield from pending.popleft().result()
             while pending:
@@ -82,13 +82,23 @@ class Pool:
                 future.cancel()
 
 
+def _submit(
+    executor: ProcessPoolExecutor, function: Callable[[Item], Result], chunk: list[Item]
+) -> Future[list[Result]]:
+    """Hand a task over. A process that is started for it inherits that Ctrl-C is blocked: the parent answers it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(_apply, function, chunk)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     return [function(item) for item in items]
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone, however it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End when the parent is gone, however it ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

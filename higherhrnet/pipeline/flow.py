@@ -103,9 +103,9 @@ class Flow:
             threading.Thread(target=self._preprocess_all, args=(todo, held), name="preprocess"),
             threading.Thread(target=self._infer_all, name="infer"),
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             while (item := self._get(self._inferred)).chunk is not None:
                 self._decode(item)
             if item.error is not None:
@@ -114,7 +114,8 @@ class Flow:
             self._stop.set()
             self._end_backend()
             for thread in threads:
-                thread.join()
+                if thread.is_alive():  # started before the interruption that ends this
+                    thread.join()
             self.usage.measure()
 
     def _begun(self, todo: Sequence[Chunk]) -> list[Chunk]:
