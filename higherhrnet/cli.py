@@ -25,7 +25,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     interruption = terminal.Interruption()
     error: BaseException | None = None
     try:
-        with interruption, terminal.checked_stdout():
+        with interruption, terminal.checked_output():
             main(argv)
     except BaseException as e:
         error = e

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from higherhrnet import terminal
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 
@@ -132,23 +133,11 @@ def _run(
     stop: threading.Event | None,
     tick: Callable[[], object],
 ) -> _End:
-    try:
-        process = subprocess.Popen(
-            command.arguments,
-            cwd=command.directory,
-            env={**os.environ, **command.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as e:
-        raise UserError(
-            f"cannot start {command.arguments[0]}: {e.strerror}; check that it is installed for this machine, and that "
-            f"the toolkit's set_env.sh was sourced in this shell"
-        ) from e
+    process: subprocess.Popen[bytes] | None = None
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
+        with terminal.signals_held():  # or it runs and nobody knows
+            process = _start(command, log)
         while True:
             try:
                 status = process.wait(_POLL)
@@ -162,8 +151,27 @@ def _run(
                 if deadline is not None and time.monotonic() > deadline:
                     return _End(_end_group(process), f"because it took longer than {timeout:g} s")
     except BaseException:
-        _end_group(process)
+        if process is not None:
+            _end_group(process)
         raise
+
+
+def _start(command: Command, log: BinaryIO) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command.arguments,
+            cwd=command.directory,
+            env={**os.environ, **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as e:
+        raise UserError(
+            f"cannot start {command.arguments[0]}: {e.strerror}; check that it is installed for this machine, and that "
+            f"the toolkit's set_env.sh was sourced in this shell"
+        ) from e
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> int:

@@ -32,10 +32,10 @@ def prepare() -> None:
         _handle(number, _end)
 
 
-def say(line: str) -> None:
-    """Write a line to standard error; nothing happens where that cannot be written."""
+def say(line: str = "", end: str = "\n") -> None:
+    """Write a line to standard error, and what others left to write; nothing happens where that fails."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(line, end=end, file=sys.stderr, flush=True)
     except OSError:
         _drop(2)
 
@@ -46,11 +46,11 @@ def say_interrupted() -> None:
 
 
 @contextlib.contextmanager
-def checked_stdout() -> Iterator[None]:
+def checked_output() -> Iterator[None]:
     """A block in which failing to write standard output is the user's error, and what it wrote is written at its end.
 
     Characters that the locale lacks come out escaped, as on standard error. A reader that has gone, as of ``| head``,
-    ends the block with SystemExit(1): nothing is left to say to it.
+    ends the block with SystemExit(1): nothing is left to say to it. Standard error may fail.
     """
     before = sys.stdout
     if not isinstance(before, io.TextIOWrapper):
@@ -71,6 +71,7 @@ def checked_stdout() -> Iterator[None]:
     finally:
         sys.stdout = before
         output.detach()
+        say(end="")
 
 
 class _Stdout(io.TextIOWrapper):
@@ -142,6 +143,25 @@ class Interruption:
             threading.Timer(_AGAIN, os.kill, (os.getpid(), self.number)).start()
         else:
             self._unraisable(unraisable)
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """A block that no signal breaks into, for what must not stay half done; one that came is answered at its end."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal is answered
+        yield
+        return
+    came: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in _SIGNALS:
+            before[number] = _handle(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            _handle(number, handler)
+    if came:
+        signal.raise_signal(came[-1])
 
 
 def _handle(number: signal.Signals, handler: Any) -> Any:

@@ -14,6 +14,7 @@ from itertools import islice
 from multiprocessing import connection
 from typing import TypeVar
 
+from higherhrnet import terminal
 from higherhrnet.errors import UserError
 
 Item = TypeVar("Item")
@@ -85,12 +86,13 @@ class Pool:
 def _submit(
     executor: ProcessPoolExecutor, function: Callable[[Item], Result], chunk: list[Item]
 ) -> Future[list[Result]]:
-    """Hand a task over. A process that is started for it inherits that Ctrl-C is blocked: the parent answers it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return executor.submit(_apply, function, chunk)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    """Hand a task over. A process that is started for it must hear all that it waits for, and leaves Ctrl-C to us."""
+    with terminal.signals_held():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which it inherits
+        try:
+            return executor.submit(_apply, function, chunk)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:

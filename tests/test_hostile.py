@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import ROOT, Outcome
+from conftest import Outcome
 from higherhrnet import coco, preprocess
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.files import atomic, info
@@ -176,10 +174,3 @@ def test_paths_that_the_locale_cannot_print(
     assert done.status == 1
     assert done.err.startswith("error: input tree "), done.err
     assert len(done.err.splitlines()) == 1, done.err
-
-
-def test_closed_standard_output(tmp_path: Path, tiny_inputs: Path):
-    program = [sys.executable, *map(str, [ROOT / "gen_dataset_info.py", "bin", tiny_inputs / "bins", "list"])]
-    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *program], cwd=tmp_path, stderr=subprocess.PIPE, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert len(info.read(tmp_path / "list.info")) == 7

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: started again, every script and ``run`` ends with the bytes of one that was never killed.
+"""SIGKILL, SIGINT and SIGTERM at random moments: started again, every script and ``run`` ends as if never stopped.
 
 The seed is printed and can be given in KILL_SEED.
 """
@@ -21,8 +21,11 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
+from test_ascend_processes import wait_until_gone
 
-LEAST = 50  # kills
+LEAST = 50  # kills, and as many interruptions
+POLITE = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = "interrupted; finished files are kept, the same command goes on from them"
 SEED = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1, 10**6)
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
@@ -44,24 +47,36 @@ class Launcher:
         )
         assert self._answer() == "ready"
 
-    def run(self, command: Command, cwd: Path, *, kill_after: float | None = None) -> bool:
-        """Run a command to its end, or kill it after so many seconds; return whether it was killed."""
+    def run(self, command: Command, cwd: Path, *, after: float = 0, number: int = 0) -> bool:
+        """Run a command to its end, or send it signal ``number`` after so many seconds; return whether that ended it.
+
+        SIGINT and SIGTERM must end it with their status, one line, no unfinished file and none of its processes.
+        """
         module, arguments = command
         job = {"module": module, "argv": [str(a) for a in arguments], "cwd": str(cwd), "log": str(self._log)}
+        self._log.unlink(missing_ok=True)  # what a killed one started may still write to the old file
+        self._log.touch()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         pid = int(self._answer())
-        killed = False
-        if kill_after is not None:
-            ended, _, _ = select.select([self._process.stdout], [], [], kill_after)
+        if number:
+            ended, _, _ = select.select([self._process.stdout], [], [], after)
             if not ended:
                 with contextlib.suppress(ProcessLookupError):  # ended this moment
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, number)
         status = int(self._answer())
-        killed = status == -signal.SIGKILL
-        assert killed or status == 0, self._log.read_text()
-        return killed
+        said = self._log.read_text()
+        if number in POLITE and status == 128 + number:
+            assert said.splitlines()[-1] == INTERRUPTED, said
+            assert said.count(INTERRUPTED) == 1, said
+            assert "Traceback" not in said, said
+            assert "Exception ignored" not in said, said
+            assert wait_until_gone(session(pid)), said
+            assert list(cwd.rglob(f".*.{pid}.part")) == [], "others' are of killed runs before"
+            return True
+        assert status in (0, -signal.SIGKILL), said
+        return status != 0
 
     def _answer(self) -> str:
         assert self._process.stdout is not None
@@ -90,19 +105,31 @@ def duration(launcher: Launcher, command: Command, cwd: Path) -> float:
     return time.monotonic() - began
 
 
-def kill_and_complete(
+def session(leader: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended this moment
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def stop_and_complete(
     launcher: Launcher, command: Command, cwd: Path, *, kills: int, seconds: float, seed: int
 ) -> None:
-    """Kill it ``kills`` times at random moments of the ``seconds`` that it takes undisturbed, then let it end.
+    """Kill it ``kills`` times, and as often interrupt it, at random moments of the ``seconds`` that it takes.
 
-    One that has ended before its kill had little left to do: then kills come sooner. The next run starts at once, while
-    workers of the killed one may still be ending.
+    One that has ended before its signal had little left to do: then signals come sooner. The next run starts at once,
+    while workers of a killed one may still be ending.
     """
     rng = random.Random(f"{SEED} {seed}")
-    done = 0
-    while done < kills:
-        if launcher.run(command, cwd, kill_after=seconds * rng.random()):
-            done += 1
+    signals = [signal.SIGKILL] * kills + [POLITE[i % 2] for i in range(kills)]
+    rng.shuffle(signals)
+    while signals:
+        if launcher.run(command, cwd, after=seconds * rng.random(), number=signals[-1]):
+            signals.pop()
         else:
             seconds *= 0.7
     launcher.run(command, cwd)
@@ -132,7 +159,7 @@ def scripts(data: Path) -> list[tuple[int, Command]]:
     ]
 
 
-def test_every_script_and_the_run_end_as_if_never_killed(
+def test_every_script_and_the_run_end_as_if_never_stopped(
     launcher: Launcher, data: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -142,7 +169,7 @@ def test_every_script_and_the_run_end_as_if_never_killed(
     total = 0
     for seed, (kills, command) in enumerate(scripts(data)):
         seconds = duration(launcher, command, whole)
-        kill_and_complete(launcher, command, killed, kills=kills, seconds=seconds, seed=seed)
+        stop_and_complete(launcher, command, killed, kills=kills, seconds=seconds, seed=seed)
         total += kills
     expected, found = files(whole), files(killed)
     assert found.keys() == expected.keys()
@@ -155,7 +182,7 @@ def test_every_script_and_the_run_end_as_if_never_killed(
     before = files(killed)
     seconds = duration(launcher, ("higherhrnet.__main__", [*chain, "--work", "undisturbed"]), killed)
     shutil.rmtree(killed / "from_run")
-    kill_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=16, seconds=seconds, seed=99)
+    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=16, seconds=seconds, seed=99)
     total += 16
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
@@ -163,5 +190,5 @@ def test_every_script_and_the_run_end_as_if_never_killed(
     assert sorted(made) == [results, results.replace(".json", ".record.json")], "nothing else stays behind"
     assert made[results] == expected[results.replace("from_run", "output")], "the six scripts' bytes"
     with capsys.disabled():
-        print(f"\n{total} SIGKILLs, KILL_SEED={SEED}")
+        print(f"\n{total} SIGKILLs and as many of SIGINT and SIGTERM, KILL_SEED={SEED}")
     assert total >= LEAST

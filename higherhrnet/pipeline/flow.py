@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from higherhrnet import terminal
 from higherhrnet.files.journal import Journal
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.disk import Budget, Usage
@@ -104,8 +105,9 @@ class Flow:
             threading.Thread(target=self._infer_all, name="infer"),
         ]
         try:
-            for thread in threads:
-                thread.start()
+            with terminal.signals_held():
+                for thread in threads:
+                    thread.start()
             while (item := self._get(self._inferred)).chunk is not None:
                 self._decode(item)
             if item.error is not None:
@@ -114,7 +116,7 @@ class Flow:
             self._stop.set()
             self._end_backend()
             for thread in threads:
-                if thread.is_alive():  # started before the interruption that ends this
+                if thread.is_alive():  # not where a signal came before they were started
                     thread.join()
             self.usage.measure()
 

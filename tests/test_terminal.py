@@ -1,0 +1,199 @@
+"""Signals and standard streams, as terminals, shells and job schedulers treat them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, TINY_CONFIG
+from higherhrnet import cli, terminal
+from higherhrnet.errors import UserError
+from test_ascend_processes import wait_until_gone
+from test_kills import INTERRUPTED, session
+
+PROGRAMS = [*sorted([path.name] for path in ROOT.glob("*.py")), ["-m", "higherhrnet", "run"]]
+ARGUMENTS = {
+    "gen_dataset_info.py": ["bin", "missing", "list"],
+    "HigherHRNet_pth2onnx.py": ["--weights", "missing"],
+    "HigherHRNet_postprocess.py": ["--dump_dir", "missing", "--dump_dir_flip", "missing"],
+}
+
+
+def start(program: Sequence[object], cwd: Path, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """A program of its own session, as a terminal starts it, that answers signals already."""
+    first, *others = map(str, program)
+    process = subprocess.Popen(
+        [*before, sys.executable, *([str(ROOT / first)] if first.endswith(".py") else [first]), *others],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while process.poll() is None and not caught(process.pid) >> (signal.SIGHUP - 1) & 1:
+        time.sleep(0.002)
+    return process
+
+
+def caught(pid: int) -> int:
+    """The signals that a process has a handler for, as bits; Python itself has none for SIGHUP."""
+    (line,) = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("SigCgt:")]
+    return int(line.split()[1], 16)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_while_libraries_are_imported(number: signal.Signals, tmp_path: Path):
+    rng = random.Random(number)
+    interrupted = 0
+    for program in PROGRAMS:
+        process = start([*program, *ARGUMENTS.get(program[0], [])], tmp_path)
+        time.sleep(rng.uniform(0, 0.15))
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        if process.returncode != 1:  # it had come as far as to find that nothing is there
+            assert (process.returncode, out, err) == (128 + number, "", INTERRUPTED + "\n"), program
+            interrupted += 1
+    assert interrupted > len(PROGRAMS) / 2
+
+
+def test_ctrl_c_in_a_terminal_goes_to_workers_too(tiny_data: Path, tmp_path: Path):
+    """The terminal sends it to the whole group, workers that are just being started among them."""
+    program = ["HigherHRNet_preprocess.py", "--workers", 2, "--output", "a", "--output_flip", "b"]
+    program += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
+    rng = random.Random(7)
+    interrupted = 0
+    for _ in range(8):
+        process = start(program, tmp_path)
+        time.sleep(rng.uniform(0.2, 1))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        # At its very end, all done, Python answers no signal any more: the system ends it, for a shell also with 130.
+        assert (process.returncode, err) in ((0, ""), (130, INTERRUPTED + "\n"), (-signal.SIGINT, ""))
+        assert wait_until_gone(session(process.pid))
+        interrupted += process.returncode == 130
+    assert interrupted
+    process = start(program, tmp_path)
+    assert process.communicate(timeout=60)[0].startswith("7 images in a and b")
+    assert [path for path in tmp_path.rglob("*") if path.name.endswith(".part")] == []
+
+
+def test_what_was_ignored_stays_ignored(tiny_data: Path, tmp_path: Path):
+    """As nohup does with SIGHUP, and a shell with SIGINT for what it runs in the background."""
+    program = ["HigherHRNet_preprocess.py", "--workers", 1, "--output", "a", "--output_flip", "b"]
+    program += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
+    process = start(program, tmp_path, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"])
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("7 images in a and b")
+
+
+class _Finalised:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interruption_that_python_drops_is_sent_again(capsys: pytest.CaptureFixture[str]):
+    def main(_: Sequence[str] | None) -> None:
+        _Finalised()  # Python drops exceptions there
+        time.sleep(60)
+
+    assert cli.run(main) == 130
+    assert capsys.readouterr().err == INTERRUPTED + "\n"
+
+
+@pytest.mark.parametrize("error", [None, ValueError("of a library"), UserError("a consequence")])
+def test_whatever_an_interruption_becomes_it_is_one(error: Exception | None, capsys: pytest.CaptureFixture[str]):
+    def main(_: Sequence[str] | None) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        if error:
+            raise error
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert cli.run(main) == 143
+    assert capsys.readouterr().err == INTERRUPTED + "\n"
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_our_bugs_are_tracebacks():
+    def main(_: Sequence[str] | None) -> None:
+        raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        cli.run(main)
+
+
+def test_held_signals_are_answered_at_the_end():
+    reached = []
+    with terminal.Interruption() as interruption, pytest.raises(terminal.InterruptedRunError):
+        with terminal.signals_held():
+            signal.raise_signal(signal.SIGTERM)
+            reached.append("the block's end")
+        reached.append("what follows")
+    assert reached == ["the block's end"]
+    assert interruption.number == signal.SIGTERM
+
+
+FULL = "error: cannot write standard output: No space left on device; free space, or send it elsewhere\n"
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("redirection", "arguments", "status", "out", "err"),
+    [
+        (">/dev/full", ["bin", "{bins}", "list"], 1, "", FULL),
+        (">/dev/full", ["--help"], 1, "", FULL),
+        (">/dev/full 2>/dev/full", ["--help"], 1, "", ""),
+        ("2>/dev/full", ["bin", "{bins}", "list"], 0, "list.info and 5 lists by shape\n", ""),
+        ("2>/dev/full", ["bin", "missing", "list"], 1, "", ""),
+        ("2>/dev/full", ["--no_such_flag"], 2, "", ""),
+        (">&-", ["bin", "{bins}", "list"], 0, "", ""),
+        ("2>&-", ["bin", "missing", "list"], 1, "", ""),
+        ("<&- >&- 2>&-", ["bin", "{bins}", "list"], 0, "", ""),
+        ("<&- >&- 2>&-", ["--no_such_flag"], 2, "", ""),
+    ],
+)
+def test_streams_that_cannot_be_written(
+    tiny_inputs: Path,
+    tmp_path: Path,
+    buffered: str,
+    redirection: str,
+    arguments: list[str],
+    status: int,
+    out: str,
+    err: str,
+):
+    """Full, or closed: the status is what it would be, but for a standard output that somebody waits for."""
+    filled = [argument.format(bins=tiny_inputs / "bins") for argument in arguments]
+    program = [sys.executable, str(ROOT / "gen_dataset_info.py"), *filled]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
+
+
+def test_nothing_a_library_prints_goes_into_a_file_of_ours(tiny_data: Path, tiny_inputs: Path, tmp_path: Path):
+    """A file opened while 1 or 2 is closed would take that number."""
+    program = [ROOT / "HigherHRNet_preprocess.py", "--output", "bins", "--output_flip", "bins_flip"]
+    program += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
+    shell = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", sys.executable, *map(str, program)]
+    subprocess.run(shell, cwd=tmp_path, check=True)
+    expected = {path.relative_to(tiny_inputs): path.read_bytes() for path in tiny_inputs.rglob("bins*/*/*.bin")}
+    assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.bin")} == expected
