@@ -22,7 +22,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
 
 from demo import scenes
@@ -30,6 +29,7 @@ from higherhrnet import coco, config, geometry, network, onnx_export, preprocess
 from higherhrnet.backends import Work
 from higherhrnet.backends.onnxruntime import OnnxRuntime
 from higherhrnet.files import dumps, info, inputs
+from higherhrnet.ort import onnxruntime
 from higherhrnet.synthesis import synthesise
 
 ROOT = Path(__file__).resolve().parent.parent

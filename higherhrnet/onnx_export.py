@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 from higherhrnet.network import HigherHRNet, fold_batch_norm
+from higherhrnet.ort import onnxruntime
 
 OPSET = 11
 INPUT = "input"

@@ -104,7 +104,8 @@ def run(
     atomic.make_directory(log.parent)
     start = time.monotonic()
     try:
-        with log.open("w+b") as file:
+        log.unlink(missing_ok=True)  # not what a link in a copied folder names
+        with log.open("x+b") as file:
             file.write(f"$ {command.shell()}\n".encode(errors="surrogateescape"))
             file.flush()
             offset = file.tell()

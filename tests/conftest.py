@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import numpy as np
 import pytest
 
 from higherhrnet import cli, joints
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CONFIG = ROOT / "tests/data/tiny.yaml"
@@ -31,6 +35,42 @@ class Outcome:
     status: int
     out: str
     err: str
+
+
+TRIED = pytest.StashKey[Counter[str]]()
+KINDS = "input", "fault", "kill", "interruption", "fuzz execution"  # hostile or damaged inputs, faults injected
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the count of what the suite tries."""
+    config.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
+    config.stash[TRIED] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Count a test that is marked with what it tries, unless it skips itself."""
+    yield
+    for mark in item.iter_markers("tries"):
+        _count(item.config, mark.args[0], 1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was tried."""
+    count = config.stash[TRIED]
+    if count:
+        terminalreporter.write_line("tried: " + ", ".join(f"{count[kind]:,} {kind}s" for kind in KINDS))
+
+
+def _count(config: pytest.Config, kind: str, times: int) -> None:
+    assert kind in KINDS
+    config.stash[TRIED][kind] += times
+
+
+@pytest.fixture
+def tried(pytestconfig: pytest.Config) -> Callable[[str, int], None]:
+    """Count what a test tries: ``tried("kill", 52)``. The suite says the sums at its end."""
+    return functools.partial(_count, pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -138,6 +138,7 @@ def test_a_warning_after_the_success_line_is_no_failure(bare_host: Host, monkeyp
     assert log.rstrip().splitlines()[-1].startswith("W11001")
 
 
+@pytest.mark.tries("fault")
 def test_a_failure_shows_code_and_last_lines_and_keeps_the_old_om(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     content = om(host).read_bytes()
     monkeypatch.setenv("STAND_IN_ATC_FAIL", "E19010")
@@ -153,6 +154,7 @@ def test_a_failure_shows_code_and_last_lines_and_keeps_the_old_om(host: Host, mo
     assert om(host).read_bytes() == content
 
 
+@pytest.mark.tries("fault")
 def test_a_run_that_is_killed_leaves_no_half_om(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     content = om(host).read_bytes()
     monkeypatch.setenv("STAND_IN_ATC_HALF", "1")
@@ -166,6 +168,7 @@ def test_a_run_that_is_killed_leaves_no_half_om(host: Host, monkeypatch: pytest.
     assert "atc --framework=5" in outcome.out
 
 
+@pytest.mark.tries("fault")
 def test_success_without_an_om_is_a_failure(bare_host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     monkeypatch.setenv("STAND_IN_ATC_NO_OM", "1")
     outcome = convert(bare_host)
@@ -225,6 +228,7 @@ def test_auto_tune(bare_host: Host, has_flag: bool, monkeypatch: pytest.MonkeyPa
         assert "Performance improved" in (bare_host.directory / "models/tiny_bs1_dynamic.aoe2.log").read_text()
 
 
+@pytest.mark.tries("fault")
 def test_a_failing_aoe_is_an_error(bare_host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     monkeypatch.setenv("STAND_IN_AOE_STATUS", "7")
     outcome = convert(bare_host, "--auto_tune")
@@ -232,6 +236,7 @@ def test_a_failing_aoe_is_an_error(bare_host: Host, monkeypatch: pytest.MonkeyPa
     assert not list(bare_host.directory.glob("models/*.om*"))  # what AOE left is no .om of ATC's
 
 
+@pytest.mark.tries("fault")
 def test_a_failing_aoe_keeps_the_old_om(host: Host, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     """AOE leaves its own .om at the same place."""
     content = om(host).read_bytes()

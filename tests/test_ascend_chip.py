@@ -67,6 +67,7 @@ def test_the_layouts_that_are_known(text: str, name: str):
     assert chip.parse(text) == name
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -92,6 +93,7 @@ def test_soc_version():
             chip.soc_version(wrong)
 
 
+@pytest.mark.tries("fault")
 def test_an_npu_smi_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "npu-smi").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "npu-smi").chmod(0o755)

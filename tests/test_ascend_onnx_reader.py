@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
@@ -59,6 +59,7 @@ def test_initialisers_names_and_dynamic_sizes(tmp_path: Path):
     assert atc.input_name(graph, 4, Path("m")) == "image"
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("cut", [1, 2, 5, 40, 200])
 def test_a_file_that_was_cut_is_refused(tiny_onnx: Path, tmp_path: Path, cut: int):
     content = tiny_onnx.read_bytes()
@@ -66,6 +67,7 @@ def test_a_file_that_was_cut_is_refused(tiny_onnx: Path, tmp_path: Path, cut: in
         read(content[: len(content) - len(content) * cut // 201], tmp_path)
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x00", b"\x3a\x05ab", b"\xff" * 20, b"PK\x03\x04" + bytes(50)])
 def test_other_files_are_refused(content: bytes, tmp_path: Path):
     with pytest.raises(UserError, match="is not an ONNX file"):
@@ -77,8 +79,9 @@ def test_a_missing_file_is_named(tmp_path: Path):
         onnx_reader.read(tmp_path / "none.onnx")
 
 
-def test_damaged_bytes_never_crash(tmp_path: Path):
+def test_damaged_bytes_never_crash(tmp_path: Path, tried: Callable[[str, int], None]):
     """Whatever the bytes: a graph or a UserError."""
+    tried("input", 500)
     rng = random.Random(0)
     good = model().SerializeToString()
     for _ in range(500):
@@ -91,6 +94,7 @@ def test_damaged_bytes_never_crash(tmp_path: Path):
             continue
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -106,6 +110,7 @@ def test_other_outputs_are_refused(change: dict[str, Shape], message: str, tmp_p
         atc.out_nodes(graph, 17, Path("m"))
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("name", ["", "scope:Conv", "a;b"])
 def test_node_names_that_atc_cannot_take_are_refused(name: str, tmp_path: Path):
     changed = model()

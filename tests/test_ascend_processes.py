@@ -86,6 +86,7 @@ def test_a_program_that_is_not_there(tmp_path: Path):
         processes.run(processes.Command(("no-such-program",)), log=tmp_path / "log")
 
 
+@pytest.mark.tries("fault")
 def test_a_timeout_ends_the_whole_group(tmp_path: Path):
     pids = tmp_path / "pids"
     with pytest.raises(UserError, match=r"took longer than 1 s; its last lines: started"):
@@ -95,6 +96,7 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path):
     assert wait_until_gone(started)
 
 
+@pytest.mark.tries("interruption")
 def test_a_second_ctrl_c_does_not_leave_the_group_alive(tmp_path: Path):
     pids = tmp_path / "pids"
     code = (
@@ -113,6 +115,7 @@ def test_a_second_ctrl_c_does_not_leave_the_group_alive(tmp_path: Path):
     assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
 
 
+@pytest.mark.tries("fault")
 def test_a_crash_ends_what_the_program_started(tmp_path: Path):
     pids = tmp_path / "pids"
     code = PARENT.replace("time.sleep", "os.getppid() == int(sys.argv[2]) and os._exit(3); time.sleep")
@@ -130,6 +133,7 @@ def test_another_thread_can_stop_it(tmp_path: Path):
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.tries("fault")
 def test_a_log_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "log").mkdir()
     with pytest.raises(UserError, match="cannot write log"):

@@ -40,6 +40,7 @@ def times(directory: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in directory.glob("*.bin")}
 
 
+@pytest.mark.tries("fault")
 @pytest.mark.parametrize(
     ("fault", "made", "message"),
     [
@@ -84,6 +85,7 @@ def test_a_failing_run_keeps_what_is_whole_and_another_completes_it(
     assert len(dump_bytes(wide.result / PLAIN)) == 6
 
 
+@pytest.mark.tries("fault")
 def test_a_fault_in_the_flipped_pass_leaves_the_plain_one_done(
     wide: Host,
     monkeypatch: pytest.MonkeyPatch,
@@ -100,6 +102,7 @@ def test_a_fault_in_the_flipped_pass_leaves_the_plain_one_done(
     wide.same_as(expected)
 
 
+@pytest.mark.tries("fault")
 def test_a_device_that_does_not_exist(wide: Host, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STAND_IN_DEVICES", "0,1")
     outcome = wide.benchmark("--device_id", 9)
@@ -109,6 +112,7 @@ def test_a_device_that_does_not_exist(wide: Host, monkeypatch: pytest.MonkeyPatc
     assert "check the device with npu-smi info" in outcome.err
 
 
+@pytest.mark.tries("interruption")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(
     wide: Host,
@@ -140,6 +144,7 @@ def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(
     wide.same_as(expected)
 
 
+@pytest.mark.tries("kill")
 def test_what_a_killed_run_left_is_taken_over(
     wide: Host,
     expected: Path,  # noqa: F811
@@ -171,6 +176,7 @@ def test_what_a_killed_run_left_is_taken_over(
     wide.same_as(expected)
 
 
+@pytest.mark.tries("fault")
 def test_too_little_space_is_said_before_anything_starts(wide: Host, monkeypatch: pytest.MonkeyPatch):
     from higherhrnet.stages import infer  # noqa: PLC0415
 
@@ -181,6 +187,7 @@ def test_too_little_space_is_said_before_anything_starts(wide: Host, monkeypatch
     assert wide.calls() == []
 
 
+@pytest.mark.tries("interruption")
 def test_ctrl_c_ends_the_tools_of_all_devices(host: Host, expected: Path):  # noqa: F811
     host.only(WIDE, "128x128")
     pids = host.directory / "pids"

@@ -36,6 +36,7 @@ def test_the_fingerprint_follows_order_and_sizes_but_not_the_place(tiny_data: Pa
 GOOD = {"id": 1, "file_name": "1.jpg", "width": 4, "height": 3}
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -108,6 +109,7 @@ def test_nobody_found_is_an_ap_of_0(tiny_data: Path, tmp_path: Path):
     assert figures["AP"] == 0
 
 
+@pytest.mark.tries("input")
 def test_annotations_without_boxes_are_named(tiny_data: Path, tmp_path: Path):
     dataset, annotations = truth(tiny_data)
     content = json.loads(dataset.annotations.read_text())

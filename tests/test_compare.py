@@ -45,6 +45,7 @@ def test_sums_are_float64():
     assert sums(([0.0] * 3, [1.0] * 3)).cosine == 0
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("where", [0, 1])
 def test_nan_and_infinity_always_fail(value: float, where: int):

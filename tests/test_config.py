@@ -38,6 +38,7 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
     assert str(tmp_path / "no/such/root") == cfg.DATASET.ROOT
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
@@ -66,6 +67,7 @@ def test_what_does_not_fit_is_refused(opts: list[str], message: str):
         config.load(None, opts)
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("text", ["UNKNOWN: 1\n", "DATASET: [1, 2]\n", "a: b: c\n", "- 1\n", "TEST:\n  NO: 1\n", "\t"])
 def test_a_wrong_yaml_file_is_named(tmp_path: Path, text: str):
     path = tmp_path / "wrong.yaml"

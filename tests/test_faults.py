@@ -96,6 +96,7 @@ exit $status
 """
 
 
+@pytest.mark.tries("fault")
 def test_a_full_disk(chain: list[object], tmp_path: Path, expected: bytes):
     """A disk smaller than the budget, then a larger one with what the first run left."""
     (tmp_path / "saved").mkdir()
@@ -108,6 +109,7 @@ def test_a_full_disk(chain: list[object], tmp_path: Path, expected: bytes):
     assert (tmp_path / "saved" / RESULTS).read_bytes() == expected
 
 
+@pytest.mark.tries("fault")
 def test_permission_lost(chain: list[object], tmp_path: Path, expected: bytes):
     """Root may do everything, so the run is given root without that."""
     as_user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
@@ -131,6 +133,7 @@ def children(pid: int) -> list[int]:
     return [int(p) for p in text.split() if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
+@pytest.mark.tries("fault")
 def test_a_worker_killed_by_the_system(chain: list[object], tmp_path: Path, expected: bytes):
     process = start([*chain, "--workers", 2], tmp_path)
     wait_for(lambda: children(process.pid), process)
@@ -142,6 +145,7 @@ def test_a_worker_killed_by_the_system(chain: list[object], tmp_path: Path, expe
     assert (tmp_path / RESULTS).read_bytes() == expected
 
 
+@pytest.mark.tries("fault")
 def test_an_image_that_vanishes_between_stages(chain: list[object], tmp_path: Path, expected: bytes, data: Path):
     """First from the data set while the run is on, then as an input that only preprocessing had seen."""
     images = sorted((data / "images/val2017").iterdir())
@@ -182,6 +186,7 @@ def staged(data: Path, tmp_path: Path) -> Callable[[str], list[object]]:
     return command
 
 
+@pytest.mark.tries("fault")
 def test_inputs_and_dumps_that_vanish_or_are_cut(
     staged: Callable[[str], list[object]], tmp_path: Path, expected: bytes, tiny_onnx: Path
 ):
@@ -199,6 +204,7 @@ def test_inputs_and_dumps_that_vanish_or_are_cut(
     assert (tmp_path / RESULTS).read_bytes() == expected
 
 
+@pytest.mark.tries("fault")
 def test_a_clock_set_back(staged: Callable[[str], list[object]], tmp_path: Path, expected: bytes, tiny_onnx: Path):
     """Files of tomorrow and of 1980: what is done is known by what it was made from, not by which is newer."""
     shutil.copy(tiny_onnx, tmp_path / "tiny.onnx")
@@ -216,6 +222,7 @@ def test_a_clock_set_back(staged: Callable[[str], list[object]], tmp_path: Path,
     assert (tmp_path / RESULTS).read_bytes() == expected
 
 
+@pytest.mark.tries("fault")
 def test_two_runs_on_one_directory(chain: list[object], tmp_path: Path, expected: bytes, data: Path):
     process = start(chain, tmp_path)
     wait_for((tmp_path / "run_work/people.jsonl").is_file, process)
@@ -236,6 +243,7 @@ def test_two_runs_on_one_directory(chain: list[object], tmp_path: Path, expected
     assert end(process)[0] == 0
 
 
+@pytest.mark.tries("fault")
 def test_a_read_only_file_system(chain: list[object], tmp_path: Path):
     place = tmp_path / "place"
     place.mkdir()

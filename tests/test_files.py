@@ -31,6 +31,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.tries("fault")
 def test_a_full_disk_is_a_user_error_that_names_the_file(tmp_path: Path):
     path = tmp_path / "file"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -84,6 +85,7 @@ def test_inputs_are_found_in_index_order_whatever_their_shape(tmp_path: Path):
     assert [(i.index, i.shape) for i in inputs.find(tmp_path)] == [(0, (512, 704)), (1, (704, 512)), (2, (512, 512))]
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -139,6 +141,7 @@ def test_lists_by_shape_replace_stale_ones_only(tmp_path: Path):
     assert (tmp_path / "prep_flip_576x512.info").exists(), "another list's file was removed"
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -176,6 +179,7 @@ def test_exact_and_whole_buffer_dumps_give_the_same_array(tmp_path: Path):
         np.testing.assert_array_equal(dumps.read(tmp_path / name, SMALL, LARGE), values(SMALL))
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("count", [0, 1, 23, 25, 47, 49])
 def test_dumps_of_any_other_size_are_refused(tmp_path: Path, count: int):
     np.zeros(count, np.float32).tofile(tmp_path / "a.bin")
@@ -214,6 +218,7 @@ def test_namings_of_the_tools(tmp_path: Path, names: list[str], first: int, suff
     assert dumps.find(tmp_path) == ([3], dumps.Naming(first, suffix))
 
 
+@pytest.mark.tries("input")
 def test_dumps_of_two_tools_in_one_directory_are_refused(tmp_path: Path):
     for name in ("000000000003_0.bin", "000000000003_1.bin", "000000000003_2.bin"):
         (tmp_path / name).touch()
@@ -265,6 +270,7 @@ def test_perf_text_by_hand():
     )
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     "text",
     [
@@ -304,6 +310,7 @@ def test_record_round_trip(tmp_path: Path):
     assert record.read(tmp_path, record.InputsRecord) == INPUTS
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("text", ["{", "[]", '{"dataset": 1}', "null"])
 def test_a_damaged_record_is_named(tmp_path: Path, text: str):
     record.path(tmp_path).write_text(text)
@@ -311,6 +318,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str):
         record.read(tmp_path, record.InputsRecord)
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     "change",
     [{"images": "3"}, {"images": True}, {"left_out": [1.5]}, {"shard": "1/0"}, {"dtype": "int8"}, {"factor": None}],
@@ -326,6 +334,7 @@ def test_a_record_s_fields_have_their_types(tmp_path: Path, change: dict[str, ob
 # models
 
 
+@pytest.mark.tries("input")
 def test_an_om_record_of_other_types_is_named(tmp_path: Path):
     output = tmp_path / "model"
     made = models.OmRecord("hash", {"out_nodes": "a:0"}, "Ascend310")

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 import fuzz
 
 EXECUTIONS = 15_000
 
 
-def test_only_the_project_s_own_error_comes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_only_the_project_s_own_error_comes_out(tmp_path: Path, tried: Callable[[str, int], None]):
     done, refused, findings = fuzz.fuzz(EXECUTIONS, 4711, tmp_path, quiet=True)
     assert findings == []
     assert done.total() == EXECUTIONS
     # Some changed files are still sound, and some no longer are: else a parser is not reached, or refuses nothing.
     assert [name for name in done if refused[name] == done[name]] == []
     assert [name for name in done if not refused[name]] == ["atc"], "which finds codes or does not"
-    with capsys.disabled():
-        print(f"\n{done.total()} fuzz executions, {refused.total()} refused")
+    tried("fuzz execution", done.total())
 
 
 def test_equal_seeds_give_equal_files():

@@ -29,6 +29,7 @@ def images(**changes: object) -> bytes:
     return json.dumps({"images": [{"id": 1, "file_name": "1.jpg", "width": 5, "height": 5} | changes]}).encode()
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     "text",
     [
@@ -98,6 +99,7 @@ def bomb() -> bytes:
     return data[:at] + b"\xff\x01" * 3 + data[at : at + 5] + b"\xff\xff\xff\xff" + data[at + 9 :]
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("data", [png(100_000, 100_000), png(2**31 - 1, 2**31 - 1), bomb()])
 def test_image_bombs_are_refused_by_their_header(tmp_path: Path, data: bytes):
     file = tmp_path / "bomb"
@@ -106,17 +108,19 @@ def test_image_bombs_are_refused_by_their_header(tmp_path: Path, data: bytes):
         preprocess.read_image(file)
 
 
-def test_images_are_whole_or_refused(tmp_path: Path):
+def test_images_are_whole_or_refused(tmp_path: Path, tried: Callable[[str, int], None]):
     """Cut at every length of a JPEG and a PNG; other formats, and what only begins like one."""
     grey = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
     whole = cv2.imencode(".png", grey)[1].tobytes()
     cut = [data[:length] for data in (whole, jpeg(9, 13)) for length in range(len(data) - 1)]
     others = [cv2.imencode(suffix, grey)[1].tobytes() for suffix in (".bmp", ".webp", ".tiff", ".pgm")]
-    for content in (*cut, *others, b"GIF89a" + bytes(30), b"\x89PNG\r\n\x1a\n" + bytes(99)):
+    contents = (*cut, *others, b"GIF89a" + bytes(30), b"\x89PNG\r\n\x1a\n" + bytes(99))
+    for content in contents:
         file = tmp_path / "image"
         file.write_bytes(content)
         with pytest.raises(BadImageError, match=f"image {file}: "):
             preprocess.read_image(file)
+    tried("input", len(contents))
 
 
 def test_every_kind_of_pixel_becomes_rgb(tmp_path: Path):
@@ -149,6 +153,7 @@ def test_info_paths_may_hold_all_but_line_breaks(tmp_path: Path):
     assert len(info.read(file)) == 3, "what stood there still does"
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("line", ["\u0661 a 5 5", "0 a 5 \u0665", "0 a 5", "-1 a 5 5", "0 a 5 5 ", "0 a 5e0 5", "\0"])
 def test_info_numbers_are_plain_digits(tmp_path: Path, line: str):
     file = tmp_path / "all.info"

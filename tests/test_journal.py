@@ -78,6 +78,7 @@ def test_two_runs_never_write_one_journal(tmp_path: Path):
     Journal(path, WORK).__exit__()
 
 
+@pytest.mark.tries("fault")
 def test_a_full_disk_loses_nothing_that_was_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import os  # noqa: PLC0415
 

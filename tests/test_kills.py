@@ -1,6 +1,6 @@
 """SIGKILL, SIGINT and SIGTERM at random moments: started again, every script and ``run`` ends as if never stopped.
 
-The seed is printed and can be given in KILL_SEED.
+The seed is said where a test fails, and can be given in KILL_SEED.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -160,12 +160,13 @@ def scripts(data: Path) -> list[tuple[int, Command]]:
 
 
 def test_every_script_and_the_run_end_as_if_never_stopped(
-    launcher: Launcher, data: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    launcher: Launcher, data: Path, tiny_weights: Path, tmp_path: Path, tried: Callable[[str, int], None]
 ):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for work in (whole, killed):
         (work / "models").mkdir(parents=True)
         shutil.copy(tiny_weights, work / "models/tiny.pth")
+    print(f"KILL_SEED={SEED}")
     total = 0
     for seed, (kills, command) in enumerate(scripts(data)):
         seconds = duration(launcher, command, whole)
@@ -189,6 +190,6 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
     assert sorted(made) == [results, results.replace(".json", ".record.json")], "nothing else stays behind"
     assert made[results] == expected[results.replace("from_run", "output")], "the six scripts' bytes"
-    with capsys.disabled():
-        print(f"\n{total} SIGKILLs and as many of SIGINT and SIGTERM, KILL_SEED={SEED}")
+    tried("kill", total)
+    tried("interruption", total)
     assert total >= LEAST

@@ -239,6 +239,7 @@ def test_logs_of_all_releases_are_read():
     assert trtexec_log.parse(OLD + PASSED, log) == trtexec_log.Times(1.52162, {50: 1.5, 99: 1.68805})
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("text", "message"),
     [

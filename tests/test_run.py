@@ -163,6 +163,7 @@ def _file(path: Path) -> Path:
     return path
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("damage", ["missing", "truncated", "no image", "other size"])
 def test_a_bad_image_stops_the_run_or_is_left_out_and_said(run: Script, tmp_path: Path, damage: str):
     data = write_dataset(tmp_path / "coco")

@@ -62,6 +62,7 @@ def test_help_comes_from_any_directory(name: str, command: Script, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_unknown_flags_are_wrong_usage(name: str, command: Script, tmp_path: Path):
     outcome = command(name, "--no_such_flag", cwd=tmp_path)
@@ -69,6 +70,7 @@ def test_unknown_flags_are_wrong_usage(name: str, command: Script, tmp_path: Pat
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.tries("fault")
 def test_a_reader_that_goes_away_is_no_traceback(tiny_inputs: Path, tmp_path: Path):
     script = subprocess.Popen(
         [sys.executable, ROOT / "gen_dataset_info.py", "bin", tiny_inputs / "bins", tmp_path / "prep"],
@@ -193,6 +195,7 @@ def test_preprocess_refuses_wrong_input(tiny_data: Path, script: Script, tmp_pat
     assert "give two directories" in error(outcome)
 
 
+@pytest.mark.tries("fault")
 def test_a_disk_that_is_too_small_is_refused_before_the_work(
     tiny_data: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -483,6 +486,7 @@ def first_values(value: float) -> Callable[[Path], None]:
     return spoil
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

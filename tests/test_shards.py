@@ -20,6 +20,7 @@ def test_shards_take_turns():
     assert (Shard.parse("2/3").suffix, ALL.suffix) == ("_2of3", "")
 
 
+@pytest.mark.tries("input")
 @pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "-1/3", "1/0", "1/3/5", "a/b", " 1/3", "1.0/3"])
 def test_anything_else_is_refused(text: str):
     with pytest.raises(ValueError, match="is no shard, expected I/N"):

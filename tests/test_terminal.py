@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,7 +52,9 @@ def caught(pid: int) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_while_libraries_are_imported(number: signal.Signals, tmp_path: Path):
+def test_signals_while_libraries_are_imported(
+    number: signal.Signals, tmp_path: Path, tried: Callable[[str, int], None]
+):
     rng = random.Random(number)
     interrupted = 0
     for program in PROGRAMS:
@@ -63,10 +65,11 @@ def test_signals_while_libraries_are_imported(number: signal.Signals, tmp_path: 
         if process.returncode != 1:  # it had come as far as to find that nothing is there
             assert (process.returncode, out, err) == (128 + number, "", INTERRUPTED + "\n"), program
             interrupted += 1
+    tried("interruption", interrupted)
     assert interrupted > len(PROGRAMS) / 2
 
 
-def test_ctrl_c_in_a_terminal_goes_to_workers_too(tiny_data: Path, tmp_path: Path):
+def test_ctrl_c_in_a_terminal_goes_to_workers_too(tiny_data: Path, tmp_path: Path, tried: Callable[[str, int], None]):
     """The terminal sends it to the whole group, workers that are just being started among them."""
     program = ["HigherHRNet_preprocess.py", "--workers", 2, "--output", "a", "--output_flip", "b"]
     program += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
@@ -82,6 +85,7 @@ def test_ctrl_c_in_a_terminal_goes_to_workers_too(tiny_data: Path, tmp_path: Pat
         assert (process.returncode, err) in ((0, ""), (130, INTERRUPTED + "\n"), (-signal.SIGINT, ""))
         assert wait_until_gone(session(process.pid))
         interrupted += process.returncode == 130
+    tried("interruption", interrupted)
     assert interrupted
     process = start(program, tmp_path)
     assert process.communicate(timeout=60)[0].startswith("7 images in a and b")
@@ -104,6 +108,7 @@ class _Finalised:
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.tries("interruption")
 def test_an_interruption_that_python_drops_is_sent_again(capsys: pytest.CaptureFixture[str]):
     def main(_: Sequence[str] | None) -> None:
         _Finalised()  # Python drops exceptions there
@@ -113,6 +118,7 @@ def test_an_interruption_that_python_drops_is_sent_again(capsys: pytest.CaptureF
     assert capsys.readouterr().err == INTERRUPTED + "\n"
 
 
+@pytest.mark.tries("interruption")
 @pytest.mark.parametrize("error", [None, ValueError("of a library"), UserError("a consequence")])
 def test_whatever_an_interruption_becomes_it_is_one(error: Exception | None, capsys: pytest.CaptureFixture[str]):
     def main(_: Sequence[str] | None) -> None:
@@ -149,6 +155,7 @@ def test_held_signals_are_answered_at_the_end():
 FULL = "error: cannot write standard output: No space left on device; free space, or send it elsewhere\n"
 
 
+@pytest.mark.tries("fault")
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize(
     ("redirection", "arguments", "status", "out", "err"),
@@ -189,6 +196,7 @@ def test_streams_that_cannot_be_written(
     assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
 
 
+@pytest.mark.tries("fault")
 def test_nothing_a_library_prints_goes_into_a_file_of_ours(tiny_data: Path, tiny_inputs: Path, tmp_path: Path):
     """A file opened while 1 or 2 is closed would take that number."""
     program = [ROOT / "HigherHRNet_preprocess.py", "--output", "bins", "--output_flip", "bins_flip"]

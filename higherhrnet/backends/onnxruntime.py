@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.files import dumps, inputs
+from higherhrnet.ort import onnxruntime
 
 NAME = "onnxruntime"
 OUTPUTS = ("output1", "output2")

@@ -26,7 +26,7 @@ from higherhrnet.backends import Backend, choice
 from higherhrnet.commands import figures
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, inputs, lock, record
-from higherhrnet.files.journal import Journal
+from higherhrnet.files.journal import Journal, is_journal
 from higherhrnet.inference import Inference, add_flags
 from higherhrnet.pipeline import estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
@@ -37,7 +37,7 @@ from higherhrnet.stages import postprocess
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
-_CHUNKS, _JOURNAL = "chunks", "people.jsonl"
+_CHUNKS, _LOGS, _JOURNAL = "chunks", "logs", "people.jsonl"
 _IN_PROCESS_CHUNK = 32  # images: enough to amortise a chunk's small files, few enough to overlap in small data sets
 
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     work = args.work or Path(f"run_work{args.shard.suffix}")
     flow_calls: list[Callable[[], object]] = []
     backend = inference.backend(
-        chosen.name, settings.model, logs=work / "logs", done=lambda _: [call() for call in flow_calls]
+        chosen.name, settings.model, logs=work / _LOGS, done=lambda _: [call() for call in flow_calls]
     )
 
     def chunks(budget: int, in_flight: int = IN_FLIGHT) -> list[Chunk]:
@@ -94,10 +94,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 _here(args, backend, settings, chunks(args.disk_budget), journal, work, flow_calls, len(images))
             cli.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
+            _remove_folders(work)  # before the journal, which shows that they are ours
             postprocess.finish(results, journal, wanted, images)
     else:
         print(f"{results} is of this very work; --overwrite does it again")
-    _clean(work)
+        if is_journal(work / _JOURNAL):  # killed between its last two steps
+            _remove_folders(work)
+            (work / _JOURNAL).unlink()
+    with contextlib.suppress(OSError):  # not there, or others' files are in it
+        work.rmdir()
     figures.say(dataset, images, results, cfg.MODEL.NAME)
 
 
@@ -171,23 +176,22 @@ def _image_bytes(shape: tuple[int, int], settings: Settings, backend: Backend) -
 
 @contextlib.contextmanager
 def _working(work: Path, wanted: record.ResultsRecord, *, overwrite: bool) -> Iterator[Journal]:
-    """Hold the working folder, and open its journal."""
+    """Hold the working folder, and open its journal; a folder of others' files, which has none, is not touched."""
     atomic.make_directory(work)
     with lock.held(work, instead="give another --work"):
+        if any(work.iterdir()) and not is_journal(work / _JOURNAL):
+            raise UserError(f"--work {work} holds files of others; give a new folder, or an empty one")
         if overwrite:
-            shutil.rmtree(work / _CHUNKS, ignore_errors=True)
+            _remove_folders(work)
             (work / _JOURNAL).unlink(missing_ok=True)
         with Journal(work / _JOURNAL, wanted) as journal:
             atomic.make_directory(work / _CHUNKS)
             yield journal
 
 
-def _clean(work: Path) -> None:
-    """Remove what is ours in the working folder, and the folder where nothing else is in it."""
-    for folder in (_CHUNKS, "logs"):
+def _remove_folders(work: Path) -> None:
+    for folder in (_CHUNKS, _LOGS):
         shutil.rmtree(work / folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        work.rmdir()
 
 
 def _here(

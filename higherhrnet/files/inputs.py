@@ -54,6 +54,12 @@ def index_of(file: Path) -> int:
     return int(match[1])
 
 
+def folders(root: Path) -> dict[Path, tuple[int, int]]:
+    """The folders of inputs in a tree, with their shapes (H, W)."""
+    found = {directory: _FOLDER.fullmatch(directory.name) for directory in sorted(root.iterdir())}
+    return {path: (int(name[1]), int(name[2])) for path, name in found.items() if name and path.is_dir()}
+
+
 def find(root: Path, dtype: str = FLOAT32) -> list[Input]:
     """All inputs of a tree in index order, each checked for its size.
 
@@ -64,11 +70,7 @@ def find(root: Path, dtype: str = FLOAT32) -> list[Input]:
     if not root.is_dir():
         raise UserError(f"input tree {root} does not exist; run HigherHRNet_preprocess.py or give the right directory")
     found: dict[int, Input] = {}
-    for directory in sorted(root.iterdir()):
-        match = _FOLDER.fullmatch(directory.name)
-        if not match or not directory.is_dir():
-            continue
-        shape = int(match[1]), int(match[2])
+    for directory, shape in folders(root).items():
         for file in directory.glob("*.bin"):
             index = index_of(file)
             if index in found:

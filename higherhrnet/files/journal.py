@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Journal:
         self._places: dict[int, tuple[int, int]] = {}
         self._resumed = False
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as e:
             raise UserError(f"cannot write {path}: {e.strerror}; choose another output path") from e
         try:
@@ -91,7 +91,12 @@ class Journal:
     def _load(self, wanted: record.ResultsRecord, *, afresh: bool) -> None:
         self._end = 0
         with os.fdopen(os.dup(self._file), "rb") as lines:
-            header = _whole(lines.readline())
+            first = lines.readline()
+            header = _whole(first)
+            if header is None and first.endswith(b"\n"):
+                raise UserError(
+                    f"{self.path} is no journal of this program; move it away or choose another output path"
+                )
             if header is not None:
                 made = record.parse(header, record.ResultsRecord, self.path)
                 self.replaced = list(record.differences(made, wanted))
@@ -128,6 +133,18 @@ class Journal:
             ) from e
         self._end = start + len(line)
         return start, len(line)
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file is a journal of whatever work, or the beginning of one, as a killed run leaves it."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+    except OSError:
+        return False
+    header = _whole(first)
+    begun = not first.endswith(b"\n") and first[:2] == b'{"'[: len(first)]
+    return begun or (header is not None and header.keys() == {field.name for field in fields(record.ResultsRecord)})
 
 
 def _is_entry(value: dict[str, Any]) -> bool:

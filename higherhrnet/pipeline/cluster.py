@@ -94,7 +94,7 @@ def run(
     UserError : what a worker raised, or that the workers given a chunk died
     """
     for left in folder.iterdir():
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)
     todo = iter([c for c in chunks if any(image.index not in journal for image in c.images)])
 
     def submit() -> Iterator[Future]:

@@ -122,7 +122,7 @@ class Flow:
 
     def _begun(self, todo: Sequence[Chunk]) -> list[Chunk]:
         """The chunks whose folders are there; all other folders are of another plan, or done, and are deleted."""
-        present = {path.name for path in self._folder.iterdir()} if self._folder.is_dir() else set()
+        present = {path.name for path in self._folder.iterdir() if path.is_dir()} if self._folder.is_dir() else set()
         begun = [chunk for chunk in todo if chunk.name in present]
         for name in present.difference(chunk.name for chunk in begun):
             shutil.rmtree(self._folder / name)

@@ -393,6 +393,7 @@ def draw_results(
         pixels = cv2.cvtColor(preprocess.read_image(coco.image_file(root, split, image, layout)), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=skeleton)
-        pictures.append(output / f"{Path(image.file_name).stem}.jpg")
+        pictures.append(output / Path(image.file_name).with_suffix(".jpg"))
+        atomic.make_directory(pictures[-1].parent)
         atomic.write_bytes(pictures[-1], cv2.imencode(".jpg", drawn)[1])
     return pictures

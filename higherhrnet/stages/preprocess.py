@@ -166,7 +166,7 @@ def _remove_partials(tree: Path, shapes: set[tuple[int, int]]) -> None:
 def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, int]], *, overwrite: bool) -> None:
     """Make the tree's folders and start its record; refuse or, if told so, empty a tree of something else."""
     present = record.read(tree, record.InputsRecord)
-    stale = sorted(tree.glob("shape_*"))
+    stale = inputs.folders(tree)
     if stale and not overwrite and not record.same_work(present, wanted):
         what = "it has no record" if present is None else f"other {', '.join(record.differences(present, wanted))}"
         raise UserError(
