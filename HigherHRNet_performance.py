@@ -119,7 +119,7 @@ def _compare(args: argparse.Namespace, cfg: CfgNode) -> None:
     if args.backend or args.result or args.published or args.chart:
         raise UserError("--compare makes no table; call it apart from --backend, --result, --published and --chart")
     settings.check_plain(cfg)
-    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
+    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST), coco.COCO)
     if not decode.is_compiled():
         decode.compile()
     with workers.Pool(args.workers) as pool:

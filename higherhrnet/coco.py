@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from higherhrnet import ground_truth, joints
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 
-PERSON = 1  # COCO's category id
 LIMIT = atomic.Limit(bytes=512 * 10**6, containers=4 * 10**6)
 """Of annotation files. COCO's largest of people, train2017, has 239 MB and fewer than two million objects and lists."""
 LONGEST_SIDE = 65_535
@@ -113,13 +113,15 @@ def image_file(root: str, split: str, image: Image, layout: Layout | None = None
     return folder.with_name(f"{folder.name}.zip@{image.file_name}") if layout.zipped else folder / image.file_name
 
 
-def load(annotations: Path) -> Dataset:
-    """Read the image list of an annotation file.
+def load(annotations: Path, people_of: str | None = None) -> Dataset:
+    """Read the image list of an annotation file; check its people too where they will be evaluated.
+
+    ``people_of`` is COCO or CROWD_POSE then.
 
     Raises
     ------
     UserError : missing file, not JSON, beyond ``LIMIT``, no images, or an image entry without a unique id, a plain
-        file name inside the image folder and sides of 1 to ``LONGEST_SIDE``
+        file name inside the image folder and sides of 1 to ``LONGEST_SIDE``; people that would be misread
     """
     content = atomic.read_json(annotations, "annotation file", LIMIT)
     rows = content.get("images") if isinstance(content, dict) else None
@@ -129,6 +131,9 @@ def load(annotations: Path) -> Dataset:
     ids = {image.image_id for image in images}
     if len(ids) != len(images):
         raise UserError(f"annotation file {annotations}: {len(images)} images share {len(ids)} ids; ids must be unique")
+    if people_of is not None:
+        people = joints.CROWD_POSE if people_of == CROWD_POSE else joints.COCO
+        ground_truth.check(content, annotations, image_ids=ids, joints=len(people), area=people_of == COCO)
     return Dataset(annotations, images)
 
 
@@ -178,7 +183,7 @@ def results(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[di
         entries.append(
             {
                 "image_id": image_id,
-                "category_id": PERSON,
+                "category_id": ground_truth.PERSON,
                 "keypoints": person.ravel().tolist(),
                 "score": float(score),
                 "bbox": [left, top, right - left, bottom - top],

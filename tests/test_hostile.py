@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from conftest import Outcome
@@ -140,6 +142,37 @@ def test_every_kind_of_pixel_becomes_rgb(tmp_path: Path):
         assert found.shape == (*pixels.shape[:2], 3), name
         assert found.dtype == np.uint8, name
         assert (found == 200).all(), name
+
+
+def saved(kind: str, *pictures: PIL.Image.Image) -> bytes:
+    file = io.BytesIO()
+    pictures[0].save(file, kind, **({"save_all": True, "append_images": pictures[1:]} if pictures[1:] else {}))
+    return file.getvalue()
+
+
+@pytest.mark.tries("input")
+@pytest.mark.parametrize(
+    ("ink", "expected"),
+    [((0, 0, 0, 0), (255, 255, 255)), ((255, 0, 0, 0), (0, 255, 255)), ((60, 100, 20, 40), (165, 132, 199))],
+)
+def test_printers_colors_become_rgb(tmp_path: Path, ink: tuple[int, ...], expected: tuple[int, ...]):
+    """(255 - ink) (255 - black) / 255 by hand; JPEG and integer arithmetic take a level or two."""
+    (tmp_path / "cmyk.jpg").write_bytes(saved("JPEG", PIL.Image.new("CMYK", (16, 8), ink)))
+    found = preprocess.read_image(tmp_path / "cmyk.jpg")
+    assert found.shape == (8, 16, 3)
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=2)
+
+
+@pytest.mark.tries("input")
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
+def test_animations_are_their_first_picture_or_refused(tmp_path: Path, kind: str):
+    pictures = [PIL.Image.new("RGB", (16, 8), color) for color in ("red", "lime")]
+    (tmp_path / "animation").write_bytes(saved(kind, *pictures))
+    if kind == "PNG":
+        assert (preprocess.read_image(tmp_path / "animation") == (255, 0, 0)).all()
+    else:
+        with pytest.raises(BadImageError, match="expected a JPEG or PNG"):
+            preprocess.read_image(tmp_path / "animation")
 
 
 def test_info_paths_may_hold_all_but_line_breaks(tmp_path: Path):

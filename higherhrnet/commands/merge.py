@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     cli.add_config(parser)
     args, cfg = cli.parse(parser, argv)
-    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
+    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST), coco.COCO)
     whole = evaluation.results_file(cfg, args.cfg)
     shards = args.results or sorted(
         file for file in whole.parent.glob(f"{whole.stem}_*of*.json") if not file.name.endswith(".record.json")

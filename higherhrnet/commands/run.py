@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the chain and print the figures."""
     args, cfg = cli.parse(_parser(), argv)
     check_plain(cfg)
-    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST))
+    dataset = coco.load(coco.annotation_file(cfg.DATASET.ROOT, cfg.DATASET.TEST), coco.COCO)
     first = dataset.images[: args.limit]
     images = args.shard.select(first)
     if not images:
