@@ -73,24 +73,32 @@ def _parser() -> argparse.ArgumentParser:
     measure = parser.add_argument_group("measuring here")
     measure.add_argument("--backend", choices=performance.BACKENDS, help="measure with this one")
     measure.add_argument("--rounds", type=cli.positive, default=30, metavar="N", help="batches a shape that count")
-    measure.add_argument("--warm_up", type=int, default=3, metavar="N", help="batches before them that do not")
+    measure.add_argument(
+        "--warm_up", type=cli.whole(0, cli.MOST), default=3, metavar="N", help="batches before them that do not"
+    )
     measure.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
     measure.add_argument("--info", metavar="NAME", help="real inputs, NAME_HxW.info; random ones without it")
     measure.add_argument("--shapes", type=_shapes, metavar="HxW,...", help="only these shapes; all without it")
-    measure.add_argument("--device_id", type=int, default=0, metavar="D", help="which GPU")
-    measure.add_argument("--threads", type=int, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend")
+    measure.add_argument("--device_id", type=cli.device, default=0, metavar="D", help="which GPU")
+    measure.add_argument(
+        "--threads", type=cli.threads, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
+    )
     cli.add_in_process(measure)
     measure.add_argument("--save", type=Path, metavar="DIR", help="keep the figures as performance files there")
-    measure.add_argument("--timeout", type=float, default=0, metavar="S", help="limit of one run of trtexec; 0 is none")
+    measure.add_argument(
+        "--timeout", type=cli.number, default=0, metavar="S", help="limit of one run of trtexec; 0 is none"
+    )
     measure.add_argument("--print_commands", action="store_true", help="print trtexec's commands, run none")
     accuracy = parser.add_argument_group("accuracy")
     accuracy.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="reference and other dump directory")
     accuracy.add_argument(
-        "--tolerance", type=float, default=1e-3, metavar="T", help="of the largest value; about 0.02 for float16"
+        "--tolerance", type=cli.number, default=1e-3, metavar="T", help="of the largest value; about 0.02 for float16"
     )
-    accuracy.add_argument("--ap_tolerance", type=float, default=0.005, metavar="T", help="of AP")
-    accuracy.add_argument("--distance", type=float, default=0.1, metavar="PX", help="a keypoint may move, in pixels")
-    accuracy.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
+    accuracy.add_argument("--ap_tolerance", type=cli.number, default=0.005, metavar="T", help="of AP")
+    accuracy.add_argument(
+        "--distance", type=cli.number, default=0.1, metavar="PX", help="a keypoint may move, in pixels"
+    )
+    accuracy.add_argument("--workers", type=cli.processes, default=workers.cores(), metavar="N", help="processes")
     cli.add_config(parser)
     return parser
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="tree of the inputs")
     parser.add_argument("--output_flip", type=Path, metavar="DIR", help="tree of the mirrored inputs")
-    parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument("--workers", type=cli.processes, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="replace inputs that are there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")

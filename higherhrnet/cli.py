@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +38,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     if isinstance(error, UserError):
         terminal.say(f"error: {' '.join(str(error).split())}")
         return 1
+    if isinstance(error, MemoryError):
+        terminal.say(f"error: not enough memory ({error}); give a smaller --bs, or fewer --workers")
+        return 1
     if isinstance(error, SystemExit):
         return int(error.code or 0)
     if error is not None:
@@ -52,11 +57,36 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     pass
 
 
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a whole number of at least 1")
+MOST = 10**9
+"""Of what is counted; of batch sizes and devices, whose numbers go into buffers' sizes and file names, ``MANY``."""
+MANY = 1024
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number of {least} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+positive = whole(1, MOST)
+processes = whole(1, MANY)
+threads = whole(0, MANY)
+device = whole(0, MANY)
+
+
+def number(text: str) -> float:
+    """An argparse type: a finite number, not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a finite number of at least 0")
     return value
 
 
@@ -82,9 +112,18 @@ def say_left_out(left_out: Mapping[int, str]) -> None:
 
 def positives(text: str) -> tuple[int, ...]:
     """An argparse type: whole numbers of at least 1, as in 1,2,4,8, none twice."""
-    values = tuple(positive(part) for part in text.split(","))
+    return _several(text, whole(1, MANY))
+
+
+def devices(text: str) -> tuple[int, ...]:
+    """An argparse type: numbers of devices, as in 0,1, none twice."""
+    return _several(text, device)
+
+
+def _several(text: str, parse: Callable[[str], int]) -> tuple[int, ...]:
+    values = tuple(parse(part) for part in text.split(","))
     if len(set(values)) != len(values):
-        raise argparse.ArgumentTypeError(f"{text} names a number twice")
+        raise argparse.ArgumentTypeError(f"{text[:40]} names a number twice")
     return values
 
 

@@ -6,7 +6,9 @@ files load unchanged. Keys that only training uses are kept for that reason alon
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -130,6 +132,10 @@ _SUPPORTED = {
 }
 
 
+# Beyond these nothing was ever published, and memory and time grow without bound.
+_MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
+
+
 def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> CfgNode:
     """Read a yaml file over the official defaults, then ``KEY VALUE`` overrides; return the frozen tree.
 
@@ -148,19 +154,18 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     path = Path(path) if path is not None else DEFAULT
     cfg = CfgNode(_DEFAULTS)
     cfg.MODEL.EXTRA = CfgNode(new_allowed=True)
+    text = _read(path)
     try:
-        cfg.merge_from_file(str(path))
-    except OSError as e:
-        raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
-    except (KeyError, ValueError, AssertionError, AttributeError, TypeError, yaml.YAMLError) as e:
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(text))
+    except (*_REFUSALS, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; keys and types are those of {DEFAULT}") from e
     if len(opts) % 2:
         raise UserError(f"config overrides come as KEY VALUE pairs, found an odd number: {' '.join(opts)}")
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         try:
             cfg.merge_from_list([key, value])
-        except (KeyError, ValueError, AssertionError, AttributeError, TypeError) as e:
-            raise UserError(f"config override {key} {value}: {_one_line(e)}; keys are those of {path}") from e
+        except _REFUSALS as e:
+            raise UserError(f"config override {key} {value[:80]}: {_one_line(e)}; keys are those of {path}") from e
     _check(cfg, path)
     if cfg.DATA_DIR and not os.path.exists(cfg.DATASET.ROOT):
         cfg.DATASET.ROOT = os.path.join(cfg.DATA_DIR, cfg.DATASET.ROOT)
@@ -169,6 +174,29 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
         cfg.MODEL.NUM_JOINTS = cfg.DATASET.NUM_JOINTS
     cfg.freeze()
     return cfg
+
+
+# Of yacs and of Python's parser of literals; the last two for what is nested thousands of times.
+_REFUSALS = (KeyError, ValueError, AssertionError, AttributeError, TypeError, RecursionError, MemoryError)
+
+
+def _read(path: Path) -> str:
+    """A yaml file's text, whatever its name: yacs, given the file itself, runs one that ends in .py."""
+    try:
+        content = path.read_bytes()
+        text = content.decode()
+        # Aliases of aliases make a tree of any size of a few lines, and no configuration needs them.
+        aliases = b"*" in content and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+    except OSError as e:
+        raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
+    except (ValueError, RecursionError, yaml.YAMLError) as e:
+        raise UserError(f"config {path}: {_one_line(e)}; give a yaml file with --cfg") from e
+    if len(content) > _MOST_BYTES or aliases:
+        raise UserError(
+            f"config {path}: {len(content):,} bytes{', with aliases' * aliases}, expected at most {_MOST_BYTES:,} "
+            f"without aliases; write values out"
+        )
+    return text
 
 
 def _one_line(error: Exception) -> str:
@@ -185,21 +213,26 @@ def _check(cfg: CfgNode, path: Path) -> None:
         if value != supported:
             raise UserError(f"config {path}: {key} is {value}, only {supported} is supported; change it or override it")
     kernel, padding = cfg.TEST.NMS_KERNEL, cfg.TEST.NMS_PADDING
-    if kernel < 1 or kernel % 2 == 0 or padding != kernel // 2:
+    if not 1 <= kernel <= _MOST_KERNEL or kernel % 2 == 0 or padding != kernel // 2:
         raise UserError(
             f"config {path}: TEST.NMS_KERNEL {kernel} with NMS_PADDING {padding}, "
-            f"expected an odd kernel k with padding k // 2 (official: 5 and 2)"
+            f"expected an odd kernel k of at most {_MOST_KERNEL} with padding k // 2 (official: 5 and 2)"
         )
     _check_dataset(cfg, path)
     _check_scales(cfg, path)
-    if cfg.DATASET.INPUT_SIZE <= 0 or cfg.DATASET.INPUT_SIZE % 64:
-        raise UserError(f"config {path}: DATASET.INPUT_SIZE {cfg.DATASET.INPUT_SIZE}, expected a multiple of 64")
-    if cfg.TEST.DETECTION_THRESHOLD < 0:
-        raise UserError(f"config {path}: TEST.DETECTION_THRESHOLD {cfg.TEST.DETECTION_THRESHOLD}, expected at least 0")
-    if cfg.DATASET.MAX_NUM_PEOPLE < 1:
-        raise UserError(f"config {path}: DATASET.MAX_NUM_PEOPLE {cfg.DATASET.MAX_NUM_PEOPLE}, expected at least 1")
+    side = cfg.DATASET.INPUT_SIZE
+    if side % 64 or not 0 < side <= _MOST_SIDE:
+        raise UserError(f"config {path}: DATASET.INPUT_SIZE {side}, expected a multiple of 64 of at most {_MOST_SIDE}")
+    for key in ("DETECTION_THRESHOLD", "TAG_THRESHOLD"):
+        if not 0 <= cfg.TEST[key] < math.inf:
+            raise UserError(f"config {path}: TEST.{key} {cfg.TEST[key]}, expected a finite number of at least 0")
+    if not 1 <= cfg.DATASET.MAX_NUM_PEOPLE <= _MOST_PEOPLE:
+        raise UserError(
+            f"config {path}: DATASET.MAX_NUM_PEOPLE {cfg.DATASET.MAX_NUM_PEOPLE}, expected 1 to {_MOST_PEOPLE}"
+        )
 
 
+_NAME = re.compile(r"[\w-][\w.-]*")
 _JOINTS = {"coco": 17, "crowd_pose": 14}
 
 
@@ -216,6 +249,11 @@ def _check_dataset(cfg: CfgNode, path: Path) -> None:
             f"config {path}: DATASET.DATASET {cfg.DATASET.DATASET} and DATASET_TEST {cfg.DATASET.DATASET_TEST} are two "
             f"data sets; give both the same"
         )
+    if not _NAME.fullmatch(cfg.DATASET.TEST):  # it becomes part of file names
+        raise UserError(f"config {path}: DATASET.TEST is {cfg.DATASET.TEST!r}, expected a name like val2017")
+    for value in (cfg.DATASET.ROOT, cfg.OUTPUT_DIR, cfg.DATA_DIR):
+        if "\0" in value:
+            raise UserError(f"config {path}: {value!r} is no path; remove the character 0 from it")
     for section in ("DATASET", "MODEL"):
         if _JOINTS[kind] != cfg[section].NUM_JOINTS:
             raise UserError(

@@ -26,12 +26,18 @@ def add_flags(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -
     if several_sizes:
         parser.add_argument("--bs", type=cli.positives, default=(1,), metavar="N[,N...]", help="batch sizes, in turn")
     else:
-        parser.add_argument("--bs", type=cli.positive, default=1, metavar="N", help="batch size")
+        parser.add_argument("--bs", type=cli.whole(1, cli.MANY), default=1, metavar="N", help="batch size")
     parser.add_argument("--backend", choices=choice.BACKENDS, default="auto", help="what runs the network")
     parser.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
-    parser.add_argument("--device_id", type=_device, metavar="D", help="in the file names; first of --device_ids or 0")
-    parser.add_argument("--device_ids", type=_devices, default=(), metavar="D,D,...", help="share the work among these")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them")
+    parser.add_argument(
+        "--device_id", type=cli.device, metavar="D", help="in the file names; first of --device_ids or 0"
+    )
+    parser.add_argument(
+        "--device_ids", type=cli.devices, default=(), metavar="D,D,...", help="share the work among these"
+    )
+    parser.add_argument(
+        "--threads", type=cli.threads, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them"
+    )
     cli.add_in_process(parser)
     parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")
     ascend = parser.add_argument_group("Ascend")
@@ -40,21 +46,9 @@ def add_flags(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -
     ascend.add_argument("--auto_tune", action="store_true", help="tune while converting, with ATC or AOE; takes hours")
     ascend.add_argument("--aipp", action="store_true", help="uint8 inputs, normalised on the device")
     ascend.add_argument("--dynamic", choices=_GEARS, default="image_size", help=".om's gears; dims is for ais_bench")
-    ascend.add_argument("--timeout", type=float, default=0, metavar="S", help="limit of one program's run; 0 is none")
-
-
-def _device(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is not a device number")
-    return value
-
-
-def _devices(text: str) -> tuple[int, ...]:
-    devices = tuple(_device(part) for part in text.split(","))
-    if len(set(devices)) != len(devices):
-        raise argparse.ArgumentTypeError(f"{text} names a device twice")
-    return devices
+    ascend.add_argument(
+        "--timeout", type=cli.number, default=0, metavar="S", help="limit of one program's run; 0 is none"
+    )
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ class Stage:
     blocks: tuple[int, ...]
 
 
+_MOST_CHANNELS, _MOST_BLOCKS = 4096, 64  # W48, the largest published, has 384 and 4
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What distinguishes one HigherHRNet from another. W32-512: stages of 32, 64, 128, 256 channels."""
@@ -66,6 +69,11 @@ class Architecture:
         for key, (found, expected) in fixed.items():
             if found != expected:
                 raise UserError(f"config: MODEL.EXTRA.{key} is {found}, only {expected} is supported")
+        sizes = [channels, *(c for stage in stages for c in stage.channels)]
+        counts = [blocks, *(n for stage in stages for n in (stage.modules, *stage.blocks))]
+        for what, numbers, most in (("channels", sizes, _MOST_CHANNELS), ("modules and blocks", counts, _MOST_BLOCKS)):
+            if not all(type(n) is int and 1 <= n <= most for n in numbers):
+                raise UserError(f"config: MODEL.EXTRA has {what} of {numbers}, expected whole numbers of 1 to {most}")
         return cls(stages, channels, blocks, joints, joints if tag_per_joint else 1)  # type: ignore[arg-type]
 
 

@@ -58,7 +58,17 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["DATASET.DATASET_TEST", "mpii"], "DATASET_TEST is mpii, expected coco, crowd_pose"),
         (["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"], "NUM_JOINTS is 18, coco has 17"),
         (["DATASET.WITH_CENTER", "True", "MODEL.TAG_PER_JOINT", "False"], "IGNORE_CENTER True would leave out"),
-        (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected at least 0"),
+        (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected a finite number of at least 0"),
+        (["TEST.TAG_THRESHOLD", "1e999"], "expected a finite number of at least 0"),
+        (["DATASET.INPUT_SIZE", "6400000"], "expected a multiple of 64 of at most 4096"),
+        (["DATASET.MAX_NUM_PEOPLE", "1000000000000"], "expected 1 to 1024"),
+        (["TEST.NMS_KERNEL", "100001", "TEST.NMS_PADDING", "50000"], "of at most 255"),
+        (["DATASET.TEST", "../../elsewhere"], "expected a name like val2017"),
+        (["DATASET.TEST", ""], "expected a name like val2017"),
+        (["DATASET.TEST", ".."], "expected a name like val2017"),
+        (["OUTPUT_DIR", "a\0b"], "is no path"),
+        (["TEST.SCALE_FACTOR", "[" * 100_000], "TEST.SCALE_FACTOR"),
+        (["TEST.SCALE_FACTOR", "9" * 10_000], "TEST.SCALE_FACTOR"),
         (["DATASET.ROOT"], "KEY VALUE pairs, found an odd number: DATASET.ROOT"),
     ],
 )
@@ -68,12 +78,35 @@ def test_what_does_not_fit_is_refused(opts: list[str], message: str):
 
 
 @pytest.mark.tries("input")
-@pytest.mark.parametrize("text", ["UNKNOWN: 1\n", "DATASET: [1, 2]\n", "a: b: c\n", "- 1\n", "TEST:\n  NO: 1\n", "\t"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("UNKNOWN: 1\n", "DATASET: [1, 2]\n", "a: b: c\n", "- 1\n", "TEST:\n  NO: 1\n", "\t", "\xff", "[" * 50_000),
+        "A: &a [1, 1]\nB: &b [*a, *a]\nMODEL: {EXTRA: {X: [*b, *b]}}\n",
+        "TEST:\n  DETECTION_THRESHOLD: .nan\n",
+        'OUTPUT_DIR: "a\\0b"\n',
+        f"OUTPUT_DIR: {'x' * 100_001}\n",
+        "OUTPUT_DIR: !!python/object/apply:os.getcwd []\n",
+    ],
+    ids=range(13),
+)
 def test_a_wrong_yaml_file_is_named(tmp_path: Path, text: str):
     path = tmp_path / "wrong.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=r"config .*wrong\.yaml"):
         config.load(path)
+
+
+@pytest.mark.tries("input")
+@pytest.mark.parametrize("name", ["evil.py", "evil.txt", "evil"])
+def test_a_configuration_is_never_run(tmp_path: Path, name: str):
+    path = tmp_path / name
+    path.write_text(f"cfg = open({str(tmp_path / 'ran')!r}, 'w') and {{}}\n")
+    with pytest.raises(UserError, match=f"config {path}: "):
+        config.load(path)
+    assert not (tmp_path / "ran").exists()
+    path.write_bytes(config.DEFAULT.read_bytes())
+    assert config.load(path) == config.load(config.DEFAULT), "yaml, whatever its name"
 
 
 def test_a_missing_yaml_file_is_named(tmp_path: Path):

@@ -157,6 +157,29 @@ def test_checkpoint_forms(tmp_path: Path, tiny: network.HigherHRNet):
         assert all(torch.equal(v, state[k]) for k, v in loaded.state_dict().items()), name
 
 
+@pytest.mark.tries("input")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(
+            (key, value)
+            for key in ("NUM_MODULES", "NUM_CHANNELS", "NUM_BLOCKS")
+            for value in (0, -1, 10**12, "1", 1.5, True)
+        ),
+        *(("DECONV", value) for value in (0, 10**12, "32", None)),
+    ],
+)
+def test_a_network_without_bounds_is_refused(key: str, value: object):
+    extra = config.load(TINY_CONFIG).MODEL.EXTRA.clone()
+    extra.defrost()
+    if key == "DECONV":
+        extra.DECONV.NUM_CHANNELS = [value]
+    else:
+        extra.STAGE3[key] = value if key == "NUM_MODULES" else [16, value, 64]
+    with pytest.raises(UserError, match=r"config: MODEL\.EXTRA has .*, expected whole numbers of 1 to"):
+        network.Architecture.from_extra(extra, joints=17)
+
+
 def test_export_refuses_what_does_not_fit(tmp_path: Path, tiny_weights: Path, script: Callable[..., Outcome]):
     outcome = script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--output", tmp_path / "x.onnx")
     assert outcome.status == 1

@@ -36,7 +36,7 @@ from higherhrnet.settings import check_plain
 from higherhrnet.stages import postprocess
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?)\s*([KMGT]?)B?", re.IGNORECASE)
 _CHUNKS, _LOGS, _JOURNAL = "chunks", "logs", "people.jsonl"
 _IN_PROCESS_CHUNK = 32  # images: enough to amortise a chunk's small files, few enough to overlap in small data sets
 
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.prog = "python3 -m higherhrnet run"
     parser.add_argument("--disk_budget", type=_size, default=4 * 10**9, metavar="SIZE", help="on disk at any time: 4GB")
     parser.add_argument("--work", type=Path, metavar="DIR", help="of chunks and journal; run_work without it")
-    parser.add_argument("--workers", type=cli.positive, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument("--workers", type=cli.processes, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 def _size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected for example 500MB or 4GB")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no size, expected for example 500MB or 4GB")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
