@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _shapes(text: str) -> list[tuple[int, int]]:
     if not re.fullmatch(r"\d+x\d+(,\d+x\d+)*", text):
-        raise argparse.ArgumentTypeError(f"{text} is no list of shapes like 512x512,512x704")
+        raise argparse.ArgumentTypeError(f"{text[:40]} is no list of shapes like 512x512,512x704")
     return [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", text)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -285,16 +285,18 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
         first few are named)
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd versions; whether it is sound is checked below
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as e:
         raise UserError(f"cannot read weights {path}: {e.strerror or e}; give an existing .pth file") from e
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as e:
+    except Exception as e:  # whatever the damage leads PyTorch's reader to
         raise UserError(
             f"weights {path}: not a checkpoint that loads as plain tensors ({' '.join(str(e).split())[:160]}); nothing "
             f"was unpickled; download the file again, or save its state_dict alone with torch.save"
         ) from e
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(map(_is_plain, state.values())):
         raise UserError(f"weights {path}: holds no state_dict of tensors; save one with torch.save")
     state = {str(name).removeprefix("module.").removeprefix("1."): value for name, value in state.items()}
     expected = network.state_dict()
@@ -322,6 +324,13 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     if not all(bool(torch.isfinite(v).all()) for v in state.values()):
         raise UserError(f"weights {path} hold NaN or infinity; download the file again")
     network.load_state_dict(state)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor whose numbers can be copied into a parameter."""
+    return (
+        isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_complex() or value.is_quantized)
+    )
 
 
 def _names(what: str, names: list[str]) -> str:

@@ -38,7 +38,7 @@ class Shard:
         """``I/N``, I counted from 1. Raises ValueError for anything else."""
         match = _TEXT.fullmatch(text)
         if not match:
-            raise ValueError(f"{text!r} is no shard, expected I/N, for example 2/3")
+            raise ValueError(f"{text[:40]!r} is no shard, expected I/N, for example 2/3")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:

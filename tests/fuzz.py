@@ -9,6 +9,7 @@ seeds give equal files. A finding is kept in a file, and the exit status is 1.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import sys
@@ -18,14 +19,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import onnx
+import torch
 from tqdm import tqdm
 
-from higherhrnet import coco, config, onnx_reader, preprocess, shards
+from higherhrnet import cli, coco, config, evaluation, network, onnx_reader, preprocess, settings, shards
 from higherhrnet.ascend import atc, chip
+from higherhrnet.backends import ais_bench
 from higherhrnet.errors import UserError
 from higherhrnet.files import dumps, info, models, perf, record, trtexec_log
 from higherhrnet.files.journal import Journal
@@ -81,6 +85,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
     made = record.ResultsRecord("d", 512, 7, "1/1", "m", {}, "c")
     return {
         "annotations": Parser(_annotations(), of_file(coco.load)),
+        "people": Parser(_annotations(), of_file(lambda path: coco.load(path, coco.COCO))),
         "info": Parser((b"0 a/b c.bin 512 704\n1 d 5 6\n", b"0 a 1 2\r\n"), of_file(info.read)),
         "perf": Parser(_perfs(), of_text(lambda text: perf.parse(text, file))),
         "trtexec": Parser(_logs(), of_text(lambda text: trtexec_log.parse(text, file))),
@@ -91,6 +96,10 @@ def parsers(folder: Path) -> dict[str, Parser]:
         "dumps record": Parser(
             (_json(asdict(record.DumpsRecord(None, [0, 1], "m", "b", 1, flip=True))),),
             of_file(lambda path: record.read(path.parent, record.DumpsRecord), record.path(folder / "dumps")),
+        ),
+        "results record": Parser(
+            (_json(asdict(made)),),
+            of_file(lambda _: record.read_results(folder / "r.json"), record.of_results(folder / "r.json")),
         ),
         "om record": Parser(
             (_json(asdict(models.OmRecord("o", {"a": "b"}, "Ascend310"))),),
@@ -107,9 +116,18 @@ def parsers(folder: Path) -> dict[str, Parser]:
         "atc": Parser((b"ATC run failed\nE10016: Opname [x]\nEC0010[PID: 7] a: b",), of_text(atc.failure)),
         "onnx": Parser(_graphs(), of_file(onnx_reader.read)),
         "image": Parser(_images(), of_file(preprocess.read_image), share=0.3),
-        "shard": Parser((b"1/4", b"3/3"), of_text(_shard)),
-        "yaml": Parser((config.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(config.load), share=0.03),
-        "override": Parser((b"TEST.FLIP_TEST True", b"DATASET.ROOT a"), of_text(_override), share=0.03),
+        "ais_bench": Parser(
+            (
+                b'{"throughput": 12.5}\n',
+                b"{}\n[INFO] throughput 1000*batchsize.mean(1)/NPU_compute_time.mean(8): 125.0",
+            ),
+            of_text(lambda text: _refused(ais_bench.throughput, *text.partition("\n")[::2])),
+        ),
+        "shard": Parser((b"1/4", b"3/3"), of_text(lambda text: _refused(shards.Shard.parse, text))),
+        "flag": Parser((b"1", b"0.5", b"1,2,4,8", b"1024", b"1e-3"), of_text(_flags)),
+        "checkpoint": Parser(_checkpoints(), _checkpoint(folder / "c.pth"), share=0.05),
+        "yaml": Parser((config.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.15),
+        "override": Parser((b"TEST.FLIP_TEST True", b"DATASET.ROOT a"), of_text(_override), share=0.15),
     }
 
 
@@ -122,11 +140,44 @@ def _journal(path: Path, made: record.ResultsRecord) -> object:
         return list(journal.entries())
 
 
-def _shard(text: str) -> object:
+def _refused(parse: Callable[..., object], *arguments: str) -> object:
+    """For parsers whose callers make a message of a ValueError, as argparse does."""
     try:
-        return shards.Shard.parse(text)
-    except ValueError as e:  # what argparse makes its message of
+        return parse(*arguments)
+    except (ValueError, argparse.ArgumentTypeError) as e:
         raise UserError(str(e)) from e
+
+
+def _flags(text: str) -> object:
+    for parse in (cli.positive, cli.positives, cli.devices, cli.number):
+        _refused(parse, text)
+    return None
+
+
+def _configuration(path: Path) -> object:
+    cfg = config.load(path)
+    settings.plan(cfg), settings.heads(cfg), evaluation.options(cfg), evaluation.results_file(cfg, path)
+    return network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
+
+
+def _checkpoints() -> tuple[bytes, ...]:
+    found = []
+    for zipped in (True, False):
+        file = io.BytesIO()
+        torch.save({"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, file, _use_new_zipfile_serialization=zipped)
+        found.append(file.getvalue())
+    return tuple(found)
+
+
+def _checkpoint(path: Path) -> Callable[[bytes], object]:
+    # The smallest network has thousands of parameters; a layer stands for it.
+    layer = cast(network.HigherHRNet, torch.nn.Linear(3, 2))
+
+    def parse(content: bytes) -> None:
+        path.write_bytes(content)
+        network.load_checkpoint(path, layer)
+
+    return parse
 
 
 def _override(text: str) -> object:
@@ -135,8 +186,17 @@ def _override(text: str) -> object:
 
 def _annotations() -> tuple[bytes, ...]:
     image = {"id": 1, "file_name": "a/1.jpg", "width": 640, "height": 480}
-    people = [{"id": 1, "keypoints": [0.5]}]
-    return _json({"images": [image, image | {"id": 2}], "annotations": people}), b'{"images":[]}'
+    person: dict[str, object] = {
+        "id": 1,
+        "image_id": 2,
+        "category_id": 1,
+        "num_keypoints": 1,
+        "iscrowd": 0,
+        "area": 9.5,
+    }
+    person = {**person, "keypoints": [0.5] * 51, "bbox": [1, 2, 3, 4.5]}
+    whole = {"images": [image, image | {"id": 2}], "annotations": [person], "categories": [{"id": 1}]}
+    return _json(whole), b'{"images":[]}'
 
 
 def _perfs() -> tuple[bytes, ...]:

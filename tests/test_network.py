@@ -228,9 +228,11 @@ def test_broken_checkpoints_are_named(tmp_path: Path, script: Callable[..., Outc
 
 
 def test_tensors_that_are_no_checkpoint(tmp_path: Path, tiny: network.HigherHRNet):
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(UserError, match="holds no state_dict"):
-        network.load_checkpoint(tmp_path / "list.pth", tiny)
+    weight = tiny.state_dict()["conv1.weight"]
+    for content in ([1, 2], {"conv1.weight": weight.to_sparse()}, {"conv1.weight": weight.to(torch.complex64)}):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(UserError, match="holds no state_dict"):
+            network.load_checkpoint(tmp_path / "other.pth", tiny)
     state = tiny.state_dict()
     state["conv1.weight"][0, 0, 0, 0] = torch.nan
     torch.save(state, tmp_path / "nan.pth")

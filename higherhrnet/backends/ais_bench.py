@@ -86,16 +86,29 @@ class AisBench(ExternalTool):
     def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
         """The tool's throughput in the benchmark tool's format; what it does not measure is nan."""
         try:
-            summary = json.loads((work.private / _OUTPUT / f"{_DUMPS}_summary.json").read_text())
-            rate = float(summary["throughput"])
-        except (OSError, ValueError, KeyError, TypeError):
-            found = _THROUGHPUT.findall(outcome.text if outcome else "")
-            if not found:
-                raise ValueError("no throughput") from None
-            rate = float(found[-1])
-        if not (rate > 0 and math.isfinite(rate)):
-            raise ValueError(f"throughput {rate}")
-        return perf.execute_only(rate)
+            summary = (work.private / _OUTPUT / f"{_DUMPS}_summary.json").read_text(errors="replace")
+        except OSError:
+            summary = ""
+        return perf.execute_only(throughput(summary, outcome.text if outcome else ""))
+
+
+def throughput(summary: str, said: str) -> float:
+    """Images/s from the tool's summary file or, where that has none, from what it printed.
+
+    Raises
+    ------
+    ValueError : neither has a positive number
+    """
+    try:
+        rate = float(json.loads(summary)["throughput"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        found = _THROUGHPUT.findall(said)
+        if not found:
+            raise ValueError("no throughput") from None
+        rate = float(found[-1])
+    if not 0 < rate < math.inf:
+        raise ValueError(f"throughput {rate}")
+    return rate
 
 
 def _place(source: Path, target: Path) -> None:

@@ -1,0 +1,71 @@
+"""Every numeric flag of every program, with everything that is no number it could mean."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Outcome
+from higherhrnet import cli
+
+PROGRAMS = [
+    *([path.stem] for path in sorted(ROOT.glob("*.py"))),
+    ["higherhrnet.__main__", "run"],
+    ["higherhrnet.__main__", "merge"],
+]
+NO_NUMBERS = ["", " ", "-2", "1e999", "nan", "inf", "-inf", "9" * 30, "9" * 5000, "0x10", "1_0", "1 0", "1,,2", "1,1"]
+NO_NUMBERS += ["\0", "١", "½", "\udcff", "None", "x" * 100_000, "-", "1/0", "0/0", "1x"]
+FOR_ALL = ["-2", "nan", "inf", "\0", "x" * 100_000]  # which no flag takes
+
+Flags = Callable[[list[str]], list[argparse.Action]]
+
+
+@pytest.fixture
+def flags(
+    monkeypatch: pytest.MonkeyPatch, script: Callable[..., Outcome]
+) -> Callable[[list[str]], list[argparse.Action]]:
+    """The flags of a program that take numbers."""
+
+    def of(program: list[str]) -> list[argparse.Action]:
+        made: list[argparse.ArgumentParser] = []
+        real = cli.parser
+
+        def recorded(doc: str | None) -> argparse.ArgumentParser:
+            made.append(real(doc))
+            return made[-1]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(cli, "parser", recorded)
+            assert script(*program, "--help").status == 0
+        actions = made[-1]._actions
+        return [action for action in actions if action.option_strings and action.type not in (None, Path, cli.names)]
+
+    return of
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_what_is_no_number_is_wrong_usage(
+    program: list[str],
+    flags: Flags,
+    script: Callable[..., Outcome],
+    tried: Callable[[str, int], None],
+):
+    importlib.import_module(program[0])
+    for action in flags(program):
+        parse = action.type
+        assert callable(parse)
+        for text in NO_NUMBERS:
+            try:
+                value = parse(text)
+            except argparse.ArgumentTypeError as e:
+                assert 0 < len(str(e)) < 300, "short enough for a line"
+                continue
+            assert text not in FOR_ALL, (action.option_strings, text, value)
+        outcome = script(*program, action.option_strings[0], "-2")
+        assert outcome.status == 2, (action.option_strings, outcome)
+        assert f"argument {'/'.join(action.option_strings)}: " in outcome.err
+        tried("input", len(NO_NUMBERS) + 1)
