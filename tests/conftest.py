@@ -6,6 +6,7 @@ import functools
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -45,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin the count of what the suite tries."""
     config.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
     config.stash[TRIED] = Counter()
+    # A shell ignores Ctrl-C for what it runs in the background, and our programs then do as well.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -125,13 +125,14 @@ def stop_and_complete(
     while workers of a killed one may still be ending.
     """
     rng = random.Random(f"{SEED} {seed}")
-    signals = [signal.SIGKILL] * kills + [POLITE[i % 2] for i in range(kills)]
+    signals = [*[signal.SIGKILL] * kills, *(POLITE[i % 2] for i in range(kills))]
     rng.shuffle(signals)
     while signals:
         if launcher.run(command, cwd, after=seconds * rng.random(), number=signals[-1]):
             signals.pop()
         else:
             seconds *= 0.7
+            assert seconds > 1e-6, f"nothing ends on {signals[-1].name}"
     launcher.run(command, cwd)
 
 
