@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -203,7 +203,19 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error.args[0] if error.args else error).split())
 
 
+def _check_present(node: CfgNode, defaults: Mapping[str, object], path: Path, prefix: str = "") -> None:
+    """Refuse None, which yacs takes for a value of any type."""
+    for key, default in defaults.items():
+        if node[key] is None and default is not None:
+            raise UserError(f"config {path}: {prefix}{key} has no value; give one, or leave the key away")
+        if isinstance(default, Mapping):
+            _check_present(node[key], default, path, f"{prefix}{key}.")
+
+
 def _check(cfg: CfgNode, path: Path) -> None:
+    _check_present(cfg, _DEFAULTS, path)
+    if not isinstance(cfg.MODEL.EXTRA, CfgNode):
+        raise UserError(f"config {path}: MODEL.EXTRA is {cfg.MODEL.EXTRA}, expected the network's stages")
     for key, supported in _SUPPORTED.items():
         value: object = cfg
         for part in key.split("."):

@@ -38,6 +38,9 @@ class Outcome:
     err: str
 
 
+# Who runs the tests with nohup runs our programs so.
+NO_HANG_UP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
+
 TRIED = pytest.StashKey[Counter[str]]()
 KINDS = "input", "fault", "kill", "interruption", "fuzz execution"  # hostile or damaged inputs, faults injected
 

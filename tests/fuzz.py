@@ -26,6 +26,7 @@ import numpy as np
 import onnx
 import torch
 from tqdm import tqdm
+from yacs.config import CfgNode
 
 from higherhrnet import cli, coco, config, evaluation, network, onnx_reader, preprocess, settings, shards
 from higherhrnet.ascend import atc, chip
@@ -127,7 +128,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
         "flag": Parser((b"1", b"0.5", b"1,2,4,8", b"1024", b"1e-3"), of_text(_flags)),
         "checkpoint": Parser(_checkpoints(), _checkpoint(folder / "c.pth"), share=0.05),
         "yaml": Parser((config.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.15),
-        "override": Parser((b"TEST.FLIP_TEST True", b"DATASET.ROOT a"), of_text(_override), share=0.15),
+        "override": Parser(_overrides(), of_text(_override), share=0.15),
     }
 
 
@@ -155,8 +156,12 @@ def _flags(text: str) -> object:
 
 
 def _configuration(path: Path) -> object:
-    cfg = config.load(path)
-    settings.plan(cfg), settings.heads(cfg), evaluation.options(cfg), evaluation.results_file(cfg, path)
+    return _used(config.load(path))
+
+
+def _used(cfg: CfgNode) -> object:
+    """What the programs make of a configuration."""
+    settings.plan(cfg), settings.heads(cfg), evaluation.options(cfg), evaluation.results_file(cfg, config.DEFAULT)
     return network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
 
 
@@ -180,8 +185,13 @@ def _checkpoint(path: Path) -> Callable[[bytes], object]:
     return parse
 
 
+def _overrides() -> tuple[bytes, ...]:
+    sections = ((name, node) for name, node in config.load().items() if isinstance(node, CfgNode))
+    return tuple(f"{name}.{key} {value!r}".encode() for name, node in sections for key, value in node.items())
+
+
 def _override(text: str) -> object:
-    return config.load(None, text.split(" ", 1))
+    return _used(config.load(None, text.split(" ", 1)))
 
 
 def _annotations() -> tuple[bytes, ...]:

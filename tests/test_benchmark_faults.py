@@ -24,9 +24,11 @@ from ascend_host import (  # noqa: F401
     small_inputs,
     small_models,
 )
+from conftest import NO_HANG_UP
 from test_ascend_processes import wait_until_gone
 
 WIDE = "128x192"
+HANG_UP = pytest.param(signal.SIGHUP, 129, marks=NO_HANG_UP)
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_a_device_that_does_not_exist(wide: Host, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.tries("interruption")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), HANG_UP])
 def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(
     wide: Host,
     number: signal.Signals,

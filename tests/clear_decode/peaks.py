@@ -21,7 +21,7 @@ def find(heatmap: np.ndarray, *, kernel: int, limit: int, threshold: float) -> t
     padded = np.pad(heatmap, pad, constant_values=-np.inf)
     highest = sliding_window_view(padded, kernel, axis=0).max(axis=-1)
     highest = sliding_window_view(highest, kernel, axis=1).max(axis=-1)
-    ys, xs = np.nonzero((heatmap == highest) & (heatmap > np.float64(threshold)))
+    ys, xs = np.nonzero((heatmap == highest) & (heatmap.astype(np.float64) > threshold))
     values = heatmap[ys, xs]
     order = np.argsort(-values, kind="stable")[:limit]
     return np.stack((xs, ys), axis=1)[order], values[order]
