@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     table = parser.add_argument_group("table")
     table.add_argument("--result", type=Path, nargs="+", metavar="DIR", help="where figures are; result without it")
     table.add_argument("--label", nargs="+", metavar="NAME", help="of what is measured, then of each --result")
-    table.add_argument("--bs", type=cli.positives, metavar="N[,N...]", help="these batch sizes; all without it")
+    table.add_argument("--bs", type=cli.batch_sizes, metavar="N[,N...]", help="these batch sizes; all without it")
     table.add_argument("--published", nargs="+", default=(), metavar="NAME", help="columns of the guide, marked so")
     table.add_argument(
         "--ratio", nargs=2, action="append", metavar="LABEL", help="divide two columns; the first by others without it"
@@ -72,39 +72,43 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--chart", type=Path, metavar="FILE.png", help="draw it too; needs matplotlib")
     measure = parser.add_argument_group("measuring here")
     measure.add_argument("--backend", choices=performance.BACKENDS, help="measure with this one")
-    measure.add_argument("--rounds", type=cli.positive, default=30, metavar="N", help="batches a shape that count")
+    measure.add_argument("--rounds", type=cli.count, default=30, metavar="N", help="batches a shape that count")
     measure.add_argument(
-        "--warm_up", type=cli.whole(0, cli.MOST), default=3, metavar="N", help="batches before them that do not"
+        "--warm_up", type=cli.count_or_none, default=3, metavar="N", help="batches before them that do not"
     )
     measure.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
     measure.add_argument("--info", metavar="NAME", help="real inputs, NAME_HxW.info; random ones without it")
     measure.add_argument("--shapes", type=_shapes, metavar="HxW,...", help="only these shapes; all without it")
-    measure.add_argument("--device_id", type=cli.device, default=0, metavar="D", help="which GPU")
+    measure.add_argument("--device_id", type=cli.device_id, default=0, metavar="D", help="which GPU")
     measure.add_argument(
-        "--threads", type=cli.threads, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
+        "--threads", type=cli.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
     )
     cli.add_in_process(measure)
     measure.add_argument("--save", type=Path, metavar="DIR", help="keep the figures as performance files there")
     measure.add_argument(
-        "--timeout", type=cli.number, default=0, metavar="S", help="limit of one run of trtexec; 0 is none"
+        "--timeout", type=cli.non_negative, default=0, metavar="S", help="limit of one run of trtexec; 0 is none"
     )
     measure.add_argument("--print_commands", action="store_true", help="print trtexec's commands, run none")
     accuracy = parser.add_argument_group("accuracy")
     accuracy.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="reference and other dump directory")
     accuracy.add_argument(
-        "--tolerance", type=cli.number, default=1e-3, metavar="T", help="of the largest value; about 0.02 for float16"
+        "--tolerance",
+        type=cli.non_negative,
+        default=1e-3,
+        metavar="T",
+        help="of the largest value; for float16 about 0.02",
     )
-    accuracy.add_argument("--ap_tolerance", type=cli.number, default=0.005, metavar="T", help="of AP")
+    accuracy.add_argument("--ap_tolerance", type=cli.non_negative, default=0.005, metavar="T", help="of AP")
     accuracy.add_argument(
-        "--distance", type=cli.number, default=0.1, metavar="PX", help="a keypoint may move, in pixels"
+        "--distance", type=cli.non_negative, default=0.1, metavar="PX", help="a keypoint may move, in pixels"
     )
-    accuracy.add_argument("--workers", type=cli.processes, default=workers.cores(), metavar="N", help="processes")
+    accuracy.add_argument("--workers", type=cli.process_count, default=workers.cores(), metavar="N", help="processes")
     cli.add_config(parser)
     return parser
 
 
 def _shapes(text: str) -> list[tuple[int, int]]:
-    if not re.fullmatch(r"\d+x\d+(,\d+x\d+)*", text):
+    if not re.fullmatch(r"[0-9]{1,9}x[0-9]{1,9}(,[0-9]{1,9}x[0-9]{1,9})*", text):
         raise argparse.ArgumentTypeError(f"{text[:40]} is no list of shapes like 512x512,512x704")
     return [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", text)]
 

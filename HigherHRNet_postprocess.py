@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--no_long_side_limit", action="store_true", help="the inputs were made with this flag of preprocessing"
     )
-    parser.add_argument("--workers", type=cli.processes, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument("--workers", type=cli.process_count, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--vis_dir", type=Path, metavar="DIR", help="draw the people found on images, into this folder")
-    parser.add_argument("--vis_count", type=cli.positive, default=20, metavar="N", help="images to draw at most")
+    parser.add_argument("--vis_count", type=cli.count, default=20, metavar="N", help="images to draw at most")
     parser.add_argument(
-        "--vis_score", type=cli.number, default=0.3, metavar="S", help="draw people of at least this score"
+        "--vis_score", type=cli.non_negative, default=0.3, metavar="S", help="draw people of at least this score"
     )
     parser.add_argument("--overwrite", action="store_true", help="decode again what was decoded already")
     cli.add_shard(parser)

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    return (-1,) if text.strip() == "-1" else cli.positives(text)
+    return (-1,) if text.strip() == "-1" else cli.batch_sizes(text)
 
 
 if __name__ == "__main__":

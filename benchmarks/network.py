@@ -181,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--cfg", type=Path, default=config.DEFAULT)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--shape", default="512x512", help="HxW")
-    parser.add_argument("--bs", type=cli.positives, default=(1, 32))
+    parser.add_argument("--bs", type=cli.batch_sizes, default=(1, 32))
     parser.add_argument("--precision", choices=PRECISIONS, help="float16 on a GPU, float32 on a CPU without it")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--output", type=Path, help="the figures as JSON")

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("pictures", type=Path, metavar="DIR", help="folder of .jpg files, shown by name")
     parser.add_argument("output", type=Path, metavar="FILE", help="the sheet, a .png")
-    parser.add_argument("--width", type=cli.positive, default=1600, help="of the sheet, in pixels")
+    parser.add_argument("--width", type=cli.count, default=1600, help="of the sheet, in pixels")
     args = parser.parse_args(argv)
 
     files = sorted(args.pictures.glob("*.jpg"))

@@ -27,22 +27,24 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     interruption = terminal.Interruption()
     error: BaseException | None = None
     try:
-        with interruption, terminal.checked_output():
+        with interruption.watched(), terminal.checked_output():
             main(argv)
     except BaseException as e:
         error = e
-    number = interruption.number or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
-    if number is not None:  # whatever the exception became on its way up
-        terminal.say_interrupted()
-        return 128 + number
+    signal_number = interruption.number or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+    if signal_number is not None:  # whatever the exception became on its way up
+        terminal.say(terminal.INTERRUPTED)
+        return 128 + signal_number
     if isinstance(error, UserError):
         terminal.say(f"error: {' '.join(str(error).split())}")
         return 1
     if isinstance(error, MemoryError):
-        terminal.say(f"error: not enough memory ({error}); give a smaller --bs, or fewer --workers")
+        terminal.say(
+            f"error: not enough memory ({error or 'for what is not said'}); give smaller or fewer things at once"
+        )
         return 1
-    if isinstance(error, SystemExit):
-        return int(error.code or 0)
+    if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+        return error.code or 0
     if error is not None:
         raise error
     return 0
@@ -57,12 +59,12 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     pass
 
 
-MOST = 10**9
-"""Of what is counted; of batch sizes and devices, whose numbers go into buffers' sizes and file names, ``MANY``."""
-MANY = 1024
+_DECIMAL = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_LARGEST_COUNT = 10**9  # images, rounds: beyond any data set
+_LARGEST_SMALL = 1024  # batch sizes, processes, devices: they size buffers, and name files
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
+def _whole(least: int, most: int) -> Callable[[str], int]:
     """An argparse type: a whole number of ``least`` to ``most``."""
 
     def parse(text: str) -> int:
@@ -73,21 +75,20 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-positive = whole(1, MOST)
-processes = whole(1, MANY)
-threads = whole(0, MANY)
-device = whole(0, MANY)
+count = _whole(1, _LARGEST_COUNT)
+count_or_none = _whole(0, _LARGEST_COUNT)
+batch_size = process_count = _whole(1, _LARGEST_SMALL)
+device_id = thread_count = _whole(0, _LARGEST_SMALL)
+"""Argparse types: whole numbers within bounds; a thread count of 0 leaves it to the library."""
 
 
-def number(text: str) -> float:
-    """An argparse type: a finite number, not negative."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
+def non_negative(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    if not re.fullmatch(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text.strip().lower()) or math.isinf(
+        float(text)
+    ):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a finite number of at least 0")
-    return value
+    return float(text)
 
 
 def add_shard(to: argparse.ArgumentParser) -> None:
@@ -110,14 +111,14 @@ def say_left_out(left_out: Mapping[int, str]) -> None:
             print(f"  {why}")
 
 
-def positives(text: str) -> tuple[int, ...]:
+def batch_sizes(text: str) -> tuple[int, ...]:
     """An argparse type: whole numbers of at least 1, as in 1,2,4,8, none twice."""
-    return _several(text, whole(1, MANY))
+    return _several(text, batch_size)
 
 
-def devices(text: str) -> tuple[int, ...]:
+def device_ids(text: str) -> tuple[int, ...]:
     """An argparse type: numbers of devices, as in 0,1, none twice."""
-    return _several(text, device)
+    return _several(text, device_id)
 
 
 def _several(text: str, parse: Callable[[str], int]) -> tuple[int, ...]:

@@ -113,10 +113,10 @@ def image_file(root: str, split: str, image: Image, layout: Layout | None = None
     return folder.with_name(f"{folder.name}.zip@{image.file_name}") if layout.zipped else folder / image.file_name
 
 
-def load(annotations: Path, people_of: str | None = None) -> Dataset:
-    """Read the image list of an annotation file; check its people too where they will be evaluated.
+def load(annotations: Path, evaluated_as: str | None = None) -> Dataset:
+    """Read the image list of an annotation file.
 
-    ``people_of`` is COCO or CROWD_POSE then.
+    ``evaluated_as`` COCO or CROWD_POSE: check its people too, as that evaluation reads them; None: images alone.
 
     Raises
     ------
@@ -131,9 +131,9 @@ def load(annotations: Path, people_of: str | None = None) -> Dataset:
     ids = {image.image_id for image in images}
     if len(ids) != len(images):
         raise UserError(f"annotation file {annotations}: {len(images)} images share {len(ids)} ids; ids must be unique")
-    if people_of is not None:
-        people = joints.CROWD_POSE if people_of == CROWD_POSE else joints.COCO
-        ground_truth.check(content, annotations, image_ids=ids, joints=len(people), area=people_of == COCO)
+    if evaluated_as is not None:
+        people = joints.CROWD_POSE if evaluated_as == CROWD_POSE else joints.COCO
+        ground_truth.check(content, annotations, image_ids=ids, joints=len(people), area=evaluated_as == COCO)
     return Dataset(annotations, images)
 
 

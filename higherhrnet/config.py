@@ -183,19 +183,18 @@ _REFUSALS = (KeyError, ValueError, AssertionError, AttributeError, TypeError, Re
 def _read(path: Path) -> str:
     """A yaml file's text, whatever its name: yacs, given the file itself, runs one that ends in .py."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise UserError(f"config {path}: found more than {_MOST_BYTES:,} bytes; give a yaml file with --cfg")
         text = content.decode()
-        # Aliases of aliases make a tree of any size of a few lines, and no configuration needs them.
-        aliases = b"*" in content and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+        if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            # Aliases of aliases make a tree of any size of a few lines.
+            raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
     except OSError as e:
         raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
     except (ValueError, RecursionError, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; give a yaml file with --cfg") from e
-    if len(content) > _MOST_BYTES or aliases:
-        raise UserError(
-            f"config {path}: {len(content):,} bytes{', with aliases' * aliases}, expected at most {_MOST_BYTES:,} "
-            f"without aliases; write values out"
-        )
     return text
 
 
@@ -263,9 +262,9 @@ def _check_dataset(cfg: CfgNode, path: Path) -> None:
         )
     if not _NAME.fullmatch(cfg.DATASET.TEST):  # it becomes part of file names
         raise UserError(f"config {path}: DATASET.TEST is {cfg.DATASET.TEST!r}, expected a name like val2017")
-    for value in (cfg.DATASET.ROOT, cfg.OUTPUT_DIR, cfg.DATA_DIR):
+    for key, value in (("DATASET.ROOT", cfg.DATASET.ROOT), ("OUTPUT_DIR", cfg.OUTPUT_DIR), ("DATA_DIR", cfg.DATA_DIR)):
         if "\0" in value:
-            raise UserError(f"config {path}: {value!r} is no path; remove the character 0 from it")
+            raise UserError(f"config {path}: {key} is {value!r}, which is no path; remove the character 0 from it")
     for section in ("DATASET", "MODEL"):
         if _JOINTS[kind] != cfg[section].NUM_JOINTS:
             raise UserError(

@@ -24,19 +24,19 @@ _GEARS = ("image_size", "dims")
 def add_flags(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None:
     """Add the flags; with ``several_sizes``, --bs is a tuple, and each Inference gets arguments with one of them."""
     if several_sizes:
-        parser.add_argument("--bs", type=cli.positives, default=(1,), metavar="N[,N...]", help="batch sizes, in turn")
+        parser.add_argument("--bs", type=cli.batch_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, in turn")
     else:
-        parser.add_argument("--bs", type=cli.whole(1, cli.MANY), default=1, metavar="N", help="batch size")
+        parser.add_argument("--bs", type=cli.batch_size, default=1, metavar="N", help="batch size")
     parser.add_argument("--backend", choices=choice.BACKENDS, default="auto", help="what runs the network")
     parser.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     parser.add_argument(
-        "--device_id", type=cli.device, metavar="D", help="in the file names; first of --device_ids or 0"
+        "--device_id", type=cli.device_id, metavar="D", help="in the file names; first of --device_ids or 0"
     )
     parser.add_argument(
-        "--device_ids", type=cli.devices, default=(), metavar="D,D,...", help="share the work among these"
+        "--device_ids", type=cli.device_ids, default=(), metavar="D,D,...", help="share the work among these"
     )
     parser.add_argument(
-        "--threads", type=cli.threads, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them"
+        "--threads", type=cli.thread_count, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them"
     )
     cli.add_in_process(parser)
     parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")
@@ -47,7 +47,7 @@ def add_flags(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -
     ascend.add_argument("--aipp", action="store_true", help="uint8 inputs, normalised on the device")
     ascend.add_argument("--dynamic", choices=_GEARS, default="image_size", help=".om's gears; dims is for ais_bench")
     ascend.add_argument(
-        "--timeout", type=cli.number, default=0, metavar="S", help="limit of one program's run; 0 is none"
+        "--timeout", type=cli.non_negative, default=0, metavar="S", help="limit of one program's run; 0 is none"
     )
 
 

@@ -290,6 +290,8 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as e:
         raise UserError(f"cannot read weights {path}: {e.strerror or e}; give an existing .pth file") from e
+    except MemoryError:
+        raise
     except Exception as e:  # whatever the damage leads PyTorch's reader to
         raise UserError(
             f"weights {path}: not a checkpoint that loads as plain tensors ({' '.join(str(e).split())[:160]}); nothing "
@@ -297,7 +299,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
         ) from e
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
     if not isinstance(state, dict) or not all(map(_is_plain, state.values())):
-        raise UserError(f"weights {path}: holds no state_dict of tensors; save one with torch.save")
+        raise UserError(f"weights {path}: holds no state_dict of dense real tensors; save one with torch.save")
     state = {str(name).removeprefix("module.").removeprefix("1."): value for name, value in state.items()}
     expected = network.state_dict()
     # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.

@@ -8,9 +8,19 @@ request 27379 of ONNX Runtime). A user's own setting is left as it is.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-__all__ = ["onnxruntime"]
+__all__ = ["model_source", "onnxruntime"]
+
+
+def model_source(model: Path) -> str | bytes:
+    """What InferenceSession takes of a model: its path, or its content where a locale of ASCII alone spoils that."""
+    try:
+        str(model).encode()
+    except UnicodeEncodeError:
+        return model.read_bytes()
+    return str(model)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-_TEXT = re.compile(r"(\d{1,6})/(\d{1,6})")
+_TEXT = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
 class _Indexed(Protocol):

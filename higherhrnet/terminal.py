@@ -17,6 +17,9 @@ from typing import Any
 
 from higherhrnet.errors import UserError
 
+INTERRUPTED = "interrupted; finished files are kept, the same command goes on from them"
+"""The one line with which an interrupted program ends."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that closed
 _AGAIN = 0.05  # seconds: a finalizer is over by then
 
@@ -29,20 +32,15 @@ def prepare() -> None:
     """
     _open_streams()
     for number in _SIGNALS:
-        _handle(number, _end)
+        _set(number, _end)
 
 
-def say(line: str = "", end: str = "\n") -> None:
-    """Write a line to standard error, and what others left to write; nothing happens where that fails."""
+def say(line: str) -> None:
+    """Write a line to standard error; nothing happens where that cannot be written."""
     try:
-        print(line, end=end, file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
     except OSError:
         _drop(2)
-
-
-def say_interrupted() -> None:
-    """Write the one line with which an interrupted program ends."""
-    say("interrupted; finished files are kept, the same command goes on from them")
 
 
 @contextlib.contextmanager
@@ -50,7 +48,7 @@ def checked_output() -> Iterator[None]:
     """A block in which failing to write standard output is the user's error, and what it wrote is written at its end.
 
     Characters that the locale lacks come out escaped, as on standard error. A reader that has gone, as of ``| head``,
-    ends the block with SystemExit(1): nothing is left to say to it. Standard error may fail.
+    ends the block with SystemExit(1): nothing is left to say to it. What standard error holds is written too, or lost.
     """
     before = sys.stdout
     if not isinstance(before, io.TextIOWrapper):
@@ -68,10 +66,18 @@ def checked_output() -> Iterator[None]:
     try:
         yield
         output.flush()
+    except SystemExit:  # of --help, which somebody waits for as well
+        output.flush()
+        raise
     finally:
         sys.stdout = before
+        with contextlib.suppress(UserError, SystemExit):  # the exception under way says more
+            output.flush()
         output.detach()
-        say(end="")
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _drop(2)
 
 
 class _Stdout(io.TextIOWrapper):
@@ -105,75 +111,87 @@ class InterruptedRunError(KeyboardInterrupt):
 
 
 class Interruption:
-    """A block in which signals raise InterruptedRunError; ``number`` is the last one's, None without any.
-
-    One that falls into a finalizer, where Python drops exceptions, is sent again. Does nothing outside the main thread.
-    """
+    """Whether signals came while a program worked; ``number`` is the last one's, None without any."""
 
     def __init__(self) -> None:
         """Nothing is changed yet."""
         self.number: int | None = None
-        self._active = False
-        self._before: dict[signal.Signals, Any] = {}
-        self._unraisable = sys.unraisablehook
+        self._ended = False
+        self._again: threading.Timer | None = None
 
-    def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            self._active = True
-            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._send_again
-            for number in _SIGNALS:
-                self._before[number] = _handle(number, self._raise)
-        return self
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """A block in which signals raise InterruptedRunError; outside the main thread they do not.
 
-    def __exit__(self, *_: object) -> None:
-        self._active = False  # a signal between this line and the last ends the program
-        for number, handler in self._before.items():
-            _handle(number, handler)
-        if self._before:
-            sys.unraisablehook = self._unraisable
+        One that falls into a finalizer, where Python drops exceptions, is sent again.
+        """
+        before = sys.unraisablehook
+
+        def send_again(unraisable: sys.UnraisableHookArgs) -> None:
+            if isinstance(unraisable.exc_value, InterruptedRunError) and self.number is not None:
+                self._again = threading.Timer(_AGAIN, os.kill, (os.getpid(), self.number))
+                self._again.daemon = True
+                self._again.start()
+            else:
+                before(unraisable)
+
+        with _handling(self._raise):
+            sys.unraisablehook = send_again
+            try:
+                yield
+            finally:
+                self._ended = True  # until the handlers are the old ones again, a signal ends the program
+                sys.unraisablehook = before
+                if self._again is not None:
+                    self._again.cancel()
 
     def _raise(self, number: int, frame: object) -> None:
-        if not self._active:
+        if self._ended:
             _end(number, frame)
         self.number = number
         raise InterruptedRunError
 
-    def _send_again(self, unraisable: sys.UnraisableHookArgs) -> None:
-        if isinstance(unraisable.exc_value, InterruptedRunError) and self.number is not None:
-            threading.Timer(_AGAIN, os.kill, (os.getpid(), self.number)).start()
-        else:
-            self._unraisable(unraisable)
-
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """A block that no signal breaks into, for what must not stay half done; one that came is answered at its end."""
-    if threading.current_thread() is not threading.main_thread():  # where no signal is answered
-        yield
-        return
+    """A block that no signal breaks into, for what must not stay half done; one that came is answered at its end.
+
+    No mask of the thread's: what is started in the block would inherit it, and other threads would take the signal.
+    """
     came: list[int] = []
+    try:
+        with _handling(lambda number, _: came.append(number)):
+            yield
+    finally:
+        if came:
+            signal.raise_signal(came[-1])
+
+
+@contextlib.contextmanager
+def _handling(handler: Any) -> Iterator[None]:
+    """Let ``handler`` answer the signals in a block; outside the main thread, where none is answered, do nothing."""
     before: dict[signal.Signals, Any] = {}
     try:
-        for number in _SIGNALS:
-            before[number] = _handle(number, lambda number, _: came.append(number))
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                before[number] = signal.getsignal(number)
+                _set(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            _handle(number, handler)
-    if came:
-        signal.raise_signal(came[-1])
+        for number, was in before.items():
+            _set(number, was)
 
 
-def _handle(number: signal.Signals, handler: Any) -> Any:
-    """Set a signal's handler, unless it is ignored, as by nohup or in a shell's background; return the one before."""
-    before = signal.getsignal(number)
-    if before != signal.SIG_IGN:
+def _set(number: signal.Signals, handler: Any) -> None:
+    """Set a signal's handler, unless it is ignored, as by nohup or in a shell's background."""
+    if signal.getsignal(number) != signal.SIG_IGN:
         signal.signal(number, handler)
-    return before
 
 
 def _end(number: int, _frame: object) -> None:
-    say_interrupted()
+    # Not through sys.stderr, in whose midst the signal may have come.
+    with contextlib.suppress(OSError):
+        os.write(2, f"{INTERRUPTED}\n".encode())
     os._exit(128 + number)  # nothing of ours is open, and an exception would go through the import under way
 
 

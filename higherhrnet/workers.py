@@ -86,9 +86,13 @@ class Pool:
 def _submit(
     executor: ProcessPoolExecutor, function: Callable[[Item], Result], chunk: list[Item]
 ) -> Future[list[Result]]:
-    """Hand a task over. A process that is started for it must hear all that it waits for, and leaves Ctrl-C to us."""
+    """Hand a task over.
+
+    A worker that is started for it reads from us what to do: an exception in between would leave it half a message,
+    which it answers with a traceback. It inherits a blocked SIGINT, so that Ctrl-C in a terminal ends it through us.
+    """
     with terminal.signals_held():
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which it inherits
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return executor.submit(_apply, function, chunk)
         finally:

@@ -38,7 +38,7 @@ class Outcome:
     err: str
 
 
-# Who runs the tests with nohup runs our programs so.
+# Under nohup our programs inherit an ignored SIGHUP, which then ends nothing.
 NO_HANG_UP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
 
 TRIED = pytest.StashKey[Counter[str]]()

@@ -31,6 +31,7 @@ from yacs.config import CfgNode
 from higherhrnet import cli, coco, config, evaluation, network, onnx_reader, preprocess, settings, shards
 from higherhrnet.ascend import atc, chip
 from higherhrnet.backends import ais_bench
+from higherhrnet.commands import run
 from higherhrnet.errors import UserError
 from higherhrnet.files import dumps, info, models, perf, record, trtexec_log
 from higherhrnet.files.journal import Journal
@@ -125,7 +126,10 @@ def parsers(folder: Path) -> dict[str, Parser]:
             of_text(lambda text: _refused(ais_bench.throughput, *text.partition("\n")[::2])),
         ),
         "shard": Parser((b"1/4", b"3/3"), of_text(lambda text: _refused(shards.Shard.parse, text))),
-        "flag": Parser((b"1", b"0.5", b"1,2,4,8", b"1024", b"1e-3"), of_text(_flags)),
+        "count": Parser((b"1", b"1024", b"+7"), of_text(lambda text: _refused(cli.count, text))),
+        "batch sizes": Parser((b"1,2,4,8", b"1024"), of_text(lambda text: _refused(cli.batch_sizes, text))),
+        "number": Parser((b"0.5", b"1e-3", b".25"), of_text(lambda text: _refused(cli.non_negative, text))),
+        "disk size": Parser((b"4GB", b"1.5 tb", b"900"), of_text(lambda text: _refused(run.size, text))),
         "checkpoint": Parser(_checkpoints(), _checkpoint(folder / "c.pth"), share=0.05),
         "yaml": Parser((config.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.15),
         "override": Parser(_overrides(), of_text(_override), share=0.15),
@@ -147,12 +151,6 @@ def _refused(parse: Callable[..., object], *arguments: str) -> object:
         return parse(*arguments)
     except (ValueError, argparse.ArgumentTypeError) as e:
         raise UserError(str(e)) from e
-
-
-def _flags(text: str) -> object:
-    for parse in (cli.positive, cli.positives, cli.devices, cli.number):
-        _refused(parse, text)
-    return None
 
 
 def _configuration(path: Path) -> object:

@@ -18,12 +18,12 @@ Script = Callable[..., Outcome]
 
 
 def test_batch_sizes_are_read_as_a_list():
-    assert cli.positives("1,2,4,8") == (1, 2, 4, 8)
+    assert cli.batch_sizes("1,2,4,8") == (1, 2, 4, 8)
     for wrong in ("0", "1,-2", "2,2"):
         with pytest.raises(argparse.ArgumentTypeError):
-            cli.positives(wrong)
+            cli.batch_sizes(wrong)
     with pytest.raises(argparse.ArgumentTypeError, match="not a whole number of 1 to 1,024"):
-        cli.positives("1,")
+        cli.batch_sizes("1,")
 
 
 def test_export_makes_a_file_a_batch_size(

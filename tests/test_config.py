@@ -66,7 +66,7 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["DATASET.TEST", "../../elsewhere"], "expected a name like val2017"),
         (["DATASET.TEST", ""], "expected a name like val2017"),
         (["DATASET.TEST", ".."], "expected a name like val2017"),
-        (["OUTPUT_DIR", "a\0b"], "is no path"),
+        (["OUTPUT_DIR", "a\0b"], "OUTPUT_DIR is .*, which is no path"),
         (["DATASET.INPUT_SIZE", "None"], "DATASET.INPUT_SIZE has no value"),
         (["DATASET", "None"], "DATASET has no value|DATASET None: "),
         (["MODEL.EXTRA", "None"], "MODEL.EXTRA is None|MODEL.EXTRA None: "),

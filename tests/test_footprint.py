@@ -64,6 +64,7 @@ class World:
         )
         environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
         environment |= {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         environment |= {"HOME": str(self.root / "home"), "TMPDIR": str(self.root / "tmp")}
         return subprocess.run(
             [*(without if usable else []), sys.executable, *map(str, program)],

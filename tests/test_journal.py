@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from higherhrnet.errors import UserError
 from higherhrnet.files import record
-from higherhrnet.files.journal import Journal
+from higherhrnet.files.journal import Journal, is_journal, work_of
 
 WORK = record.ResultsRecord("data", 512, 9, "1/1", "model", {"order": (0, 1)}, "code")
 PEOPLE = {index: [{"image_id": 100 + index, "score": 0.1 * index}] * (index % 3) for index in range(9)}
@@ -49,6 +49,8 @@ def test_cut_anywhere_it_holds_the_images_before_the_cut_and_goes_on(tmp_path: P
     content = path.read_bytes()
     cut = min(cut, len(content))
     whole = max(content[:cut].count(b"\n") - 1, 0)
+    if cut < 20:  # a file that does not begin like a journal is another's
+        junk = b""
     path.write_bytes(content[:cut] + junk.replace(b"\n", b" "))
     with Journal(path, WORK) as journal:
         assert len(journal) == whole
@@ -69,6 +71,29 @@ def test_other_work_is_refused_or_begun_afresh(tmp_path: Path):
     with Journal(path, other, afresh=True) as journal:
         assert journal.replaced == ["model", "options"]
         assert len(journal) == 0
+
+
+@pytest.mark.tries("input")
+@pytest.mark.parametrize("content", [b"my people\n", b"my people", b'{"a": [1, 2, 3]}', b"[1, 2]", b'{"dataset": 1}\n'])
+@pytest.mark.parametrize("afresh", [False, True])
+def test_a_file_of_others_is_not_touched(tmp_path: Path, content: bytes, afresh: bool):
+    path = tmp_path / "people.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"people\.jsonl"):
+        Journal(path, WORK, afresh=afresh)
+    assert path.read_bytes() == content
+    assert not is_journal(path)
+    assert work_of(path) is None
+
+
+def test_the_beginning_of_a_journal_is_one(tmp_path: Path):
+    path = tmp_path / "people.jsonl"
+    written(path)
+    content = path.read_bytes()
+    assert record.same_work(work_of(path), WORK)
+    for cut in range(len(content)):
+        path.write_bytes(content[:cut])
+        assert is_journal(path)
 
 
 def test_two_runs_never_write_one_journal(tmp_path: Path):

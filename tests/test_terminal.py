@@ -41,16 +41,16 @@ def start(program: Sequence[object], cwd: Path, before: Sequence[str] = ()) -> s
         text=True,
         start_new_session=True,
     )
-    while process.poll() is None and not caught(process.pid) >> (signal.SIGTERM - 1) & 1:
+    while process.poll() is None and not answers(process.pid):
         time.sleep(0.002)
-    time.sleep(0.01)  # until all signals have their handlers
     return process
 
 
-def caught(pid: int) -> int:
-    """The signals that a process has a handler for, as bits; Python itself has none for SIGTERM."""
-    (line,) = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("SigCgt:")]
-    return int(line.split()[1], 16)
+def answers(pid: int) -> bool:
+    """Whether a process has a handler for every signal that it does not ignore."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    seen = int(fields["SigCgt"], 16) | int(fields["SigIgn"], 16)
+    return all(seen >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, HANG_UP])
@@ -64,7 +64,10 @@ def test_signals_while_libraries_are_imported(
         time.sleep(rng.uniform(0, 0.15))
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
-        if process.returncode not in (1, 2):  # it had come as far as to find that nothing is there
+        if process.returncode in (1, 2):  # it had come as far as to find that nothing is there
+            assert err.startswith(("error: ", "usage: ")), err
+            assert "Traceback" not in err
+        else:
             assert (process.returncode, out, err) == (128 + number, "", INTERRUPTED + "\n"), program
             interrupted += 1
     tried("interruption", interrupted)
@@ -94,12 +97,15 @@ def test_ctrl_c_in_a_terminal_goes_to_workers_too(tiny_data: Path, tmp_path: Pat
     assert [path for path in tmp_path.rglob("*") if path.name.endswith(".part")] == []
 
 
-def test_what_was_ignored_stays_ignored(tiny_data: Path, tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_was_ignored_stays_ignored(number: signal.Signals, tiny_data: Path, tmp_path: Path):
     """As nohup does with SIGHUP, and a shell with SIGINT for what it runs in the background."""
-    program = ["HigherHRNet_preprocess.py", "--workers", 1, "--output", "a", "--output_flip", "b"]
+    program = ["HigherHRNet_preprocess.py", "--workers", 2, "--output", "a", "--output_flip", "b"]
     program += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
-    process = start(program, tmp_path, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"])
-    process.send_signal(signal.SIGINT)
+    process = start(program, tmp_path, ["sh", "-c", f'trap "" {number.name[3:]}; exec "$@"', "sh"])
+    while process.poll() is None:
+        process.send_signal(number)
+        time.sleep(0.01)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert out.startswith("7 images in a and b")
@@ -112,11 +118,24 @@ class _Finalised:
 
 @pytest.mark.tries("interruption")
 def test_an_interruption_that_python_drops_is_sent_again(capsys: pytest.CaptureFixture[str]):
+    reached = []
+
     def main(_: Sequence[str] | None) -> None:
         _Finalised()  # Python drops exceptions there
-        time.sleep(60)
+        time.sleep(10)
+        reached.append("the end")
 
     assert cli.run(main) == 130
+    assert reached == []
+    assert capsys.readouterr().err == INTERRUPTED + "\n"
+
+
+def test_what_is_sent_again_does_not_outlive_the_program(capsys: pytest.CaptureFixture[str]):
+    def main(_: Sequence[str] | None) -> None:
+        _Finalised()
+
+    assert cli.run(main) == 130
+    time.sleep(0.2)  # or this test would be interrupted
     assert capsys.readouterr().err == INTERRUPTED + "\n"
 
 
@@ -143,15 +162,39 @@ def test_our_bugs_are_tracebacks():
         cli.run(main)
 
 
-def test_held_signals_are_answered_at_the_end():
+@pytest.mark.parametrize("error", [None, OSError("of the block")])
+def test_held_signals_are_answered_at_the_end(error: Exception | None):
     reached = []
-    with terminal.Interruption() as interruption, pytest.raises(terminal.InterruptedRunError):
+    interruption = terminal.Interruption()
+    with interruption.watched(), pytest.raises(terminal.InterruptedRunError):
         with terminal.signals_held():
             signal.raise_signal(signal.SIGTERM)
             reached.append("the block's end")
+            if error:
+                raise error
         reached.append("what follows")
     assert reached == ["the block's end"]
     assert interruption.number == signal.SIGTERM
+
+
+@pytest.mark.parametrize("error", ["UserError('disk full')", "ValueError('ours')"])
+@pytest.mark.parametrize("redirection", ["> /dev/full", "| head -c 1"])
+def test_an_error_is_said_whatever_became_of_standard_output(tmp_path: Path, error: str, redirection: str):
+    """What the program had printed cannot be written when it ends; why it ends matters more."""
+    code = f"""
+import sys
+from higherhrnet import cli
+from higherhrnet.errors import UserError
+def main(_):
+    print("x" * 100)
+    raise {error}
+sys.exit(cli.run(main))
+"""
+    shell = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(shell, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] in ("error: disk full", "ValueError: ours")
+    assert "standard output" not in done.stderr
 
 
 FULL = "error: cannot write standard output: No space left on device; free space, or send it elsewhere\n"

@@ -11,7 +11,7 @@ import numpy as np
 from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.files import dumps, inputs
-from higherhrnet.ort import onnxruntime
+from higherhrnet.ort import model_source, onnxruntime
 
 NAME = "onnxruntime"
 OUTPUTS = ("output1", "output2")
@@ -75,7 +75,7 @@ class OnnxRuntime(InProcess):
         options.log_severity_level = 3
         listed = [(p, {"device_id": str(device)}) if p in _WITH_DEVICE else p for p in wanted]
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=listed)
+            self._session = onnxruntime.InferenceSession(model_source(model), options, providers=listed)
         except Exception as e:  # its exceptions derive from Exception alone
             raise UserError(
                 f"model {model} does not load in ONNX Runtime ({' '.join(str(e).split())[:200]}); "

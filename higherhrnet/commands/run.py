@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,7 +26,7 @@ from higherhrnet.backends import Backend, choice
 from higherhrnet.commands import figures
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, inputs, lock, record
-from higherhrnet.files.journal import Journal, is_journal
+from higherhrnet.files.journal import Journal, is_journal, work_of
 from higherhrnet.inference import Inference, add_flags
 from higherhrnet.pipeline import estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
@@ -61,11 +61,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     work = args.work or Path(f"run_work{args.shard.suffix}")
     flow_calls: list[Callable[[], object]] = []
-    backend = inference.backend(
-        chosen.name, settings.model, logs=work / _LOGS, done=lambda _: [call() for call in flow_calls]
-    )
 
-    def chunks(budget: int, in_flight: int = IN_FLIGHT) -> list[Chunk]:
+    def backend_in(folder: Path) -> Backend:
+        return inference.backend(
+            chosen.name, settings.model, logs=folder / _LOGS, done=lambda _: [call() for call in flow_calls]
+        )
+
+    def chunks(backend: Backend, budget: int, in_flight: int = IN_FLIGHT) -> list[Chunk]:
         return plan(
             images,
             short_side=settings.short_side,
@@ -77,10 +79,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
     if args.dry_run:
-        with workers.Pool(args.workers) as pool:
+        with atomic.temporary_folder(work.absolute().parent) as folder, workers.Pool(args.workers) as pool:
+            backend = backend_in(folder)
             runner = Runner(settings, pool, backend)
-            print(estimate.report(runner, chunks(args.disk_budget), args.disk_budget, workers=args.workers))
+            todo = chunks(backend, args.disk_budget)
+            print(estimate.report(runner, todo, args.disk_budget, folder, workers=args.workers))
         return
+    backend = backend_in(work)
     results = evaluation.results_file(cfg, args.cfg, args.shard)
     wanted = _wanted(dataset, settings, len(first), str(args.shard), backend)
     if args.overwrite or not postprocess.is_done(results, wanted):
@@ -89,30 +94,28 @@ def main(argv: Sequence[str] | None = None) -> None:
             if journal.is_resumed:
                 print(f"going on: {len(journal)} of {len(images)} images are done")
             if args.dask:
-                _on_dask(args, inference, chosen.name, settings, chunks, journal, work, len(images))
+                _on_dask(args, inference, chosen.name, settings, partial(chunks, backend), journal, work, len(images))
             else:
-                _here(args, backend, settings, chunks(args.disk_budget), journal, work, flow_calls, len(images))
+                _here(
+                    args, backend, settings, chunks(backend, args.disk_budget), journal, work, flow_calls, len(images)
+                )
             cli.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
             _remove_folders(work)  # before the journal, which shows that they are ours
             postprocess.finish(results, journal, wanted, images)
     else:
         print(f"{results} is of this very work; --overwrite does it again")
-        if is_journal(work / _JOURNAL):  # killed between its last two steps
-            _remove_folders(work)
-            (work / _JOURNAL).unlink()
-    with contextlib.suppress(OSError):  # not there, or others' files are in it
-        work.rmdir()
+    _clear(work, wanted)
     figures.say(dataset, images, results, cfg.MODEL.NAME)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     parser.prog = "python3 -m higherhrnet run"
-    parser.add_argument("--disk_budget", type=_size, default=4 * 10**9, metavar="SIZE", help="on disk at any time: 4GB")
+    parser.add_argument("--disk_budget", type=size, default=4 * 10**9, metavar="SIZE", help="on disk at any time: 4GB")
     parser.add_argument("--work", type=Path, metavar="DIR", help="of chunks and journal; run_work without it")
-    parser.add_argument("--workers", type=cli.processes, default=workers.cores(), metavar="N", help="processes")
-    parser.add_argument("--limit", type=cli.positive, metavar="N", help="only the first N images; all without it")
+    parser.add_argument("--workers", type=cli.process_count, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument("--limit", type=cli.count, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
     parser.add_argument("--dry_run", action="store_true", help="measure a few images, print what all will take")
@@ -123,7 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """An argparse type: bytes, as in 500MB or 4GB."""
     match = _SIZE.fullmatch(text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no size, expected for example 500MB or 4GB")
@@ -189,9 +193,19 @@ def _working(work: Path, wanted: record.ResultsRecord, *, overwrite: bool) -> It
             yield journal
 
 
+def _clear(work: Path, wanted: record.ResultsRecord) -> None:
+    """Remove an empty working folder, and before what a run of this work left that was killed in its last two steps."""
+    if record.same_work(work_of(work / _JOURNAL), wanted):
+        with lock.held(work, instead="give another --work"):
+            _remove_folders(work)
+            (work / _JOURNAL).unlink()
+    with contextlib.suppress(OSError):  # not there, or something else is in it
+        work.rmdir()
+
+
 def _remove_folders(work: Path) -> None:
     for folder in (_CHUNKS, _LOGS):
-        shutil.rmtree(work / folder, ignore_errors=True)
+        atomic.remove_folder(work / folder)
 
 
 def _here(

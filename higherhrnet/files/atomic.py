@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +94,36 @@ def make_directory(path: Path) -> None:
         raise UserError(f"cannot create directory {path}: {e.strerror}; choose another output path") from e
     if not os.access(path, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to directory {path}: permission denied; choose another output path")
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all in it; nothing happens where there is none.
+
+    Raises
+    ------
+    UserError : a link, whose folder is another's, or a system that refuses
+    """
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, expected a folder; remove it")
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise UserError(f"cannot remove folder {path}: {e.strerror}; remove it and run again") from e
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Give a new folder in ``parent``, and remove it at the block's end. Raises UserError where it cannot be made."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="higherhrnet_", dir=parent))
+    except OSError as e:
+        raise UserError(f"cannot create a folder in {parent}: {e.strerror}; choose another output path") from e
+    try:
+        yield folder
+    finally:
+        remove_folder(folder)
 
 
 def remove_partials(directories: Iterable[Path]) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from higherhrnet.errors import UserError
 from higherhrnet.files import lock, record
+
+_START = b'{"dataset":'  # of a header, whose first field that is
 
 
 class Journal:
@@ -93,7 +95,7 @@ class Journal:
         with os.fdopen(os.dup(self._file), "rb") as lines:
             first = lines.readline()
             header = _whole(first)
-            if header is None and first.endswith(b"\n"):
+            if header is None and not _is_begun(first):
                 raise UserError(
                     f"{self.path} is no journal of this program; move it away or choose another output path"
                 )
@@ -135,6 +137,16 @@ class Journal:
         return start, len(line)
 
 
+def work_of(path: Path) -> record.ResultsRecord | None:
+    """Whose work a journal holds; None for a file that is none, not there, or was killed while it was begun."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+        return record.parse(json.loads(first), record.ResultsRecord, path)
+    except (OSError, ValueError, RecursionError, UserError):
+        return None
+
+
 def is_journal(path: Path) -> bool:
     """Whether a file is a journal of whatever work, or the beginning of one, as a killed run leaves it."""
     try:
@@ -142,9 +154,12 @@ def is_journal(path: Path) -> bool:
             first = file.readline()
     except OSError:
         return False
-    header = _whole(first)
-    begun = not first.endswith(b"\n") and first[:2] == b'{"'[: len(first)]
-    return begun or (header is not None and header.keys() == {field.name for field in fields(record.ResultsRecord)})
+    return work_of(path) is not None or _is_begun(first)
+
+
+def _is_begun(first: bytes) -> bool:
+    """Whether a file's only line is the beginning of a header."""
+    return not first.endswith(b"\n") and (first.startswith(_START) or _START.startswith(first))
 
 
 def _is_entry(value: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed
 
 from higherhrnet import workers
 from higherhrnet.errors import UserError
+from higherhrnet.files import atomic
 from higherhrnet.files.journal import Journal
 from higherhrnet.inference import Inference
 from higherhrnet.pipeline.chunks import Chunk
@@ -94,7 +95,8 @@ def run(
     UserError : what a worker raised, or that the workers given a chunk died
     """
     for left in folder.iterdir():
-        shutil.rmtree(left, ignore_errors=True)
+        if left.is_dir():
+            atomic.remove_folder(left)
     todo = iter([c for c in chunks if any(image.index not in journal for image in c.images)])
 
     def submit() -> Iterator[Future]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,14 +32,13 @@ class Rates:
         return {stage: rate * pixels for stage, rate in self.seconds_per_pixel.items()}
 
 
-def report(runner: Runner, chunks: Sequence[Chunk], budget: int, *, workers: int) -> str:
-    """Measure, and say what this data set and 5,000 images like its own will take."""
+def report(runner: Runner, chunks: Sequence[Chunk], budget: int, folder: Path, *, workers: int) -> str:
+    """Measure in a ``folder``, and say what this data set and 5,000 images like its own will take."""
     images = sum(len(chunk.images) for chunk in chunks)
     pixels = sum(_pixels(chunk) for chunk in chunks)
     on_disk = sum(chunk.bytes for chunk in chunks)
     inputs = sum(chunk.input_bytes for chunk in chunks)
-    with tempfile.TemporaryDirectory(prefix="run_estimate_", dir=Path()) as folder:
-        rates = measure(runner, chunks, Path(folder))
+    rates = measure(runner, chunks, folder)
     counts = [images] + [VAL2017] * (images != VAL2017)
     rows = [["", *(f"{count} images" for count in counts)]]
     for stage in STAGES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from higherhrnet import terminal
+from higherhrnet.files import atomic
 from higherhrnet.files.journal import Journal
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.disk import Budget, Usage
@@ -125,7 +125,7 @@ class Flow:
         present = {path.name for path in self._folder.iterdir() if path.is_dir()} if self._folder.is_dir() else set()
         begun = [chunk for chunk in todo if chunk.name in present]
         for name in present.difference(chunk.name for chunk in begun):
-            shutil.rmtree(self._folder / name)
+            atomic.remove_folder(self._folder / name)
         return begun
 
     def _preprocess_all(self, todo: Sequence[Chunk], held: set[int]) -> None:
@@ -169,7 +169,7 @@ class Flow:
                     self._journal.add(image.index, entries)
                     self._done(1)
             self.usage.measure()
-            shutil.rmtree(folder)
+            atomic.remove_folder(folder)
         self._budget.give_back(chunk.scratch_bytes)
 
     def _decoded(self, item: _Item, folder: Path):

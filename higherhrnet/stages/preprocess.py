@@ -173,9 +173,11 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
             f"{tree} already holds inputs of another run ({what}); give an empty directory, or --overwrite to replace "
             f"them"
         )
-    if overwrite:
-        for folder in stale:
-            shutil.rmtree(folder)
+    for folder in stale:
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link, expected a folder; remove it, or give another directory")
+        if overwrite:
+            atomic.remove_folder(folder)
     record.write(tree, wanted)
     for shape in shapes:
         atomic.make_directory(inputs.folder(tree, shape))
