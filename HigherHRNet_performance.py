@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     measure.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
     measure.add_argument("--info", metavar="NAME", help="real inputs, NAME_HxW.info; random ones without it")
-    measure.add_argument("--shapes", type=_shapes, metavar="HxW,...", help="only these shapes; all without it")
+    measure.add_argument("--shapes", type=shapes, metavar="HxW,...", help="only these shapes; all without it")
     measure.add_argument("--device_id", type=cli.device_id, default=0, metavar="D", help="which GPU")
     measure.add_argument(
         "--threads", type=cli.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
@@ -107,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _shapes(text: str) -> list[tuple[int, int]]:
+def shapes(text: str) -> list[tuple[int, int]]:
+    """An argparse type: shapes (H, W), as in 512x512,512x704."""
     if not re.fullmatch(r"[0-9]{1,9}x[0-9]{1,9}(,[0-9]{1,9}x[0-9]{1,9})*", text):
         raise argparse.ArgumentTypeError(f"{text[:40]} is no list of shapes like 512x512,512x704")
     return [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", text)]

@@ -9,12 +9,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, TINY_CONFIG, write_dataset
+from ascend_host import Host, bare_host, host, small_inputs, small_models  # noqa: F401
+from conftest import ROOT, TINY_CONFIG, Outcome, write_dataset
+from higherhrnet.files import record
+from higherhrnet.files.journal import Journal
 
 NAME = "a b 'q\" 数据 $HOME;*"
 LINE = f"{NAME}\nline"  # not of the trees of inputs: lists hold their paths, a path a line
@@ -155,7 +158,7 @@ def tree_of_project() -> dict[str, int]:
 @pytest.mark.parametrize("program", ["preprocess", "postprocess", "run"])
 @pytest.mark.tries("input")
 def test_images_named_outside_their_folder_are_refused(
-    world: World, tiny_onnx: Path, name: str, program: str, script: Callable
+    world: World, tiny_onnx: Path, name: str, program: str, script: Callable[..., Outcome]
 ):
     file = world.data / "annotations/person_keypoints_val2017.json"
     content = json.loads(file.read_text())
@@ -179,7 +182,7 @@ def test_images_named_outside_their_folder_are_refused(
 
 
 def test_links_in_folders_that_were_copied_are_replaced_not_followed(
-    world: World, tiny_weights: Path, tiny_onnx: Path, script: Callable, tried: Callable[[str, int], None]
+    world: World, tiny_weights: Path, tiny_onnx: Path, script: Callable[..., Outcome], tried: Callable[[str, int], None]
 ):
     """Whoever unpacks another's folder must not have their own files written through links in it."""
     out = world.out
@@ -239,7 +242,7 @@ def test_links_in_folders_that_were_copied_are_replaced_not_followed(
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 @pytest.mark.tries("input")
 def test_a_work_folder_of_others_files_is_not_touched(
-    world: World, tiny_onnx: Path, script: Callable, content: dict[str, str], overwrite: list[str]
+    world: World, tiny_onnx: Path, script: Callable[..., Outcome], content: dict[str, str], overwrite: list[str]
 ):
     work = world.root / "others"
     for name, text in content.items():
@@ -257,3 +260,65 @@ def test_a_work_folder_of_others_files_is_not_touched(
     # Done already, with the folder of others' files: nothing of it goes either.
     assert script("higherhrnet.__main__", *[a for a in run if a != "--overwrite"]).status == 0
     assert changed(before, tree(work)) == []
+
+
+@pytest.fixture
+def run(world: World, tiny_onnx: Path, script: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    def call(*more: object) -> Outcome:
+        model = ["--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG]
+        return script("higherhrnet.__main__", "run", "--workers", 1, *model, *more, "DATASET.ROOT", world.data)
+
+    return call
+
+
+def test_a_run_that_is_done_leaves_the_journal_of_another_in_its_folder(world: World, run: Callable[..., Outcome]):
+    work = ["--work", world.out / "work"]
+    assert run(*work, "OUTPUT_DIR", world.out / "a").status == 0
+    (world.out / "work").mkdir()
+    journal = world.out / "work/people.jsonl"
+    made = record.ResultsRecord("another data set", 128, 9, "1/1", "m", {}, "c")
+    with Journal(journal, made) as other:
+        other.add(3, [])
+    (world.out / "work/chunks").mkdir()
+    before = tree(world.out)
+    assert "is of this very work" in run(*work, "OUTPUT_DIR", world.out / "a").out
+    assert changed(before, tree(world.out)) == []
+
+
+def test_a_run_killed_before_its_last_step_is_cleared_by_the_next(world: World, run: Callable[..., Outcome]):
+    where = ["--work", world.out / "work", "OUTPUT_DIR", world.out / "a"]
+    assert run(*where).status == 0
+    before = tree(world.out)
+    (results,) = (world.out / "a").rglob("*_results.json")
+    made = record.read_results(results)
+    assert made is not None
+    (world.out / "work/chunks/000001").mkdir(parents=True)
+    Journal(world.out / "work/people.jsonl", replace(made, sha256="", complete=False, left_out=[])).__exit__()
+    assert "is of this very work" in run(*where).out
+    assert changed(before, tree(world.out)) == []
+
+
+@pytest.mark.tries("input")
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_folders_that_are_links_are_refused(world: World, script: Callable[..., Outcome], overwrite: list[str]):
+    (world.out / "a").mkdir()
+    (world.root / "others/000000000000.bin").write_text("precious")
+    (world.out / "a/shape_128x192").symlink_to(world.root / "others")
+    before = tree(world.root / "others")
+    trees = ["--output", world.out / "a", "--output_flip", world.out / "b", "--workers", 1, *overwrite]
+    outcome = script("HigherHRNet_preprocess", *trees, "--cfg", TINY_CONFIG, "DATASET.ROOT", world.data)
+    assert outcome.status == 1
+    assert outcome.err.startswith("error: ")
+    assert changed(before, tree(world.root / "others")) == []
+
+
+def test_a_dry_run_on_a_device_leaves_nothing(host: Host, small_inputs: Path):  # noqa: F811
+    """The vendor's tool leaves logs, but not where the run will work."""
+    where = ["DATASET.INPUT_SIZE", 128, "DATASET.ROOT", small_inputs / "data/coco", "OUTPUT_DIR", "output"]
+    before = tree(host.directory)
+    outcome = host.script("higherhrnet.__main__", "run", "--dry_run", *where)
+    assert outcome.status == 0, outcome
+    assert host.calls("benchmark")
+    assert changed(before, tree(host.directory)) == [host.calls_file.name]
+    outcome = host.script("higherhrnet.__main__", "run", *where)
+    assert outcome.status == 0, outcome
