@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.output and len(args.bs) > 1:
         raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; leave one of them away")
 
+    if args.output and args.output.exists() and args.output.samefile(args.weights):
+        raise UserError(f"--output {args.output} is the checkpoint itself; give the .onnx another name")
+
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet import network, onnx_export  # noqa: PLC0415
 

@@ -38,10 +38,12 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     if isinstance(error, UserError):
         terminal.say(f"error: {' '.join(str(error).split())}")
         return 1
-    if isinstance(error, MemoryError):
-        terminal.say(
-            f"error: not enough memory ({error or 'for what is not said'}); give smaller or fewer things at once"
-        )
+    if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
+        terminal.say(f"error: {error.strerror}: {error.filename!r}; check that path and its rights")
+        return 1
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+        amount = " ".join(str(error).split())[:160] or "amount unknown"
+        terminal.say(f"error: not enough memory ({amount}); give smaller or fewer things at once")
         return 1
     if isinstance(error, SystemExit) and isinstance(error.code, int | None):
         return error.code or 0
@@ -59,6 +61,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     pass
 
 
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # PyTorch's words
 _DECIMAL = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _LARGEST_COUNT = 10**9  # images, rounds: beyond any data set
 _LARGEST_SMALL = 1024  # batch sizes, processes, devices: they size buffers, and name files

@@ -12,7 +12,7 @@ import importlib.util
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -189,6 +189,33 @@ def results(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[di
                 "bbox": [left, top, right - left, bottom - top],
             }
         )
+    return entries
+
+
+def check_results(entries: Any, file: Path, image_ids: Container[int]) -> list[dict[str, Any]]:
+    """The entries of a results file from outside: COCO people of the images named, of finite numbers.
+
+    Raises
+    ------
+    UserError : naming the file and the entry
+    """
+    if not isinstance(entries, list):
+        raise UserError(f"results {file} hold no list; run the shard again")
+    for place, entry in enumerate(entries):
+        sound = (
+            isinstance(entry, dict)
+            and type(entry.get("image_id")) is int
+            and entry["image_id"] in image_ids
+            and entry.get("category_id") == ground_truth.PERSON
+            and ground_truth.are_numbers(entry.get("keypoints"), 3 * len(joints.COCO))
+            and ground_truth.are_numbers(entry.get("bbox"), 4)
+            and ground_truth.are_numbers([entry.get("score")], 1)
+        )
+        if not sound:
+            raise UserError(
+                f"results {file}: entry {place} is {str(entry)[:120]}, expected a person of one of the data set's "
+                f"images with finite keypoints, bbox and score; run the shard again"
+            )
     return entries
 
 

@@ -16,6 +16,7 @@ import yaml
 from yacs.config import CfgNode
 
 from higherhrnet.errors import UserError
+from higherhrnet.files import sources
 
 DEFAULT = Path(__file__).resolve().parent.parent / "experiments/coco/higher_hrnet/w32_512_adam_lr1e-3.yaml"
 """The configuration the guide and the published AP 67.1 are for."""
@@ -183,11 +184,7 @@ _REFUSALS = (KeyError, ValueError, AssertionError, AttributeError, TypeError, Re
 def _read(path: Path) -> str:
     """A yaml file's text, whatever its name: yacs, given the file itself, runs one that ends in .py."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise UserError(f"config {path}: found more than {_MOST_BYTES:,} bytes; give a yaml file with --cfg")
-        text = content.decode()
+        text = sources.read(path, _MOST_BYTES).decode()
         if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             # Aliases of aliases make a tree of any size of a few lines.
             raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
@@ -244,6 +241,7 @@ def _check(cfg: CfgNode, path: Path) -> None:
 
 
 _NAME = re.compile(r"[\w-][\w.-]*")
+_SCALES = 0.125, 8
 _JOINTS = {"coco": 17, "crowd_pose": 14}
 
 
@@ -263,8 +261,8 @@ def _check_dataset(cfg: CfgNode, path: Path) -> None:
     if not _NAME.fullmatch(cfg.DATASET.TEST):  # it becomes part of file names
         raise UserError(f"config {path}: DATASET.TEST is {cfg.DATASET.TEST!r}, expected a name like val2017")
     for key, value in (("DATASET.ROOT", cfg.DATASET.ROOT), ("OUTPUT_DIR", cfg.OUTPUT_DIR), ("DATA_DIR", cfg.DATA_DIR)):
-        if "\0" in value:
-            raise UserError(f"config {path}: {key} is {value!r}, which is no path; remove the character 0 from it")
+        if not _is_path(value):
+            raise UserError(f"config {path}: {key} is {value!r}, which no file system can hold; give another path")
     for section in ("DATASET", "MODEL"):
         if _JOINTS[kind] != cfg[section].NUM_JOINTS:
             raise UserError(
@@ -285,11 +283,21 @@ def _check_dataset(cfg: CfgNode, path: Path) -> None:
         )
 
 
+def _is_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def _check_scales(cfg: CfgNode, path: Path) -> None:
     factors = cfg.TEST.SCALE_FACTOR
-    sound = len(factors) > 0 and all(type(f) in {int, float} and f > 0 for f in factors)
+    sound = len(factors) > 0 and all(type(f) in {int, float} and _SCALES[0] <= f <= _SCALES[1] for f in factors)
     if not sound or len(set(factors)) != len(factors):
-        raise UserError(f"config {path}: TEST.SCALE_FACTOR is {factors}, expected positive numbers, each once")
+        raise UserError(
+            f"config {path}: TEST.SCALE_FACTOR is {str(factors)[:80]}, expected positive numbers of {_SCALES[0]} to "
+            f"{_SCALES[1]}, each once"
+        )
     if len(factors) > 1 and 1 not in factors:
         raise UserError(
             f"config {path}: TEST.SCALE_FACTOR is {factors}, expected 1 among several: tags are taken at scale 1"

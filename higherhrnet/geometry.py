@@ -16,6 +16,9 @@ from higherhrnet.errors import UserError
 STEP = 64
 """Input sides are multiples of this: the deepest branch is at 1/32 and one side of a pair must stay even."""
 
+SMALLEST_STEP = 32
+"""At scales above the smallest: the network halves sides five times."""
+
 _PIXEL_STD = 200.0  # lib/utils/transforms.py gives scales in units of 200 pixels
 
 

@@ -46,9 +46,9 @@ def check(content: dict[str, Any], annotations: Path, *, image_ids: Container[in
             raise _wrong(annotations, place, row, "the image_id of one of its images")
         if not _is_integer(row.get("category_id")) or row["category_id"] not in categories:
             raise _wrong(annotations, place, row, "the category_id of one of its categories")
-        if not _are_numbers(row.get("keypoints"), 3 * joints):
-            raise _wrong(annotations, place, row, f"{3 * joints} numbers as keypoints, x, y, visibility of {joints}")
-        if not _are_numbers(row.get("bbox"), 4) or min(row["bbox"][2:]) < 0:
+        if not are_numbers(row.get("keypoints"), 3 * joints) or not set(row["keypoints"][2::3]) <= {0, 1, 2}:
+            raise _wrong(annotations, place, row, f"{3 * joints} numbers as keypoints, x, y, visibility 0 to 2 of each")
+        if not are_numbers(row.get("bbox"), 4) or min(row["bbox"][2:]) < 0:
             raise _wrong(annotations, place, row, "x, y, width, height as bbox, the last two not negative")
         if area and (not _is_number(row.get("area")) or row["area"] < 0):
             raise _wrong(annotations, place, row, "an area, not negative")
@@ -78,7 +78,8 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and -_LARGEST < value < _LARGEST  # which NaN is not
 
 
-def _are_numbers(values: Any, count: int) -> bool:
+def are_numbers(values: Any, count: int) -> bool:
+    """Whether a JSON value is a list of so many finite numbers of a size that coordinates and areas can have."""
     return isinstance(values, list) and len(values) == count and all(map(_is_number, values))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from higherhrnet.errors import UserError
+from higherhrnet.files import sources
 
 STEM_CHANNELS = 64
 BOTTLENECK_EXPANSION = 4
@@ -287,7 +288,8 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd versions; whether it is sound is checked below
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            with sources.open_file(path) as file:
+                checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as e:
         raise UserError(f"cannot read weights {path}: {e.strerror or e}; give an existing .pth file") from e
     except MemoryError:
@@ -300,7 +302,10 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
     if not isinstance(state, dict) or not all(map(_is_plain, state.values())):
         raise UserError(f"weights {path}: holds no state_dict of dense real tensors; save one with torch.save")
-    state = {str(name).removeprefix("module.").removeprefix("1."): value for name, value in state.items()}
+    names = [str(name).removeprefix("module.").removeprefix("1.") for name in state]
+    if len(set(names)) != len(names):
+        raise UserError(f"weights {path}: holds a parameter under two names; save one state_dict with torch.save")
+    state = dict(zip(names, state.values(), strict=True))
     expected = network.state_dict()
     # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.
     for name in expected:
@@ -317,6 +322,10 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
                 if n in state and state[n].shape != v.shape
             ],
         ),
+        _names(
+            "whole numbers for real ones or the reverse",
+            [n for n, v in expected.items() if n in state and state[n].is_floating_point() != v.is_floating_point()],
+        ),
     ]
     if any(problems):
         raise UserError(
@@ -329,9 +338,14 @@ def load_checkpoint(path: str | os.PathLike[str], network: HigherHRNet) -> None:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a tensor whose numbers can be copied into a parameter."""
+    """Whether it is a tensor of real numbers in memory; int64 are the counters of batch normalisation."""
+    plain = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
     return (
-        isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_complex() or value.is_quantized)
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.dtype in plain
+        and value.device.type == "cpu"
+        and not value.is_nested
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.errors import UserError
+from higherhrnet.files import sources
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
@@ -55,7 +56,7 @@ def read(path: Path) -> Graph:
     UserError : a file that cannot be read, or is not an ONNX model
     """
     try:
-        return _model(memoryview(path.read_bytes()))
+        return _model(memoryview(sources.read(path)))
     except OSError as e:
         raise UserError(
             f"cannot read model {path}: {e.strerror}; run HigherHRNet_pth2onnx.py or correct the path"

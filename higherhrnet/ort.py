@@ -14,13 +14,19 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
+from higherhrnet.files import sources
+
 __all__ = ["model_source", "onnxruntime"]
 
 
 def model_source(model: Path) -> str | bytes:
-    """What InferenceSession takes of a model: its path, or its content where a locale of ASCII alone spoils that."""
+    """What InferenceSession takes of a model: its path, or its content where a locale of ASCII alone spoils that.
+
+    Raises OSError for what is no regular file.
+    """
+    sources.open_file(model).close()
     try:
         str(model).encode()
     except UnicodeEncodeError:
-        return model.read_bytes()
+        return sources.read(model)
     return str(model)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,15 +101,17 @@ def _labels(args: argparse.Namespace, results: Sequence[Path]) -> list[str | Non
     if args.label:
         if len(args.label) != count:
             raise UserError(f"--label names {len(args.label)} of {count} sources of figures; give one for each")
+        if unfit := [label for label in args.label if not label.isprintable()]:
+            raise UserError(f"--label {unfit[0]!r}: expected characters that can be printed on a line")
         return list(args.label)
     measured: list[str | None] = [None] if args.backend else []
     alone = count == 1 and not args.published
-    return measured + [None if alone else directory.resolve().name for directory in results]
+    return measured + [None if alone else Path(os.path.realpath(directory)).name for directory in results]
 
 
 def _chips(label: str, number: str) -> int:
-    if not number.isdecimal() or int(number) < 1:
-        raise UserError(f"--chips_per_card {label} {number}: expected a whole number of at least 1")
+    if not re.fullmatch("[0-9]{1,3}", number) or int(number) < 1:
+        raise UserError(f"--chips_per_card {label} {number[:40]}: expected a whole number of 1 to 999")
     return int(number)
 
 

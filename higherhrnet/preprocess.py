@@ -6,17 +6,18 @@ ImageNet normalisation in float32.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.files import sources
 from higherhrnet.geometry import Geometry
 
 MEAN = (0.485, 0.456, 0.406)
@@ -45,12 +46,12 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """
     try:
         data = _read(str(path))
-    except (zipfile.BadZipFile, KeyError) as e:
-        raise BadImageError(f"cannot read image {path}: {' '.join(map(str, e.args))}; get the .zip file again") from e
     except OSError as e:
         raise BadImageError(
-            f"cannot read image {path}: {e.strerror}; put it there or correct the data set's path"
+            f"cannot read image {path}: {e.strerror or e}; put it there or correct the data set's path"
         ) from e
+    except Exception as e:  # whatever the damage of a .zip file leads its reader and the decompressors to
+        raise BadImageError(f"cannot read image {path}: {' '.join(map(str, e.args))}; get the .zip file again") from e
     size = _announced_size(data)
     if size is not None and size[0] * size[1] > MOST_PIXELS:
         raise BadImageError(
@@ -74,19 +75,23 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 def _read(path: str) -> bytes:
     archive, found, member = path.partition(".zip@")
     if not found:
-        return Path(path).read_bytes()
+        return sources.read(path, _MOST_BYTES)
     with _archive(f"{archive}.zip", os.getpid()).open(member) as file:
-        return file.read()
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"more than {_MOST_BYTES:,} bytes", path)
+    return content
 
 
 @functools.lru_cache(maxsize=2)
 def _archive(path: str, _process: int) -> zipfile.ZipFile:
     """An open archive: reading the list of 5,000 names for every image would cost more than the image."""
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(sources.open_file(path))
 
 
 MOST_PIXELS = 100_000_000
 """Of an image: 300 MB decoded. A file of a few kilobytes can announce any number."""
+_MOST_BYTES = 400_000_000  # of an image file: a raw one of so many pixels would be smaller
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG_START = b"\xff\xd8"

@@ -6,6 +6,7 @@ those of scale 1, in a folder or under a name that ends in _scale{factor}.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from higherhrnet import geometry
 from higherhrnet.decode import Options, Outputs, fused
+from higherhrnet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,12 @@ class Plan:
 
 def beside(path: Path, factor: float) -> Path:
     """Where the files of a scale lie: those of scale 1 at ``path``."""
-    return path if factor == 1 else path.with_name(f"{path.name}_scale{factor:g}")
+    if factor == 1:
+        return path
+    named = path if path.name not in {"", ".."} else Path(os.path.realpath(path))
+    if not named.name:
+        raise UserError(f"{path} has nothing beside it for the files of scale {factor:g}; give a folder below")
+    return named.with_name(f"{named.name}_scale{factor:g}")
 
 
 def decode_image(

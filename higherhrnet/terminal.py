@@ -13,13 +13,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from higherhrnet.errors import UserError
 
 INTERRUPTED = "interrupted; finished files are kept, the same command goes on from them"
 """The one line with which an interrupted program ends."""
 
+_Stream = TypeVar("_Stream", bound=io.TextIOWrapper)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that closed
 _AGAIN = 0.05  # seconds: a finalizer is over by then
 
@@ -47,22 +48,15 @@ def say(line: str) -> None:
 def checked_output() -> Iterator[None]:
     """A block in which failing to write standard output is the user's error, and what it wrote is written at its end.
 
-    Characters that the locale lacks come out escaped, as on standard error. A reader that has gone, as of ``| head``,
-    ends the block with SystemExit(1): nothing is left to say to it. What standard error holds is written too, or lost.
+    Characters that the locale lacks come out escaped. A reader that has gone, as of ``| head``, ends the block with
+    SystemExit(1): nothing is left to say to it. What cannot be written to standard error is lost.
     """
-    before = sys.stdout
-    if not isinstance(before, io.TextIOWrapper):
+    before = sys.stdout, sys.stderr
+    if not all(isinstance(stream, io.TextIOWrapper) for stream in before):
         yield
         return
-    before.flush()
-    output = _Stdout(
-        before.buffer,
-        encoding=before.encoding,
-        errors="backslashreplace",
-        line_buffering=before.line_buffering,
-        write_through=before.write_through,
-    )
-    sys.stdout = output
+    output, errors = _like(sys.stdout, _Stdout), _like(sys.stderr, _Stderr)
+    sys.stdout, sys.stderr = output, errors
     try:
         yield
         output.flush()
@@ -70,12 +64,36 @@ def checked_output() -> Iterator[None]:
         output.flush()
         raise
     finally:
-        sys.stdout = before
+        sys.stdout, sys.stderr = before
         with contextlib.suppress(UserError, SystemExit):  # the exception under way says more
             output.flush()
         output.detach()
+        errors.detach()
+
+
+def _like(stream: Any, kind: type[_Stream]) -> _Stream:
+    """A stream to where another one writes, which escapes what the locale lacks."""
+    stream.flush()
+    return kind(
+        stream.buffer,
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+class _Stderr(io.TextIOWrapper):
+    def write(self, text: str) -> int:
         try:
-            sys.stderr.flush()
+            return super().write(text)
+        except OSError:
+            _drop(2)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
         except OSError:
             _drop(2)
 

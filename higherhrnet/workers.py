@@ -42,7 +42,10 @@ class Pool:
         if workers > 1:
             # spawn: fork would copy the threads' locks of OpenCV and OpenBLAS
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+            try:
+                self._executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+            except OSError as e:  # /dev/shm full or not to be written
+                raise UserError(f"cannot start worker processes: {e.strerror}; give --workers 1") from e
 
     def __enter__(self) -> Pool:
         return self

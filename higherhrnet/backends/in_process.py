@@ -7,20 +7,21 @@ batch is read and the last one written while an accelerator computes.
 from __future__ import annotations
 
 import abc
+import io
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
 from higherhrnet import preprocess
 from higherhrnet.backends import Work
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, info, inputs, perf
+from higherhrnet.files import atomic, dumps, info, inputs, perf, sources
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ def _read(file: Path, image: np.ndarray, dtype: str) -> None:
     elif dtype == inputs.FLOAT16:
         raw = np.empty(image.shape, np.float16)
     try:
-        with file.open("rb", buffering=0) as stream:
-            count = stream.readinto(memoryview(raw.data).cast("B"))
+        with sources.open_file(file, buffering=0) as stream:
+            count = cast(io.RawIOBase, stream).readinto(memoryview(raw.data).cast("B"))
     except OSError as e:
         raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
     if count != raw.nbytes:

@@ -105,6 +105,19 @@ def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: 
             f"model {model}: found input {', '.join(found)} and outputs {', '.join(outputs)}, expected input and "
             f"{', '.join(OUTPUTS)}; export it with HigherHRNet_pth2onnx.py"
         )
+    shapes = [*found.values(), *(o.shape for o in session.get_outputs())]
+    kinds = {value.type for value in (*session.get_inputs(), *session.get_outputs())}
+    if kinds != {"tensor(float)"} or not all(len(shape) == 4 and isinstance(shape[1], int) for shape in shapes):
+        raise UserError(
+            f"model {model}: found {', '.join(sorted(kinds))} of shapes {str(shapes)[:160]}, expected float32 of four "
+            f"dimensions with known channels; export it with HigherHRNet_pth2onnx.py"
+        )
+    channels, maps, joints = (shape[1] for shape in shapes)
+    if channels != inputs.CHANNELS or not joints < maps <= 2 * joints:
+        raise UserError(
+            f"model {model}: found {channels} channels in, {maps} and {joints} out, expected 3 in, heatmaps with tag "
+            f"maps out and heatmaps alone; export it with HigherHRNet_pth2onnx.py"
+        )
     fixed = found["input"][0]
     if isinstance(fixed, int) and fixed != batch:
         raise UserError(
@@ -129,7 +142,14 @@ class _Runner:
 
     def launch(self, slot: int) -> None:
         start = time.perf_counter()
-        self._session.run_with_iobinding(self._binding)
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as e:  # its exceptions derive from Exception alone
+            shape = "x".join(map(str, self.sources[0].shape))
+            raise UserError(
+                f"the model does not run on inputs of {shape} ({' '.join(str(e).split())[:200]}); export it with "
+                f"HigherHRNet_pth2onnx.py"
+            ) from e
         taken = time.perf_counter() - start
         self._taken = Seconds(infer=taken, execute=taken)
 

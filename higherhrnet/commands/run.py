@@ -26,7 +26,7 @@ from higherhrnet.backends import Backend, choice
 from higherhrnet.commands import figures
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, inputs, lock, record
-from higherhrnet.files.journal import Journal, is_journal, work_of
+from higherhrnet.files.journal import Journal, is_begun, work_of
 from higherhrnet.inference import Inference, add_flags
 from higherhrnet.pipeline import estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
@@ -183,7 +183,10 @@ def _working(work: Path, wanted: record.ResultsRecord, *, overwrite: bool) -> It
     """Hold the working folder, and open its journal; a folder of others' files, which has none, is not touched."""
     atomic.make_directory(work)
     with lock.held(work, instead="give another --work"):
-        if any(work.iterdir()) and not is_journal(work / _JOURNAL):
+        found = {path.name for path in work.iterdir()}
+        # A run that was killed while it began its journal has made nothing else.
+        begun = found == {_JOURNAL} and is_begun(work / _JOURNAL)
+        if found and not begun and work_of(work / _JOURNAL) is None:
             raise UserError(f"--work {work} holds files of others; give a new folder, or an empty one")
         if overwrite:
             _remove_folders(work)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from higherhrnet.errors import UserError
+from higherhrnet.files import sources
 
 _PARTIAL = ".part"
+_PARTIAL_NAME = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -24,6 +27,8 @@ def writing(path: Path) -> Iterator[Path]:
 
     A block that fails leaves nothing behind. Raises UserError where the system refuses (no space, no permission).
     """
+    if not path.name or (path.exists() and not path.is_file() and not path.is_symlink()):
+        raise UserError(f"cannot write {path or '.'}: it is no regular file; give another path")
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         yield partial
@@ -74,7 +79,7 @@ def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:
     try:
         if limit is not None and (size := path.stat().st_size) > limit.bytes:
             raise UserError(f"{what} {path}: found {size:,} bytes, at most {limit.bytes:,} are read; split it")
-        content = path.read_bytes()
+        content = sources.read(path)
         if limit is not None and (found := content.count(b"{") + content.count(b"[")) > limit.containers:
             raise UserError(
                 f"{what} {path}: found {found:,} objects and lists, at most {limit.containers:,} are read; split it"
@@ -129,15 +134,20 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 def remove_partials(directories: Iterable[Path]) -> None:
     """Remove what killed runs left of unfinished files."""
     for directory in directories:
-        for partial in directory.glob(f".*{_PARTIAL}"):
+        for partial in _partials(directory):
             partial.unlink(missing_ok=True)
+
+
+def _partials(folder: Path) -> list[Path]:
+    """Files with the names of ``writing``'s temporary ones."""
+    return [file for file in folder.glob(f".*{_PARTIAL}") if _PARTIAL_NAME.fullmatch(file.name) and file.is_file()]
 
 
 def remove_partials_of(*files: Path) -> None:
     """Remove what killed runs left of these files while they were unfinished."""
     for folder in {file.parent for file in files}:
         names = {file.name for file in files if file.parent == folder}
-        for partial in folder.glob(f".*{_PARTIAL}"):
+        for partial in _partials(folder):
             if partial.name[1 : -len(_PARTIAL)].rpartition(".")[0] in names:
                 partial.unlink(missing_ok=True)
 
@@ -146,7 +156,7 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes. Raises UserError naming the file."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with sources.open_file(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as e:

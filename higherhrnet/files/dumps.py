@@ -6,6 +6,7 @@ half the bytes, which the directory's record says. ais_bench numbers from 0 and 
 
 from __future__ import annotations
 
+import os
 import re
 import tokenize
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from higherhrnet.errors import UserError
+from higherhrnet.files import sources
 
 # What NumPy raises for a header that is not one: it is a Python literal.
 _BAD_HEADER = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, EOFError, OverflowError, MemoryError)
@@ -138,7 +140,8 @@ def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int],
         return _read_npy(file, shape)
     exact, whole = (_size(dims, dtype) for dims in (shape, largest))
     try:
-        found = file.stat().st_size
+        with sources.open_file(file) as opened:
+            found = os.fstat(opened.fileno()).st_size
         if found not in {exact, whole}:
             raise UserError(
                 f"dump {file}: found {found} bytes, expected {exact} for {list(shape)} or {whole} for a whole buffer; "
@@ -152,6 +155,7 @@ def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int],
 
 def _read_npy(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     try:
+        sources.open_file(file).close()
         # Mapped: a header can announce any number of values, and only as many as the file has are looked at.
         array = np.lib.format.open_memmap(file, mode="r")
     except OSError as e:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from higherhrnet.errors import UserError
 
 Kind = TypeVar("Kind")
+_LARGEST = 2**53
 
 
 def parse(value: Any, kind: type[Kind], what: str, instead: str) -> Kind:
@@ -32,9 +33,16 @@ def parse(value: Any, kind: type[Kind], what: str, instead: str) -> Kind:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value is of a field's type: str, int, bool, float, a list of one of these, a dict, or a union."""
+    """Whether a JSON value is of a field's type: str, int, bool, float, a list of one of these, a dict, or a union.
+
+    Numbers are of a size that any field can have, and texts such as can be written.
+    """
     if hint is float:
-        return type(value) in {int, float}
+        return type(value) in {int, float} and -_LARGEST < value < _LARGEST  # which NaN is not
+    if hint is int:
+        return type(value) is int and -_LARGEST < value < _LARGEST
+    if hint is str:
+        return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is list:
         return type(value) is list and all(_fits(item, arguments[0]) for item in value)

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic
+from higherhrnet.files import atomic, sources
 
 _LINE = re.compile(r"([0-9]{1,12}) (.+) ([0-9]{1,6}) ([0-9]{1,6})")
+
+
+_LONGEST_SIDE = 65_535  # of an image, as coco.LONGEST_SIDE; inputs are far smaller
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def of_shapes(name: str) -> dict[tuple[int, int], Path]:
     if not folder.is_dir():
         return {}
     matches = ((pattern.fullmatch(file.name), file) for file in sorted(folder.iterdir()))
-    return {(int(m[1]), int(m[2])): file for m, file in matches if m}
+    return {(int(m[1]), int(m[2])): file for m, file in matches if m and file.is_file()}
 
 
 def write(file: Path, entries: Sequence[Entry]) -> None:
@@ -86,7 +89,7 @@ def write_all(name: str, entries: Sequence[Entry], *, by_shape: bool) -> list[Pa
 def read(file: Path) -> list[Entry]:
     """Read a list. Raises UserError naming the file and line of anything that is not ``index path width height``."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = sources.read(file).decode()
     except OSError as e:
         raise UserError(f"cannot read {file}: {e.strerror}; run gen_dataset_info.py or give the right name") from e
     except UnicodeDecodeError as e:
@@ -105,7 +108,13 @@ def read(file: Path) -> list[Entry]:
             raise UserError(
                 f"{file} line {number}: found index {match[1]}, expected {number - 1}; run gen_dataset_info.py again"
             )
-        entries.append(Entry(Path(os.fsdecode(match[2].encode())), width=int(match[3]), height=int(match[4])))
+        entry = Entry(Path(os.fsdecode(match[2].encode())), width=int(match[3]), height=int(match[4]))
+        if not (0 < entry.width <= _LONGEST_SIDE and 0 < entry.height <= _LONGEST_SIDE) or "\0" in match[2]:
+            raise UserError(
+                f"{file} line {number}: found {line[:80]!r}, expected a path without the character 0, and sides of 1 "
+                f"to {_LONGEST_SIDE}; run gen_dataset_info.py again"
+            )
+        entries.append(entry)
     if not entries:
         raise UserError(f"{file} is empty, expected a line an input; run gen_dataset_info.py again")
     return entries

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import lock, record
+from higherhrnet.files import lock, record, sources
 
+_LONGEST_HEADER = 1 << 20
 _START = b'{"dataset":'  # of a header, whose first field that is
 
 
@@ -38,10 +40,12 @@ class Journal:
         self._places: dict[int, tuple[int, int]] = {}
         self._resumed = False
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as e:
             raise UserError(f"cannot write {path}: {e.strerror}; choose another output path") from e
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise UserError(f"cannot write {path}: it is no regular file; choose another output path")
             lock.take(self._file, f"another run is writing {path}; wait for it, or choose another output path")
             self._load(wanted, afresh=afresh)
         except BaseException:
@@ -140,21 +144,19 @@ class Journal:
 def work_of(path: Path) -> record.ResultsRecord | None:
     """Whose work a journal holds; None for a file that is none, not there, or was killed while it was begun."""
     try:
-        with path.open("rb") as file:
+        with sources.open_file(path) as file:
             first = file.readline()
         return record.parse(json.loads(first), record.ResultsRecord, path)
     except (OSError, ValueError, RecursionError, UserError):
         return None
 
 
-def is_journal(path: Path) -> bool:
-    """Whether a file is a journal of whatever work, or the beginning of one, as a killed run leaves it."""
+def is_begun(path: Path) -> bool:
+    """Whether a file is no more than the beginning of a journal's first line, as a killed run leaves it."""
     try:
-        with path.open("rb") as file:
-            first = file.readline()
+        return _is_begun(sources.read(path, _LONGEST_HEADER))
     except OSError:
         return False
-    return work_of(path) is not None or _is_begun(first)
 
 
 def _is_begun(first: bytes) -> bool:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from higherhrnet.errors import UserError
-from higherhrnet.files import trtexec_log
+from higherhrnet.files import sources, trtexec_log
 
 _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
 # What follows the number is looked at too: of a decimal comma's 12,5 only 12 would be read.
 _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)(?=,?(?:\s|$))")
+
+
+_FASTEST = 1e9  # images/s: no device's
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def parse(text: str, file: Path) -> float:
         rate = float(match[1]) if match else None
     except ValueError:
         rate = None
-    if rate is None or not 0 < rate < float("inf"):
+    if rate is None or not 0 < rate < _FASTEST:
         raise UserError(
             f"{file}: found no line '[infer] ... Interface throughputRate: N' with a positive number; "
             f"run HigherHRNet_benchmark.py again"
@@ -118,7 +121,7 @@ def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]
         if not match or (batch is not None and int(match[1]) not in batch):
             continue
         try:
-            text = file.read_text(encoding="utf-8", errors="replace")
+            text = sources.read(file).decode(errors="replace")
         except OSError as e:
             raise UserError(f"cannot read {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
         size, device, height, width = map(int, match.groups())

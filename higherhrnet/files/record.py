@@ -18,6 +18,7 @@ from higherhrnet.files import atomic, dumps, fields, inputs
 from higherhrnet.shards import Shard
 
 _NAME = "record.json"
+_MOST_IMAGES = 10**7  # of a data set, all of whose indices are counted through
 _PROGRESS = frozenset({"complete", "devices", "left_out", "sha256"})  # they change while the work stays the same
 
 
@@ -50,6 +51,7 @@ class InputsRecord:
         if self.dtype not in inputs.DTYPES:
             raise TypeError(f"dtype {self.dtype}")
         Shard.parse(self.shard)
+        _check_images(self.images, self.left_out)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class DumpsRecord:
         if self.dtype not in dumps.DTYPES:
             raise TypeError(f"dtype {self.dtype}")
         Shard.parse(self.shard)
+        if self.inputs is not None:
+            fields.parse(self.inputs, InputsRecord, "inputs", "")
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,14 @@ class ResultsRecord:
     complete: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a shard that no program here writes, as another field would be."""
+        """Refuse what no program here writes, as another field would be."""
         Shard.parse(self.shard)
+        _check_images(self.images, self.left_out)
+
+
+def _check_images(images: int, left_out: list[int]) -> None:
+    if not 0 <= images <= _MOST_IMAGES or not all(0 <= index < images for index in left_out):
+        raise ValueError(f"{images} images, {len(left_out)} of them left out")
 
 
 DIFFERENCES = {

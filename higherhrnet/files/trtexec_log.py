@@ -6,6 +6,7 @@ percentile(99%) = .. ms``; 7 prints a block of lines after ``GPU Compute``, and 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def parse(text: str, file: Path) -> Times:
             mean = _number(value) if mean is None else mean
         else:
             percentiles[50 if name == "median" else int(share or 99)] = _number(value)
-    if mean is None or not mean > 0:
+    if mean is None or not all(0 < value < math.inf for value in (mean, *percentiles.values())):
         raise UserError(f"{file}: found no mean of GPU Compute (Time), expected TensorRT 7's or a newer log; run again")
     return Times(mean, percentiles)
 

@@ -79,6 +79,9 @@ def flip_of(dump_dir: Path) -> Path:
     ------
     UserError : there is no such directory
     """
+    dump_dir = dump_dir.absolute()
+    if not dump_dir.name:
+        raise UserError(f"{dump_dir} is no directory of dumps; compare directories of HigherHRNet_benchmark.py")
     flip = dump_dir.with_name(f"{dump_dir.name}_flip")
     if not flip.is_dir():
         raise UserError(f"{dump_dir} has no {flip.name} beside it; compare directories of HigherHRNet_benchmark.py")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from higherhrnet import geometry
 from higherhrnet.backends import PRIVATE, Backend, Work
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, dumps, info, inputs, lock, perf, record
@@ -67,6 +68,8 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     groups: list[Group] = []
     made, dtype = None, inputs.FLOAT32
     for shape, file in info.of_shapes(name).items():
+        if any(side % geometry.SMALLEST_STEP for side in shape):
+            raise UserError(f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of 32; remove it")
         entries = tuple(info.read(file))
         if not groups:
             made = record.read(entries[0].path.parent.parent, record.InputsRecord)
@@ -443,4 +446,4 @@ def _open_directory(directory: Path, wanted: record.DumpsRecord, result: Path, *
 
 
 def _dumps_in(directory: Path) -> list[Path]:
-    return [file for file in directory.iterdir() if dumps.is_dump(file)]
+    return [file for file in directory.iterdir() if dumps.is_dump(file) and file.is_file()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,11 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
     if records[0].dataset != dataset.fingerprint:
         raise UserError(f"{shards[0]} is of another data set than {dataset.annotations}; give that with DATASET.ROOT")
     _check_complete(parts)
+    if not 0 < records[0].images <= len(dataset.images):
+        raise UserError(
+            f"{shards[0]} is of {records[0].images} images, {dataset.annotations} lists {len(dataset.images)}; run its "
+            f"shard again"
+        )
     by_index = {image.image_id: image.index for image in dataset.images}
     entries = {part.number: _by_image(file, by_index) for part, file in zip(parts, shards, strict=True)}
     of = parts[0].of
@@ -77,10 +82,6 @@ def _check_complete(parts: Sequence[Shard]) -> None:
 def _by_image(file: Path, indices: dict[int, int]) -> dict[int, list[dict[str, Any]]]:
     """A results file's entries by image index."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for entry in _entries(file):
+    for entry in coco.check_results(atomic.read_json(file, "results"), file, indices):
         found.setdefault(indices[entry["image_id"]], []).append(entry)
     return found
-
-
-def _entries(file: Path) -> Iterator[dict[str, Any]]:
-    yield from atomic.read_json(file, "results")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -89,7 +90,7 @@ def run(
         full disk, another run in a tree; whole files stay
     """
     preprocess.check_opencv()
-    if output_flip and output.resolve() == output_flip.resolve():
+    if output_flip and os.path.realpath(output) == os.path.realpath(output_flip):
         raise UserError(f"--output and --output_flip are both {output}; give two directories")
     first = dataset.images[:limit]
     wanted = record.InputsRecord(
