@@ -85,6 +85,9 @@ def parsers(folder: Path) -> dict[str, Parser]:
     (folder / "dumps").mkdir()
     (folder / "people").mkdir()
     made = record.ResultsRecord("d", 512, 7, "1/1", "m", {}, "c")
+    with Journal(folder / "sound.jsonl", made) as sound:
+        sound.add(3, [])
+        sound.leave_out(4, "why")
     return {
         "annotations": Parser(_annotations(), of_file(coco.load)),
         "people": Parser(_annotations(), of_file(lambda path: coco.load(path, coco.COCO))),
@@ -108,7 +111,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
             of_file(lambda _: models.read_om_record(folder / "m"), models.om_record_path(folder / "m")),
         ),
         "journal": Parser(
-            (_json(asdict(made)) + b'\n{"index":3,"people":[]}\n{"index":4,"left_out":"why"}\n',),
+            (sound.path.read_bytes(),),
             of_file(lambda path: _journal(path, made), folder / "people/people.jsonl"),
             share=0.5,
         ),
@@ -202,7 +205,7 @@ def _annotations() -> tuple[bytes, ...]:
         "iscrowd": 0,
         "area": 9.5,
     }
-    person = {**person, "keypoints": [0.5] * 51, "bbox": [1, 2, 3, 4.5]}
+    person = {**person, "keypoints": [0.5, 0.5, 2] * 17, "bbox": [1, 2, 3, 4.5]}
     whole = {"images": [image, image | {"id": 2}], "annotations": [person], "categories": [{"id": 1}]}
     return _json(whole), b'{"images":[]}'
 

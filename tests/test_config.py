@@ -49,7 +49,7 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["TEST.NMS_KERNEL", "4"], "TEST.NMS_KERNEL 4"),
         (["TEST.SCALE_FACTOR", "[0.5,2]"], r"TEST.SCALE_FACTOR is \[0.5, 2\], expected 1 among several"),
         (["TEST.SCALE_FACTOR", "[1,1.3]"], "multiples of half the smallest"),
-        (["TEST.SCALE_FACTOR", "[1,1]"], "positive numbers, each once"),
+        (["TEST.SCALE_FACTOR", "[1,1]"], "positive numbers of 0.125 to 8, each once"),
         (["TEST.SCALE_FACTOR", "[]"], "positive numbers"),
         (["TEST.SCALE_FACTOR", "[1,True]"], "positive numbers"),
         (["TEST.WITH_AE", "(True,True)"], "TEST.WITH_AE"),
@@ -66,7 +66,12 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["DATASET.TEST", "../../elsewhere"], "expected a name like val2017"),
         (["DATASET.TEST", ""], "expected a name like val2017"),
         (["DATASET.TEST", ".."], "expected a name like val2017"),
-        (["OUTPUT_DIR", "a\0b"], "OUTPUT_DIR is .*, which is no path"),
+        (["OUTPUT_DIR", "'\\ud800'"], "OUTPUT_DIR is .*, which no file system can hold"),
+        *(
+            (["TEST.SCALE_FACTOR", f], "positive numbers of")
+            for f in ("[1e300]", "[1,60]", "[0.001]", "[" + "9" * 400 + "]")
+        ),
+        (["OUTPUT_DIR", "a\0b"], "OUTPUT_DIR is .*, which no file system can hold"),
         (["DATASET.INPUT_SIZE", "None"], "DATASET.INPUT_SIZE has no value"),
         (["DATASET", "None"], "DATASET has no value|DATASET None: "),
         (["MODEL.EXTRA", "None"], "MODEL.EXTRA is None|MODEL.EXTRA None: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def test_other_work_is_refused_or_begun_afresh(tmp_path: Path):
     with Journal(path, other, afresh=True) as journal:
         assert journal.replaced == ["model", "options"]
         assert len(journal) == 0
+
+
+def test_a_changed_digit_is_a_damaged_line(tmp_path: Path, tried: Callable[[str, int], None]):
+    """Whatever byte of the lines after the first changes: the images before it are kept, and no wrong person."""
+    path = tmp_path / "people.jsonl"
+    written(path)
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    at = range(len(lines[0]), len(content), 3)
+    for place in at:
+        changed = bytearray(content)
+        changed[place] = ord("7") if content[place] != ord("7") else ord("8")
+        path.write_bytes(changed)
+        sound = content[:place].count(b"\n") - 1
+        with Journal(path, WORK) as journal:
+            assert len(journal) == sound
+            assert list(journal.entries()) == [entry for index in range(sound) for entry in PEOPLE[index]]
+    tried("input", len(at))
 
 
 @pytest.mark.tries("input")

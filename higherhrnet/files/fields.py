@@ -28,7 +28,7 @@ def parse(value: Any, kind: type[Kind], what: str, instead: str) -> Kind:
         if wrong := [name for name, hint in hints.items() if name in value and not _fits(value[name], hint)]:
             raise TypeError(f"{wrong[0]} {str(value[wrong[0]])[:40]!r}")
         return kind(**value)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, UserError) as e:  # the last of a record in the record
         raise UserError(f"{what}: found other fields than a {kind.__name__}'s ({e}); {instead}") from e
 
 

@@ -1,7 +1,8 @@
 """The journal of people: what has been decoded, a line an image, so that nothing decoded is lost or decoded again.
 
 The first line says what the work is. Every other line is one image: its index and its results entries, or why it was
-left out. A line that was cut off, by a kill or a full disk, is dropped with all that follows; its image is done again.
+left out, and the CRC-32 of what stands before that. A line that was cut off, by a kill or a full disk, or has changed
+is dropped with all that follows; its image is done again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +20,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.files import lock, record, sources
 
 _LONGEST_HEADER = 1 << 20
+_SUM = b',"crc":'
 _START = b'{"dataset":'  # of a header, whose first field that is
 
 
@@ -77,18 +80,21 @@ class Journal:
 
     def add(self, index: int, people: Sequence[dict[str, Any]]) -> None:
         """Keep an image's results entries. Raises UserError where the disk does not take them."""
-        self._places[index] = self._append({"index": index, "people": people})
+        self._places[index] = self._append(_with_sum({"index": index, "people": people}))
 
     def leave_out(self, index: int, why: str) -> None:
         """Keep that an image is bad, and why."""
-        self._append({"index": index, "left_out": why})
+        self._append(_with_sum({"index": index, "left_out": why}))
         self.left_out[index] = why
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """All results entries by image index, read from disk image by image."""
         for index in sorted(self._places):
             start, length = self._places[index]
-            yield from json.loads(os.pread(self._file, length, start))["people"]
+            entry = _entry(os.pread(self._file, length, start))
+            if entry is None:
+                raise UserError(f"{self.path} has changed while it was in use; run again")
+            yield from entry["people"]
 
     def remove(self) -> None:
         """Delete the journal: its results are written."""
@@ -114,10 +120,10 @@ class Journal:
                     )
             if header is None or self.replaced:  # new, killed while it was begun, or of other work
                 os.ftruncate(self._file, 0)
-                self._append(asdict(wanted))
+                self._append(_text(asdict(wanted)))
                 return
             self._end = lines.tell()
-            while (line := _whole(lines.readline())) is not None and _is_entry(line):
+            while (line := _entry(lines.readline())) is not None:
                 place = self._end, lines.tell() - self._end
                 self._end = lines.tell()
                 if "left_out" in line:
@@ -127,8 +133,8 @@ class Journal:
         os.ftruncate(self._file, self._end)
         self._resumed = len(self) > 0
 
-    def _append(self, value: dict[str, Any]) -> tuple[int, int]:
-        line = json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    def _append(self, text: bytes) -> tuple[int, int]:
+        line = text + b"\n"
         start, rest = self._end, memoryview(line)
         try:
             while rest:
@@ -162,6 +168,24 @@ def is_begun(path: Path) -> bool:
 def _is_begun(first: bytes) -> bool:
     """Whether a file's only line is the beginning of a header."""
     return not first.endswith(b"\n") and (first.startswith(_START) or _START.startswith(first))
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _with_sum(value: dict[str, Any]) -> bytes:
+    text = _text(value)[:-1]  # without its brace
+    return text + _SUM + b"%d}" % zlib.crc32(text)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """An image's line as ``add`` and ``leave_out`` write them; None for one that was cut off or has changed."""
+    text, _, rest = line.rpartition(_SUM)
+    if rest != b"%d}\n" % zlib.crc32(text):
+        return None
+    value = _whole(text + b"}\n")
+    return value if value is not None and _is_entry(value) else None
 
 
 def _is_entry(value: dict[str, Any]) -> bool:

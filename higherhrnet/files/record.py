@@ -118,7 +118,8 @@ class ResultsRecord:
 
 
 def _check_images(images: int, left_out: list[int]) -> None:
-    if not 0 <= images <= _MOST_IMAGES or not all(0 <= index < images for index in left_out):
+    # Not ``index < images``: those of a run's chunk are the whole data set's.
+    if not 0 <= images <= _MOST_IMAGES or not all(0 <= index < _MOST_IMAGES for index in left_out):
         raise ValueError(f"{images} images, {len(left_out)} of them left out")
 
 

@@ -31,10 +31,11 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
     if records[0].dataset != dataset.fingerprint:
         raise UserError(f"{shards[0]} is of another data set than {dataset.annotations}; give that with DATASET.ROOT")
     _check_complete(parts)
-    if not 0 < records[0].images <= len(dataset.images):
+    left_out = sorted(index for made in records for index in made.left_out)
+    if not 0 < records[0].images <= len(dataset.images) or not all(index < records[0].images for index in left_out):
         raise UserError(
-            f"{shards[0]} is of {records[0].images} images, {dataset.annotations} lists {len(dataset.images)}; run its "
-            f"shard again"
+            f"{shards[0]} is of {records[0].images} images, {len(left_out)} of all left out, {dataset.annotations} "
+            f"lists {len(dataset.images)}; run its shard again"
         )
     by_index = {image.image_id: image.index for image in dataset.images}
     entries = {part.number: _by_image(file, by_index) for part, file in zip(parts, shards, strict=True)}
@@ -50,7 +51,7 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
         records[0],
         shard="1/1",
         dumps="",
-        left_out=sorted(index for made in records for index in made.left_out),
+        left_out=left_out,
         sha256=atomic.sha256(results),
     )
     record.write_results(results, made)
