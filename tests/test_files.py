@@ -115,7 +115,9 @@ def test_missing_and_empty_trees_are_refused(tmp_path: Path):
 
 
 @given(
-    st.lists(st.tuples(st.from_regex(r"[^\s/][^\r\n/]{0,20}[^\s/]", fullmatch=True), SHAPES), min_size=1, max_size=9)
+    st.lists(
+        st.tuples(st.from_regex(r"[^\s/\0][^\r\n/\0]{0,20}[^\s/\0]", fullmatch=True), SHAPES), min_size=1, max_size=9
+    )
 )
 def test_info_round_trip(tmp_path_factory: pytest.TempPathFactory, rows):
     file = tmp_path_factory.mktemp("info") / "list.info"

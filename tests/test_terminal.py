@@ -154,6 +154,29 @@ def test_whatever_an_interruption_becomes_it_is_one(error: Exception | None, cap
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
+@pytest.mark.tries("fault")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "a/b"), "error: Permission denied: 'a/b'; check that path"),
+        (MemoryError(), "error: not enough memory (amount unknown); give"),
+        (MemoryError("Unable to allocate 9 GiB"), "error: not enough memory (Unable to allocate 9 GiB); give"),
+        (
+            RuntimeError("[enforce] DefaultCPUAllocator:\ncan't allocate memory: 9"),
+            "error: not enough memory ([enforce]",
+        ),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line(error: Exception, said: str, capsys: pytest.CaptureFixture[str]):
+    def main(_: Sequence[str] | None) -> None:
+        raise error
+
+    assert cli.run(main) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
 def test_our_bugs_are_tracebacks():
     def main(_: Sequence[str] | None) -> None:
         raise ValueError("ours")
