@@ -87,9 +87,7 @@ device_id = thread_count = _whole(0, _LARGEST_SMALL)
 
 def non_negative(text: str) -> float:
     """An argparse type: a finite number of at least 0."""
-    if not re.fullmatch(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text.strip().lower()) or math.isinf(
-        float(text)
-    ):
+    if not _DECIMAL.fullmatch(text.strip()) or math.isinf(float(text)):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a finite number of at least 0")
     return float(text)
 

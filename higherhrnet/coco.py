@@ -19,14 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from higherhrnet import ground_truth, joints
+from higherhrnet import geometry, ground_truth, joints
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic
 
 LIMIT = atomic.Limit(bytes=512 * 10**6, containers=4 * 10**6)
 """Of annotation files. COCO's largest of people, train2017, has 239 MB and fewer than two million objects and lists."""
-LONGEST_SIDE = 65_535
-"""Pixels: the longest that a JPEG can be (ITU-T T.81, B.2.2)."""
 STATISTICS = ("AP", "Ap .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 """The ten figures of COCOeval 'keypoints', under the official code's names."""
 CROWD_POSE_STATISTICS = {
@@ -121,7 +119,7 @@ def load(annotations: Path, evaluated_as: str | None = None) -> Dataset:
     Raises
     ------
     UserError : missing file, not JSON, beyond ``LIMIT``, no images, or an image entry without a unique id, a plain
-        file name inside the image folder and sides of 1 to ``LONGEST_SIDE``; people that would be misread
+        file name inside the image folder and sides of 1 to ``geometry.LONGEST_SIDE``; people that would be misread
     """
     content = atomic.read_json(annotations, "annotation file", LIMIT)
     rows = content.get("images") if isinstance(content, dict) else None
@@ -145,8 +143,8 @@ def _image(index: int, row: Any, annotations: Path) -> Image:
         sound = (
             all(type(v) is int for v in integers)
             and abs(image.image_id) < 2**63
-            and 0 < image.width <= LONGEST_SIDE
-            and 0 < image.height <= LONGEST_SIDE
+            and 0 < image.width <= geometry.LONGEST_SIDE
+            and 0 < image.height <= geometry.LONGEST_SIDE
             and _is_name(image.file_name)
             and len(parts) > 0
             and ".." not in parts
@@ -157,7 +155,7 @@ def _image(index: int, row: Any, annotations: Path) -> Image:
     if not sound:
         raise UserError(
             f"annotation file {annotations}: images[{index}] is {json.dumps(row)[:200]}, expected an integer id, "
-            f"positive width and height of at most {LONGEST_SIDE} and a file name inside the image folder"
+            f"positive width and height of at most {geometry.LONGEST_SIDE} and a file name inside the image folder"
         )
     return image
 

@@ -134,6 +134,7 @@ _SUPPORTED = {
 
 
 # Beyond these nothing was ever published, and memory and time grow without bound.
+_SCALES = 0.125, 8
 _MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
 
 
@@ -241,7 +242,6 @@ def _check(cfg: CfgNode, path: Path) -> None:
 
 
 _NAME = re.compile(r"[\w-][\w.-]*")
-_SCALES = 0.125, 8
 _JOINTS = {"coco": 17, "crowd_pose": 14}
 
 

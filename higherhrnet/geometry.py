@@ -19,6 +19,9 @@ STEP = 64
 SMALLEST_STEP = 32
 """At scales above the smallest: the network halves sides five times."""
 
+LONGEST_SIDE = 65_535
+"""Pixels of an image: the longest that a JPEG can be (ITU-T T.81, B.2.2)."""
+
 _PIXEL_STD = 200.0  # lib/utils/transforms.py gives scales in units of 200 pixels
 
 

@@ -6,7 +6,6 @@ ImageNet normalisation in float32.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import re
@@ -79,7 +78,7 @@ def _read(path: str) -> bytes:
     with _archive(f"{archive}.zip", os.getpid()).open(member) as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        raise OSError(errno.EFBIG, f"more than {_MOST_BYTES:,} bytes", path)
+        raise sources.too_large(path, _MOST_BYTES)
     return content
 
 
@@ -95,9 +94,8 @@ _MOST_BYTES = 400_000_000  # of an image file: a raw one of so many pixels would
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG_START = b"\xff\xd8"
-_JPEG_MARKER = re.compile(
-    rb"\xff+([^\x00\x01\xff\xd0-\xd7])"
-)  # no escaped 0xff of pixel data, and no TEM or restart: they have no length
+# No escaped 0xff of pixel data, and no TEM or restart: they have no length.
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd7])")
 _JPEG_END = 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 (T.81, table B.1)
 

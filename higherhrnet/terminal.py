@@ -13,14 +13,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from higherhrnet.errors import UserError
 
 INTERRUPTED = "interrupted; finished files are kept, the same command goes on from them"
 """The one line with which an interrupted program ends."""
 
-_Stream = TypeVar("_Stream", bound=io.TextIOWrapper)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that closed
 _AGAIN = 0.05  # seconds: a finalizer is over by then
 
@@ -55,7 +54,7 @@ def checked_output() -> Iterator[None]:
     if not all(isinstance(stream, io.TextIOWrapper) for stream in before):
         yield
         return
-    output, errors = _like(sys.stdout, _Stdout), _like(sys.stderr, _Stderr)
+    output, errors = _like(sys.stdout, _Stdout), _like(sys.stderr, _Checked)
     sys.stdout, sys.stderr = output, errors
     try:
         yield
@@ -71,7 +70,7 @@ def checked_output() -> Iterator[None]:
         errors.detach()
 
 
-def _like(stream: Any, kind: type[_Stream]) -> _Stream:
+def _like(stream: Any, kind: type[_Checked]) -> _Checked:
     """A stream to where another one writes, which escapes what the locale lacks."""
     stream.flush()
     return kind(
@@ -83,39 +82,32 @@ def _like(stream: Any, kind: type[_Stream]) -> _Stream:
     )
 
 
-class _Stderr(io.TextIOWrapper):
+class _Checked(io.TextIOWrapper):
+    """A standard stream that may be full, or without a reader; its kinds say in ``_lost`` what then happens."""
+
     def write(self, text: str) -> int:
         try:
             return super().write(text)
-        except OSError:
-            _drop(2)
+        except OSError as e:
+            self._lost(e)
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
-        except OSError:
-            _drop(2)
-
-
-class _Stdout(io.TextIOWrapper):
-    def write(self, text: str) -> int:
-        try:
-            return super().write(text)
         except OSError as e:
-            raise self._lost(e) from e
+            self._lost(e)
 
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError as e:
-            raise self._lost(e) from e
-
-    def _lost(self, error: OSError) -> BaseException:
+    def _lost(self, error: OSError) -> None:
         _drop(self.fileno())
+
+
+class _Stdout(_Checked):
+    def _lost(self, error: OSError) -> None:
+        super()._lost(error)
         if isinstance(error, BrokenPipeError):
-            return SystemExit(1)
-        return UserError(f"cannot write standard output: {error.strerror}; free space, or send it elsewhere")
+            raise SystemExit(1) from error
+        raise UserError(f"cannot write standard output: {error.strerror}; free space, or send it elsewhere") from error
 
 
 def _drop(descriptor: int) -> None:

@@ -33,7 +33,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
-    if missing := [file for file in shards if not file.is_file()]:
-        raise UserError(f"results {missing[0]} are no file; run that shard, or name its file")
     made = merge.run(dataset, shards, whole)
     figures.say(dataset, dataset.images[: made.images], whole, cfg.MODEL.NAME, of=f" of {len(shards)} shards")

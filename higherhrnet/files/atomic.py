@@ -101,6 +101,12 @@ def make_directory(path: Path) -> None:
         raise UserError(f"cannot write to directory {path}: permission denied; choose another output path")
 
 
+def refuse_link(folder: Path) -> None:
+    """Raise UserError for a link in place of a folder of ours: what it names is another's."""
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link, expected a folder; remove it, or give another directory")
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder with all in it; nothing happens where there is none.
 
@@ -108,8 +114,7 @@ def remove_folder(path: Path) -> None:
     ------
     UserError : a link, whose folder is another's, or a system that refuses
     """
-    if path.is_symlink():
-        raise UserError(f"{path} is a link, expected a folder; remove it")
+    refuse_link(path)
     try:
         shutil.rmtree(path)
     except FileNotFoundError:

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from higherhrnet.errors import UserError
 from higherhrnet.files import atomic, sources
+from higherhrnet.geometry import LONGEST_SIDE
 
 _LINE = re.compile(r"([0-9]{1,12}) (.+) ([0-9]{1,6}) ([0-9]{1,6})")
-
-
-_LONGEST_SIDE = 65_535  # of an image, as coco.LONGEST_SIDE; inputs are far smaller
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,10 @@ def read(file: Path) -> list[Entry]:
                 f"{file} line {number}: found index {match[1]}, expected {number - 1}; run gen_dataset_info.py again"
             )
         entry = Entry(Path(os.fsdecode(match[2].encode())), width=int(match[3]), height=int(match[4]))
-        if not (0 < entry.width <= _LONGEST_SIDE and 0 < entry.height <= _LONGEST_SIDE) or "\0" in match[2]:
+        if not (0 < entry.width <= LONGEST_SIDE and 0 < entry.height <= LONGEST_SIDE) or "\0" in match[2]:
             raise UserError(
                 f"{file} line {number}: found {line[:80]!r}, expected a path without the character 0, and sides of 1 "
-                f"to {_LONGEST_SIDE}; run gen_dataset_info.py again"
+                f"to {LONGEST_SIDE}; run gen_dataset_info.py again"
             )
         entries.append(entry)
     if not entries:

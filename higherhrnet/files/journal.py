@@ -151,9 +151,9 @@ def work_of(path: Path) -> record.ResultsRecord | None:
     """Whose work a journal holds; None for a file that is none, not there, or was killed while it was begun."""
     try:
         with sources.open_file(path) as file:
-            first = file.readline()
-        return record.parse(json.loads(first), record.ResultsRecord, path)
-    except (OSError, ValueError, RecursionError, UserError):
+            header = _whole(file.readline())
+        return None if header is None else record.parse(header, record.ResultsRecord, path)
+    except (OSError, UserError):
         return None
 
 

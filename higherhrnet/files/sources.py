@@ -32,5 +32,10 @@ def read(path: str | os.PathLike[str], most: int = _LARGEST) -> bytes:
     """A regular file's content. Raises OSError, for more than ``most`` bytes too."""
     with open_file(path) as file:
         if os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, f"more than {most:,} bytes", os.fspath(path))
+            raise too_large(path, most)
         return file.read()
+
+
+def too_large(path: str | os.PathLike[str], most: int) -> OSError:
+    """What to raise for a file, or a member of an archive, of more than ``most`` bytes."""
+    return OSError(errno.EFBIG, f"more than {most:,} bytes", os.fspath(path))

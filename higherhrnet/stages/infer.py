@@ -69,7 +69,10 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     made, dtype = None, inputs.FLOAT32
     for shape, file in info.of_shapes(name).items():
         if any(side % geometry.SMALLEST_STEP for side in shape):
-            raise UserError(f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of 32; remove it")
+            raise UserError(
+                f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of "
+                f"{geometry.SMALLEST_STEP}; remove it"
+            )
         entries = tuple(info.read(file))
         if not groups:
             made = record.read(entries[0].path.parent.parent, record.InputsRecord)

@@ -61,6 +61,8 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
 
 def _checked(file: Path) -> record.ResultsRecord:
     """The record of a shard's whole, unchanged results file."""
+    if not file.is_file():
+        raise UserError(f"results {file} are no file; run that shard, or name its file")
     made = record.read_results(file)
     if made is None or not made.complete:
         raise UserError(f"{file} has no record of complete work beside it ({record.of_results(file).name}); run again")

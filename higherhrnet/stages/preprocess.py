@@ -175,8 +175,7 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
             f"them"
         )
     for folder in stale:
-        if folder.is_symlink():
-            raise UserError(f"{folder} is a link, expected a folder; remove it, or give another directory")
+        atomic.refuse_link(folder)
         if overwrite:
             atomic.remove_folder(folder)
     record.write(tree, wanted)
