@@ -21,6 +21,7 @@ from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.files import atomic, dumps, info, perf, record, sources
 from higherhrnet.files.journal import Journal
 from test_network import build
+from test_scripts import error
 
 Script = Callable[..., Outcome]
 WORK = record.ResultsRecord("d", 128, 7, "1/1", "m", {}, "c")
@@ -37,13 +38,6 @@ READERS: dict[str, Callable[[Path], object]] = {
     "journal": lambda path: Journal(path, WORK),
     "checkpoint": lambda path: network.load_checkpoint(path, build(TINY_CONFIG)),
 }
-
-
-def one_line(outcome: Outcome, message: str = "") -> None:
-    assert outcome.status == 1, outcome
-    assert outcome.err.startswith("error: "), outcome
-    assert outcome.err.count("\n") == 1, outcome
-    assert message in outcome.err
 
 
 @pytest.mark.tries("input")
@@ -181,7 +175,7 @@ def test_models_of_other_kinds(tiny_inputs: Path, tmp_path: Path, script: Script
     model = graph(tmp_path / "m.onnx", **change)
     lists = ["--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip"]
     run = ["--backend", "onnxruntime", "--model", model, "--result", tmp_path / "result"]
-    one_line(script("HigherHRNet_benchmark", *lists, *run))
+    error(script("HigherHRNet_benchmark", *lists, *run))
     assert not list(tmp_path.rglob("*.bin"))
     assert not list(tmp_path.rglob("perf*"))
 
@@ -237,7 +231,7 @@ def test_results_of_others_are_checked_before_they_are_merged(
     fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True}
     record.write_results(file, record.ResultsRecord(dataset.fingerprint, 128, **fields, **OTHER))
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "out"]
-    one_line(script("higherhrnet.__main__", "merge", "--results", file, *where), f"results {file}")
+    assert f"results {file}" in error(script("higherhrnet.__main__", "merge", "--results", file, *where))
     assert not (tmp_path / "out").exists()
 
 
@@ -253,7 +247,7 @@ def test_shards_of_other_numbers_of_images_are_not_merged(
     record.write_results(file, record.ResultsRecord(dataset.fingerprint, 128, **fields, **OTHER))
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "out"]
     outcome = script("higherhrnet.__main__", "merge", "--results", file, *where)
-    one_line(outcome)
+    error(outcome)
     assert not (tmp_path / "out").exists()
 
 
@@ -263,7 +257,7 @@ def test_an_export_does_not_replace_its_checkpoint(tiny_weights: Path, tmp_path:
     (tmp_path / "link").symlink_to(tiny_weights)
     for output in (tiny_weights, tmp_path / "link"):
         arguments = ["--weights", tiny_weights, "--output", output, "--cfg", TINY_CONFIG]
-        one_line(script("HigherHRNet_pth2onnx", *arguments), "is the checkpoint itself")
+        assert "is the checkpoint itself" in error(script("HigherHRNet_pth2onnx", *arguments))
     assert tiny_weights.read_bytes() == before
 
 
@@ -294,7 +288,7 @@ def test_paths_that_lead_nowhere(tiny_data: Path, tmp_path: Path, script: Script
     (tmp_path / "folder").mkdir()
     names = {"long": tmp_path / ("x" * 300), "loop": tmp_path / "loop", "folder": tmp_path / "folder"}
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data] if "gen" not in arguments[0] else []
-    one_line(script(*(argument.format(**names) for argument in arguments), *where))
+    error(script(*(argument.format(**names) for argument in arguments), *where))
     assert list((tmp_path / "folder").iterdir()) == []
 
 
@@ -313,13 +307,12 @@ def test_lists_of_the_impossible(tmp_path: Path, script: Script, line: str):
     for name in ("prep", "prep_flip"):
         (tmp_path / f"{name}_512x512.info").write_text(f"{line}\n")
     names = ["--info", tmp_path / "prep", "--info_flip", tmp_path / "prep_flip"]
-    one_line(script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tmp_path / "none.onnx"))
+    error(script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tmp_path / "none.onnx"))
 
 
 @pytest.mark.tries("input")
 def test_a_list_of_a_shape_that_no_network_takes(tiny_inputs: Path, tiny_onnx: Path, tmp_path: Path, script: Script):
     (tmp_path / "prep_63x65.info").write_text("0 a/000000000000.bin 65 63\n")
     names = ["--info", tmp_path / "prep", "--info_flip", tmp_path / "prep"]
-    one_line(
-        script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx), "multiples of 32"
-    )
+    outcome = script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx)
+    assert "multiples of 32" in error(outcome)
