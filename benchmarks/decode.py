@@ -26,8 +26,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from higherhrnet import decode, geometry, joints
-from higherhrnet.synthesis import Outputs, synthesise
+from demo.synthesis import Outputs, synthesise
+from higherhrnet import decode
+from higherhrnet.dataset import joints
+from higherhrnet.image import geometry
 
 ROOT = Path(__file__).resolve().parents[1]
 COCO_MINI = ROOT.parent / "shared/data/coco_mini/annotations/person_keypoints_val2017.json"

@@ -24,10 +24,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from benchmarks.pipeline import alternate
-from higherhrnet import cli, config, fusion, network
-from higherhrnet.backends import PRECISIONS
+from higherhrnet.artifacts import atomic
 from higherhrnet.backends import torch as backend
-from higherhrnet.files import atomic
+from higherhrnet.backends.base import PRECISIONS
+from higherhrnet.cli import flags
+from higherhrnet.config import loader
+from higherhrnet.model import checkpoint, fusion, network
+from higherhrnet.model.architecture import Architecture
 
 _PRODUCT = {"cuda": 8192, "cpu": 1024}  # rows of the square matrices
 _COPIED = {"cuda": 1 << 30, "cpu": 1 << 27}  # bytes, beyond any cache
@@ -178,10 +181,10 @@ def text(found: dict[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cfg", type=Path, default=config.DEFAULT)
+    parser.add_argument("--cfg", type=Path, default=loader.DEFAULT)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--shape", default="512x512", help="HxW")
-    parser.add_argument("--bs", type=cli.batch_sizes, default=(1, 32))
+    parser.add_argument("--bs", type=flags.batch_sizes, default=(1, 32))
     parser.add_argument("--precision", choices=PRECISIONS, help="float16 on a GPU, float32 on a CPU without it")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--output", type=Path, help="the figures as JSON")
@@ -192,14 +195,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     height, width = map(int, args.shape.split("x"))
     torch.manual_seed(0)
-    architecture = network.Architecture.from_extra(config.load(args.cfg).MODEL.EXTRA, joints=17)
+    config = loader.load(args.cfg)
+    architecture = Architecture.from_extra(config.extra, config.heads)
     net = network.HigherHRNet(architecture).eval()
     print(f"{name}, PyTorch {torch.__version__}, {args.cfg.stem}, {args.shape}, median of {args.rounds}")
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         weights = args.weights or Path(folder, "seeded.pth")
         if args.weights:
-            network.load_checkpoint(weights, net)
+            checkpoint.load(weights, net)
         else:
             torch.save(net.state_dict(), weights)
         for batch in args.bs:

@@ -25,12 +25,15 @@ import numpy as np
 import torch
 
 from demo import scenes
-from higherhrnet import coco, config, geometry, network, onnx_export, preprocess
-from higherhrnet.backends import Work
+from demo.synthesis import synthesise
+from higherhrnet.artifacts import dumps, info, inputs
+from higherhrnet.backends.base import Work
 from higherhrnet.backends.onnxruntime import OnnxRuntime
-from higherhrnet.files import dumps, info, inputs
-from higherhrnet.ort import onnxruntime
-from higherhrnet.synthesis import synthesise
+from higherhrnet.config import loader
+from higherhrnet.dataset import coco
+from higherhrnet.image import geometry, reader, transform
+from higherhrnet.model import architecture, export, network
+from higherhrnet.model.ort import onnxruntime
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_CONFIG = ROOT / "experiments/demo/w16_512.yaml"
@@ -50,7 +53,7 @@ def alternate(rounds: int, *programs: Callable[[], object]) -> list[float]:
 
 def repeat_dataset(root: str, split: str, target: Path, times: int) -> Path:
     """A data set that lists the images and people of another ``times`` times, under ids of their own."""
-    source = coco.annotation_file(root, split)
+    source = coco.Location(root, split).annotations
     content = json.loads(source.read_text())
     images: list[dict] = []
     annotations: list[dict] = []
@@ -62,7 +65,7 @@ def repeat_dataset(root: str, split: str, target: Path, times: int) -> Path:
             annotations.append({**annotation, "id": len(annotations) + 1, "image_id": image_id})
     (target / "annotations").mkdir(parents=True)
     (target / "images").symlink_to(Path(root).resolve() / "images")
-    coco.annotation_file(str(target), split).write_text(
+    coco.Location(str(target), split).annotations.write_text(
         json.dumps({**content, "images": images, "annotations": annotations})
     )
     return target
@@ -87,13 +90,13 @@ def slope(run: Callable[[int], float], few: int, many: int, rounds: int) -> tupl
 
 def measure_preprocess(root: str, split: str, work: Path, rounds: int) -> dict[str, float]:
     """The script with one and two workers, start-up taken off, against its parts; in ms an image."""
-    images = coco.load(coco.annotation_file(root, split)).images
+    images = coco.load(coco.Location(root, split).annotations).images
     cv2.setNumThreads(1)
     grids = [geometry.fit(image.width, image.height, 512) for image in images]
-    files = [coco.image_file(root, split, image) for image in images]
-    pixels = [preprocess.read_image(file) for file in files]
-    warped = [preprocess.warp(image, grid) for image, grid in zip(pixels, grids, strict=True)]
-    tensors = [preprocess.normalise(image) for image in warped]
+    files = [coco.Location(root, split).picture(image) for image in images]
+    pixels = [reader.read_image(file) for file in files]
+    warped = [transform.warp(image, grid) for image, grid in zip(pixels, grids, strict=True)]
+    tensors = [transform.normalise(image) for image in warped]
 
     def each(function: Callable[[int], object]) -> Callable[[], None]:
         def program() -> None:
@@ -108,9 +111,9 @@ def measure_preprocess(root: str, split: str, work: Path, rounds: int) -> dict[s
                 file.write(memoryview(tensors[i].data).cast("B"))
 
     parts = {
-        "decode JPEG": each(lambda i: preprocess.read_image(files[i])),
-        "warp": each(lambda i: preprocess.warp(pixels[i], grids[i])),
-        "normalise": each(lambda i: preprocess.normalise(warped[i])),
+        "decode JPEG": each(lambda i: reader.read_image(files[i])),
+        "warp": each(lambda i: transform.warp(pixels[i], grids[i])),
+        "normalise": each(lambda i: transform.normalise(warped[i])),
         "write": each(write),
     }
     costs = alternate(rounds, *parts.values())
@@ -169,8 +172,8 @@ def measure_postprocess(root: str, split: str, work: Path, rounds: int) -> dict[
     """The script over synthesised dumps in the page cache, two workers; evaluation included."""
     times = 8
     data = repeat_dataset(root, split, work / "many", times)
-    few = len(coco.load(coco.annotation_file(root, split)).images)
-    dataset = coco.load(coco.annotation_file(str(data), split))
+    few = len(coco.load(coco.Location(root, split).annotations).images)
+    dataset = coco.load(coco.Location(str(data), split).annotations)
     people: dict[int, list[np.ndarray]] = {}
     for annotation in json.loads(dataset.annotations.read_text())["annotations"]:
         if annotation["num_keypoints"]:
@@ -218,10 +221,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if root is None:
             root = str(work / "coco")
             scenes.main(["--output", root, "--images", "40", "--seed", "1"])
-        cfg = config.load(args.cfg)
+        config = loader.load(args.cfg)
         torch.manual_seed(0)
-        net = network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
-        model = onnx_export.export(net, work / "model.onnx", batch=1).path
+        net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+        model = export.export(net, work / "model.onnx", batch=1).path
         for title, figures in (
             ("preprocess, ms an image", measure_preprocess(root, args.split, work, args.rounds)),
             (f"onnxruntime backend, {args.cfg.stem}, ms an image", measure_inference(model, work, args.rounds)),

@@ -11,27 +11,28 @@ from pathlib import Path
 
 import cv2
 
-from higherhrnet import cli, draw, preprocess
+from higherhrnet.artifacts import atomic
+from higherhrnet.cli import flags, program
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic
+from higherhrnet.image import draw, reader
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the sheet and print its path."""
-    parser = cli.parser(__doc__)
+    parser = flags.parser(__doc__, "contact_sheet")
     parser.add_argument("pictures", type=Path, metavar="DIR", help="folder of .jpg files, shown by name")
     parser.add_argument("output", type=Path, metavar="FILE", help="the sheet, a .png")
-    parser.add_argument("--width", type=cli.count, default=1600, help="of the sheet, in pixels")
+    parser.add_argument("--width", type=flags.count, default=1600, help="of the sheet, in pixels")
     args = parser.parse_args(argv)
 
     files = sorted(args.pictures.glob("*.jpg"))
     if not files:
         raise UserError(f"{args.pictures} holds no .jpg files; draw them with HigherHRNet_postprocess.py --vis_dir")
-    images = [cv2.cvtColor(preprocess.read_image(file), cv2.COLOR_RGB2BGR) for file in files]
+    images = [cv2.cvtColor(reader.read_image(file), cv2.COLOR_RGB2BGR) for file in files]
     sheet = draw.contact_sheet(images, width=args.width)
     atomic.write_bytes(args.output, cv2.imencode(".png", sheet)[1])
     print(args.output.resolve())
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(program.run(main))

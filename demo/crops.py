@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo import scenes
-from higherhrnet import joints
+from higherhrnet.dataset import joints
 
 INPUT_SIZE = 512  # what the short side of an image becomes
 SIGMA = 2.0  # cells, at both resolutions, as in the official configs

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from demo.backdrop import background, obstacle
 from demo.canvas import Canvas, Floats
 from demo.figure import GROUPS, Body, draw, keypoints, random_body, random_look
-from higherhrnet import joints
+from higherhrnet.dataset import joints
 
 WRITTEN, TRAINING = 0, 1
 """The two splits."""

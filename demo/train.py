@@ -28,10 +28,11 @@ from tqdm import tqdm
 
 from demo import crops
 from demo.losses import heatmap_loss, tag_losses
-from higherhrnet import config
+from higherhrnet.config import loader
 from higherhrnet.errors import UserError
-from higherhrnet.network import Architecture, HigherHRNet
-from higherhrnet.preprocess import MEAN, STD
+from higherhrnet.image.transform import MEAN, STD
+from higherhrnet.model.architecture import Architecture
+from higherhrnet.model.network import HigherHRNet
 
 _CONFIG = Path(__file__).resolve().parent.parent / "experiments/demo/w16_512.yaml"
 _LOSSES = ("quarter", "half", "pull", "push")
@@ -111,9 +112,9 @@ def _train(rank: int, run: Run, meeting: str) -> None:
     cv2.setNumThreads(1)
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=run.processes)
     torch.manual_seed(run.seed)
-    cfg = config.load(run.cfg)
-    network = HigherHRNet(Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS))
-    _start_small(network, cfg.MODEL.NUM_JOINTS)
+    config = loader.load(run.cfg)
+    network = HigherHRNet(Architecture.from_extra(config.extra, config.heads))
+    _start_small(network, config.heads.joints)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=run.rate, weight_decay=1e-2, fused=True)

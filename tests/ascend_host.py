@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, Outcome, write_dataset
-from higherhrnet import cli, geometry
-from higherhrnet.backends import cann_benchmark
-from higherhrnet.stages import convert
+from higherhrnet.backends.ascend import cann_benchmark, convert
+from higherhrnet.cli import program
+from higherhrnet.image import geometry
 
 STAND_INS = ROOT / "tests/stand_ins"
 SIZE = ("DATASET.INPUT_SIZE", "128")
@@ -90,7 +90,7 @@ class Host:
     def script(self, name: str, *args: object) -> Outcome:
         """Call a top-level script."""
         self.capture.readouterr()
-        status = cli.run(importlib.import_module(name).main, [str(arg) for arg in args])
+        status = program.run(importlib.import_module(name).main, [str(arg) for arg in args])
         captured = self.capture.readouterr()
         return Outcome(status, captured.out, captured.err)
 

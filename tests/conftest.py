@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from higherhrnet import cli, joints
+from higherhrnet.cli import program
+from higherhrnet.dataset import joints
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
 
@@ -47,8 +48,8 @@ KINDS = "input", "fault", "kill", "interruption", "fuzz execution"  # hostile or
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the count of what the suite tries."""
-    config.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
-    config.stash[TRIED] = Counter()
+    loader.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
+    loader.stash[TRIED] = Counter()
     # A shell ignores Ctrl-C for what it runs in the background, and our programs then do as well.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,14 +65,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was tried."""
-    count = config.stash[TRIED]
+    count = loader.stash[TRIED]
     if count:
         terminalreporter.write_line("tried: " + ", ".join(f"{count[kind]:,} {kind}s" for kind in KINDS))
 
 
 def _count(config: pytest.Config, kind: str, times: int) -> None:
     assert kind in KINDS
-    config.stash[TRIED][kind] += times
+    loader.stash[TRIED][kind] += times
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def script(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     def call(name: str, *args: object) -> Outcome:
         capsys.readouterr()
         module = importlib.import_module(name)
-        status = cli.run(module.main, [str(arg) for arg in args])
+        status = program.run(module.main, [str(arg) for arg in args])
         captured = capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
 
@@ -168,11 +169,12 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded checkpoint of TINY_CONFIG's network whose heatmaps have peaks above the detection threshold."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet import config, network  # noqa: PLC0415
+    from higherhrnet.config import loader
+    from higherhrnet.model import architecture, network  # noqa: PLC0415
 
-    cfg = config.load(TINY_CONFIG)
+    cfg = loader.load(TINY_CONFIG)
     torch.manual_seed(0)
-    net = network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
+    net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save(net.state_dict(), path)
     return path

@@ -28,13 +28,15 @@ import torch
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from higherhrnet import cli, coco, config, evaluation, network, onnx_reader, preprocess, settings, shards
-from higherhrnet.ascend import atc, chip
-from higherhrnet.backends import ais_bench
-from higherhrnet.commands import run
+from higherhrnet.artifacts import dumps, info, models, perf, record, trtexec_log
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.backends.ascend import ais_bench, atc, chip
+from higherhrnet.cli import flags, run
+from higherhrnet.config import loader, values
+from higherhrnet.dataset import coco, shards
 from higherhrnet.errors import UserError
-from higherhrnet.files import dumps, info, models, perf, record, trtexec_log
-from higherhrnet.files.journal import Journal
+from higherhrnet.image import reader
+from higherhrnet.model import architecture, checkpoint, network, onnx_graph
 
 _TOKENS = (
     *(b"-1", b"0", b"1e999", b"NaN", b"Infinity", b"null", b"true", b"9" * 400, b"0x10", b"1,5", b"-0.0", b"[]", b"{}"),
@@ -119,8 +121,8 @@ def parsers(folder: Path) -> dict[str, Parser]:
         "bin": Parser((bytes(24), bytes(48)), of_file(lambda path: dumps.read(path, (1, 2, 3), (1, 3, 4)), raw)),
         "npu-smi": Parser(_tables(), of_text(chip.parse)),
         "atc": Parser((b"ATC run failed\nE10016: Opname [x]\nEC0010[PID: 7] a: b",), of_text(atc.failure)),
-        "onnx": Parser(_graphs(), of_file(onnx_reader.read)),
-        "image": Parser(_images(), of_file(preprocess.read_image), share=0.3),
+        "onnx": Parser(_graphs(), of_file(onnx_graph.read)),
+        "image": Parser(_images(), of_file(reader.read_image), share=0.3),
         "ais_bench": Parser(
             (
                 b'{"throughput": 12.5}\n',
@@ -129,12 +131,12 @@ def parsers(folder: Path) -> dict[str, Parser]:
             of_text(lambda text: _refused(ais_bench.throughput, *text.partition("\n")[::2])),
         ),
         "shard": Parser((b"1/4", b"3/3"), of_text(lambda text: _refused(shards.Shard.parse, text))),
-        "count": Parser((b"1", b"1024", b"+7"), of_text(lambda text: _refused(cli.count, text))),
-        "batch sizes": Parser((b"1,2,4,8", b"1024"), of_text(lambda text: _refused(cli.batch_sizes, text))),
-        "number": Parser((b"0.5", b"1e-3", b".25"), of_text(lambda text: _refused(cli.non_negative, text))),
+        "count": Parser((b"1", b"1024", b"+7"), of_text(lambda text: _refused(flags.count, text))),
+        "batch sizes": Parser((b"1,2,4,8", b"1024"), of_text(lambda text: _refused(flags.batch_sizes, text))),
+        "number": Parser((b"0.5", b"1e-3", b".25"), of_text(lambda text: _refused(flags.non_negative, text))),
         "disk size": Parser((b"4GB", b"1.5 tb", b"900"), of_text(lambda text: _refused(run.size, text))),
         "checkpoint": Parser(_checkpoints(), _checkpoint(folder / "c.pth"), share=0.05),
-        "yaml": Parser((config.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.15),
+        "yaml": Parser((loader.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.15),
         "override": Parser(_overrides(), of_text(_override), share=0.15),
     }
 
@@ -157,13 +159,13 @@ def _refused(parse: Callable[..., object], *arguments: str) -> object:
 
 
 def _configuration(path: Path) -> object:
-    return _used(config.load(path))
+    return _used(loader.load(path))
 
 
 def _used(cfg: CfgNode) -> object:
     """What the programs make of a configuration."""
-    settings.plan(cfg), settings.heads(cfg), evaluation.options(cfg), evaluation.results_file(cfg, config.DEFAULT)
-    return network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
+    values.plan(cfg), values.heads(cfg), values.options(cfg), values.results_file(cfg, loader.DEFAULT)
+    return architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
 
 
 def _checkpoints() -> tuple[bytes, ...]:
@@ -181,18 +183,18 @@ def _checkpoint(path: Path) -> Callable[[bytes], object]:
 
     def parse(content: bytes) -> None:
         path.write_bytes(content)
-        network.load_checkpoint(path, layer)
+        checkpoint.load(path, layer)
 
     return parse
 
 
 def _overrides() -> tuple[bytes, ...]:
-    sections = ((name, node) for name, node in config.load().items() if isinstance(node, CfgNode))
+    sections = ((name, node) for name, node in loader.load().items() if isinstance(node, CfgNode))
     return tuple(f"{name}.{key} {value!r}".encode() for name, node in sections for key, value in node.items())
 
 
 def _override(text: str) -> object:
-    return _used(config.load(None, text.split(" ", 1)))
+    return _used(loader.load(None, text.split(" ", 1)))
 
 
 def _annotations() -> tuple[bytes, ...]:

@@ -14,8 +14,8 @@ import signal
 import sys
 from multiprocessing import util
 
-from higherhrnet import cli, decode, terminal
-from higherhrnet.commands import merge, run  # noqa: F401
+from higherhrnet import decode
+from higherhrnet.cli import merge, program, run, terminal  # noqa: F401
 
 SCRIPTS = (
     "HigherHRNet_preprocess",
@@ -49,7 +49,7 @@ def main() -> None:
             os.chdir(job["cwd"])
             terminal.prepare()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-            status = cli.run(modules[job["module"]].main, job["argv"])
+            status = program.run(modules[job["module"]].main, job["argv"])
             util._exit_function()  # type: ignore[attr-defined]  # as Python at its end; torch's own fails when forked
             os._exit(status)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

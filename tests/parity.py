@@ -28,11 +28,14 @@ import numpy as np
 import torch
 
 from demo import scenes
-from higherhrnet import coco, config, evaluation, network, preprocess, settings
-from higherhrnet.decode.scales import whole_maps, without_center
-from higherhrnet.files.dumps import Heads
-from higherhrnet.scales import Plan, decode_image
-from higherhrnet.synthesis import synthesise
+from demo.synthesis import synthesise
+from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.config import loader, values
+from higherhrnet.config.plan import Plan
+from higherhrnet.dataset import coco, coco_results, evaluation
+from higherhrnet.decode.scales import decode_image, whole_maps, without_center
+from higherhrnet.image import reader, transform
+from higherhrnet.model import architecture, checkpoint, network
 from reference import Outputs, Reference, ReferenceError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,19 +182,19 @@ def _draw(target: Path, count: int) -> Data:
     return Data(target, coco.load(coco.annotation_file(str(target), "val2017")).images, {})
 
 
-def _configure(reference: Reference, path: Path, data: Data, mode: str) -> tuple[Plan, config.CfgNode]:
+def _configure(reference: Reference, path: Path, data: Data, mode: str) -> tuple[Plan, loader.CfgNode]:
     """The same configuration on both sides."""
     overrides = ["DATASET.ROOT", str(data.root), *MODES[mode]]
     reference.configure(path, overrides)
-    cfg = config.load(path, overrides)
-    return settings.plan(cfg, limit_long_side=False), cfg
+    cfg = loader.load(path, overrides)
+    return values.plan(cfg, limit_long_side=False), cfg
 
 
 def _inputs(plan: Plan, data: Data, image: coco.Image) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    pixels = preprocess.read_image(data.file(image))
+    pixels = reader.read_image(data.file(image))
     for factor in plan.factors:
-        tensor = preprocess.normalise(preprocess.warp(pixels, plan.fit(image.width, image.height, factor)))
-        yield tensor, preprocess.mirror(tensor)
+        tensor = transform.normalise(transform.warp(pixels, plan.fit(image.width, image.height, factor)))
+        yield tensor, transform.mirror(tensor)
 
 
 def _differing(a: np.ndarray, b: np.ndarray) -> float:
@@ -214,8 +217,10 @@ def _compare_inputs(reference: Reference, table: Table, data: Data, mode: str) -
     table.add("inputs", mode, f"{count} inputs, share of values", worst)
 
 
-def _network(cfg: config.CfgNode) -> network.HigherHRNet:
-    return network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)).eval()
+def _network(cfg: loader.CfgNode) -> network.HigherHRNet:
+    return network.HigherHRNet(
+        architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
+    ).eval()
 
 
 def _forward(net: network.HigherHRNet, inputs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Outputs]]:
@@ -256,18 +261,18 @@ def _compare_people(
 ) -> None:
     """Maps, people, results and figures of a mode; without weights, outputs are synthesised."""
     plan, cfg = _configure(reference, path, data, mode)
-    decode = evaluation.options(cfg)
+    decode = values.options(cfg)
     net: network.HigherHRNet | None = None
     if weights is not None:
         net = _network(cfg)
-        network.load_checkpoint(weights, net)
+        checkpoint.load(weights, net)
         reference.load(weights)
     case = f"{mode}, {'demo network' if weights else 'synthesised'}"
     worst = dict.fromkeys(("network", "maps", "people", "values"), 0.0)
     entries: list[dict] = []
     for image in data.images:
         if net is None:
-            outputs = _synthesise(plan, data, image, settings.heads(cfg))
+            outputs = _synthesise(plan, data, image, values.heads(cfg))
         else:
             reference.inputs(data.file(image), len(plan.factors))
             outputs = reference.forward(len(plan.factors))
@@ -291,7 +296,7 @@ def _compare_people(
                 np.abs(keypoints[:, :, 2] - theirs[:, :, 2]).max(), np.abs(scores - reference.scores()).max()
             )
             worst["values"] = max(worst["values"], float(difference))
-        entries += coco.results(image.image_id, keypoints[:, : settings.result_joints(cfg)], scores)
+        entries += coco_results.entries(image.image_id, keypoints[:, : values.result_joints(cfg)], scores)
     count = len(data.images)
     if weights is not None:
         table.add("network", case, f"{count} images, relative", worst["network"])
@@ -311,9 +316,9 @@ def _compare_results(reference: Reference, table: Table, data: Data, case: str, 
             worst = max(worst, float(np.abs(np.array(entry[key]) - np.array(other[key])).max()))
     table.add("results", case, f"{len(entries)} entries", worst)
     path = data.root / "results.json"
-    coco.write_results(path, entries)
-    ours = coco.evaluate(data.dataset, path, [image.image_id for image in data.images])
-    difference = max(abs(ours[name] - figures[name]) for name in coco.STATISTICS)
+    coco_results.write(path, entries)
+    ours = evaluation.evaluate(data.dataset, path, [image.image_id for image in data.images])
+    difference = max(abs(ours[name] - figures[name]) for name in evaluation.STATISTICS)
     table.add("figures", case, f"AP {ours['AP']:.3f}", difference)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ascend_host import Host, Outcome, bare_host, host, small_inputs, small_models  # noqa: F401
-from higherhrnet import geometry, preprocess
-from higherhrnet.ascend import aipp, atc
+from higherhrnet.artifacts import lock, models
+from higherhrnet.backends.ascend import aipp, atc
 from higherhrnet.errors import UserError
-from higherhrnet.files import lock, models
-from higherhrnet.processes import Command
+from higherhrnet.image import geometry, transform
+from higherhrnet.system.processes import Command
 
 GUIDE = (
     "1024,512;960,512;896,512;832,512;768,512;704,512;640,512;576,512;512,512;512,576;512,640;512,704;512,768;512,832;"
@@ -69,7 +69,7 @@ def test_aipp_normalises_as_preprocessing_does():
     assert values["var_reci_chn_0"].startswith("0.0171247538316637")
     for c in range(3):
         for pixel in (0, 1, 127, 255):
-            ours = (pixel / 255 - preprocess.MEAN[c]) / preprocess.STD[c]
+            ours = (pixel / 255 - transform.MEAN[c]) / transform.STD[c]
             device = (pixel - float(values[f"min_chn_{c}"])) * float(values[f"var_reci_chn_{c}"])
             assert device == pytest.approx(ours, abs=1e-6)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ascend_host import search_path
-from higherhrnet.ascend import chip
+from higherhrnet.backends.ascend import chip
 from higherhrnet.errors import UserError
 
 LAYOUT_21 = """\

@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from higherhrnet import onnx_reader
-from higherhrnet.ascend import atc
+from higherhrnet.backends.ascend import atc
 from higherhrnet.errors import UserError
+from higherhrnet.model import onnx_graph
 
 
 def test_reads_what_the_onnx_package_reads(tiny_onnx: Path):
-    graph = onnx_reader.read(tiny_onnx)
+    graph = onnx_graph.read(tiny_onnx)
     reference = onnx.load(str(tiny_onnx)).graph
     assert [v.name for v in graph.inputs] == [v.name for v in reference.input] == ["input"]
     assert [v.name for v in graph.outputs] == ["output1", "output2"]
@@ -44,16 +44,16 @@ def model(**changes: Shape) -> onnx.ModelProto:
     return helper.make_model(graph)
 
 
-def read(content: bytes, tmp_path: Path) -> onnx_reader.Graph:
+def read(content: bytes, tmp_path: Path) -> onnx_graph.Graph:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    return onnx_reader.read(path)
+    return onnx_graph.read(path)
 
 
 def test_initialisers_names_and_dynamic_sizes(tmp_path: Path):
     graph = read(model().SerializeToString(), tmp_path)
-    assert graph.inputs == (onnx_reader.Value("image", (None, 3, None, None)),)
-    assert graph.outputs[1] == onnx_reader.Value("both", (None, 34, None, None))
+    assert graph.inputs == (onnx_graph.Value("image", (None, 3, None, None)),)
+    assert graph.outputs[1] == onnx_graph.Value("both", (None, 34, None, None))
     assert graph.producers == {"heat": ("头/split.0", 1), "both": ("Conv_1818", 0)}
     assert atc.out_nodes(graph, 17, Path("m")) == "Conv_1818:0;头/split.0:1"
     assert atc.input_name(graph, 4, Path("m")) == "image"
@@ -76,7 +76,7 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path):
 
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"cannot read model .*none\.onnx: No such file"):
-        onnx_reader.read(tmp_path / "none.onnx")
+        onnx_graph.read(tmp_path / "none.onnx")
 
 
 def test_damaged_bytes_never_crash(tmp_path: Path, tried: Callable[[str, int], None]):

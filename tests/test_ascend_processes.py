@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from higherhrnet import processes
 from higherhrnet.errors import UserError
+from higherhrnet.system import processes
 
 # Starts a child that ignores the polite signal, writes both ids to a file, and waits.
 PARENT = """

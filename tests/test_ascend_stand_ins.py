@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ascend_host import Host, bare_host, dump_bytes, host, small_inputs, small_models  # noqa: F401
-from higherhrnet.backends import cann_benchmark
+from higherhrnet.backends.ascend import cann_benchmark
 
 GOOD_ATC = {
     "--framework": "5",

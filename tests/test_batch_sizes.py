@@ -11,19 +11,19 @@ import pytest
 
 from ascend_host import Host, bare_host, small_inputs  # noqa: F401
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet import cli
-from higherhrnet.files import perf
+from higherhrnet.artifacts import perf
+from higherhrnet.cli import flags
 
 Script = Callable[..., Outcome]
 
 
 def test_batch_sizes_are_read_as_a_list():
-    assert cli.batch_sizes("1,2,4,8") == (1, 2, 4, 8)
+    assert flags.batch_sizes("1,2,4,8") == (1, 2, 4, 8)
     for wrong in ("0", "1,-2", "2,2"):
         with pytest.raises(argparse.ArgumentTypeError):
-            cli.batch_sizes(wrong)
+            flags.batch_sizes(wrong)
     with pytest.raises(argparse.ArgumentTypeError, match="not a whole number of 1 to 1,024"):
-        cli.batch_sizes("1,")
+        flags.batch_sizes("1,")
 
 
 def test_export_makes_a_file_a_batch_size(

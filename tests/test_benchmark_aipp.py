@@ -20,8 +20,8 @@ from ascend_host import (  # noqa: F401
     small_inputs,
     small_models,
 )
-from higherhrnet import preprocess
-from higherhrnet.files import inputs, record
+from higherhrnet.artifacts import inputs, record
+from higherhrnet.image import transform
 
 WIDE = "128x192"
 
@@ -53,7 +53,7 @@ def test_inputs_are_a_quarter_of_the_bytes_and_the_same_pixels(small_inputs: Pat
             assert 4 * one.path.stat().st_size == other.path.stat().st_size
             image = np.fromfile(one.path, np.uint8).reshape(*one.shape, 3)
             tensor = np.fromfile(other.path, np.float32).reshape(3, *other.shape)
-            np.testing.assert_array_equal(preprocess.normalise(image), tensor)
+            np.testing.assert_array_equal(transform.normalise(image), tensor)
 
 
 def test_onnxruntime_normalises_them_to_the_same_bytes(pixels: Host, expected: Path):  # noqa: F811

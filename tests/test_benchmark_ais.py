@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ascend_host import FLIP, PLAIN, Host, bare_host, expected, host, small_inputs, small_models  # noqa: F401
-from higherhrnet.backends import Work, ais_bench, cann_benchmark, external
-from higherhrnet.files import perf
+from higherhrnet.artifacts import perf
+from higherhrnet.backends.ascend import ais_bench, cann_benchmark
+from higherhrnet.backends.base import Work, external
 
 WIDE = "128x192"
 

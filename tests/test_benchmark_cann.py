@@ -27,8 +27,8 @@ from ascend_host import (  # noqa: F401
     small_inputs,
     small_models,
 )
-from higherhrnet.backends import cann_benchmark
-from higherhrnet.files import dumps, perf, record
+from higherhrnet.artifacts import dumps, perf, record
+from higherhrnet.backends.ascend import cann_benchmark
 
 WIDE = "128x192"  # three images
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from higherhrnet.backends import cann_benchmark, choice
+from higherhrnet.backends.ascend import cann_benchmark
+from higherhrnet.backends.base import choice
 from higherhrnet.errors import UserError
 
 TOOL = cann_benchmark.file_name()

@@ -19,7 +19,7 @@ from ascend_host import (  # noqa: F401
     small_inputs,
     small_models,
 )
-from higherhrnet.files import info, perf
+from higherhrnet.artifacts import info, perf
 from higherhrnet.stages import infer
 
 

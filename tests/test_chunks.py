@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from higherhrnet import coco, geometry
+from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 from higherhrnet.pipeline.chunks import IN_FLIGHT, plan
 from higherhrnet.pipeline.disk import Budget, Usage
 

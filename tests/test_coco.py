@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from higherhrnet import coco
+from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.errors import UserError
 
 
@@ -63,7 +63,7 @@ def test_results_by_hand():
     person = np.zeros((1, 17, 3))
     person[0, 0] = 10, 20, 0.5
     person[0, 1] = 30, 25, 1.0
-    (entry,) = coco.results(7, person, np.array([0.75]))
+    (entry,) = coco_results.entries(7, person, np.array([0.75]))
     assert entry["image_id"] == 7
     assert entry["category_id"] == 1
     assert entry["keypoints"][:6] == [10, 20, 0.5, 30, 25, 1.0]
@@ -80,32 +80,34 @@ def perfect(annotations: list[dict]) -> list[dict]:
     return [
         entry
         for a in annotations
-        for entry in coco.results(a["image_id"], np.array(a["keypoints"], float).reshape(1, 17, 3), np.array([0.9]))
+        for entry in coco_results.entries(
+            a["image_id"], np.array(a["keypoints"], float).reshape(1, 17, 3), np.array([0.9])
+        )
     ]
 
 
 def test_the_truth_itself_has_an_ap_of_1(tiny_data: Path, tmp_path: Path):
     dataset, annotations = truth(tiny_data)
-    coco.write_results(tmp_path / "r.json", perfect(annotations))
-    figures = coco.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
-    assert tuple(figures) == coco.STATISTICS
+    coco_results.write(tmp_path / "r.json", perfect(annotations))
+    figures = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
+    assert tuple(figures) == evaluation.STATISTICS
     assert figures["AP"] == pytest.approx(1)
     assert figures["AR"] == pytest.approx(1)
 
 
 def test_half_the_people_are_half_the_recall_unless_the_others_are_left_out(tiny_data: Path, tmp_path: Path):
     dataset, annotations = truth(tiny_data)
-    coco.write_results(tmp_path / "r.json", perfect(annotations[:3]))
-    everything = coco.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
+    coco_results.write(tmp_path / "r.json", perfect(annotations[:3]))
+    everything = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
     assert everything["AR"] == pytest.approx(3 / 7)
-    some = coco.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images[:3]])
+    some = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images[:3]])
     assert some["AR"] == pytest.approx(1)
 
 
 def test_nobody_found_is_an_ap_of_0(tiny_data: Path, tmp_path: Path):
     dataset, _ = truth(tiny_data)
-    coco.write_results(tmp_path / "r.json", [])
-    figures = coco.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
+    coco_results.write(tmp_path / "r.json", [])
+    figures = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
     assert figures["AP"] == 0
 
 
@@ -116,22 +118,22 @@ def test_annotations_without_boxes_are_named(tiny_data: Path, tmp_path: Path):
     del content["annotations"][0]["area"]
     path = tmp_path / "a.json"
     path.write_text(json.dumps(content))
-    coco.write_results(tmp_path / "r.json", perfect(annotations))
+    coco_results.write(tmp_path / "r.json", perfect(annotations))
     with pytest.raises(UserError, match=r"a\.json cannot be evaluated \(KeyError: 'area'\)"):
-        coco.evaluate(coco.load(path), tmp_path / "r.json", [1000])
+        evaluation.evaluate(coco.load(path), tmp_path / "r.json", [1000])
 
 
 def test_golden_figures(shared: Path):
     dataset = coco.load(coco.annotation_file(str(shared / "data/coco_mini"), "val2017"))
     expected = json.loads((shared / "golden/decode/expected_stats.json").read_text())
     results = shared / "golden/decode/expected_results.json"
-    figures = coco.evaluate(dataset, results, [i.image_id for i in dataset.images])
+    figures = evaluation.evaluate(dataset, results, [i.image_id for i in dataset.images])
     assert figures == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_table_is_the_official_one():
-    figures = dict.fromkeys(coco.STATISTICS, 0.5) | {"AP": 0.67149}
-    assert coco.table(figures, "pose_higher_hrnet").splitlines() == [
+    figures = dict.fromkeys(evaluation.STATISTICS, 0.5) | {"AP": 0.67149}
+    assert evaluation.table(figures, "pose_higher_hrnet").splitlines() == [
         "| Arch | AP | Ap .5 | AP .75 | AP (M) | AP (L) | AR | AR .5 | AR .75 | AR (M) | AR (L) |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
         "| pose_hig... | 0.671 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |",

@@ -13,8 +13,8 @@ import pytest
 
 from conftest import Outcome, write_dataset
 from demo import scenes
-from higherhrnet import coco
-from higherhrnet.files import dumps, record
+from higherhrnet.artifacts import dumps, record
+from higherhrnet.dataset import coco
 from higherhrnet.stages import compare
 
 Script = Callable[..., Outcome]

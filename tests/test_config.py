@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY_CONFIG
-from higherhrnet import coco, config, evaluation, joints, settings
+from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.config import loader, values
+from higherhrnet.config.plan import Plan
+from higherhrnet.dataset import coco, joints
 from higherhrnet.errors import UserError
-from higherhrnet.files.dumps import Heads
-from higherhrnet.scales import Plan
 
-CROWD_POSE = config.DEFAULT.parents[2] / "crowd_pose/higher_hrnet/w32_512_adam_lr1e-3.yaml"
+CROWD_POSE = loader.DEFAULT.parents[2] / "crowd_pose/higher_hrnet/w32_512_adam_lr1e-3.yaml"
 
 
 def test_the_default_is_w32_512():
-    cfg = config.load()
+    cfg = loader.load()
     assert cfg.DATASET.INPUT_SIZE == 512
     assert cfg.MODEL.EXTRA.STAGE4.NUM_CHANNELS == [32, 64, 128, 256]
     assert (cfg.TEST.DETECTION_THRESHOLD, cfg.TEST.TAG_THRESHOLD) == (0.1, 1.0)
@@ -25,7 +26,7 @@ def test_the_default_is_w32_512():
 
 
 def test_overrides_take_the_type_of_the_key():
-    cfg = config.load(
+    cfg = loader.load(
         TINY_CONFIG, ["DATASET.ROOT", "my data/coco", "TEST.TAG_THRESHOLD", "2.5", "TEST.REFINE", "False"]
     )
     assert cfg.DATASET.ROOT == "my data/coco"
@@ -34,7 +35,7 @@ def test_overrides_take_the_type_of_the_key():
 
 
 def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
-    cfg = config.load(None, ["DATA_DIR", str(tmp_path), "DATASET.ROOT", "no/such/root"])
+    cfg = loader.load(None, ["DATA_DIR", str(tmp_path), "DATASET.ROOT", "no/such/root"])
     assert str(tmp_path / "no/such/root") == cfg.DATASET.ROOT
 
 
@@ -82,7 +83,7 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
 )
 def test_what_does_not_fit_is_refused(opts: list[str], message: str):
     with pytest.raises(UserError, match=message):
-        config.load(None, opts)
+        loader.load(None, opts)
 
 
 @pytest.mark.tries("input")
@@ -102,7 +103,7 @@ def test_a_wrong_yaml_file_is_named(tmp_path: Path, text: str):
     path = tmp_path / "wrong.yaml"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=r"config .*wrong\.yaml"):
-        config.load(path)
+        loader.load(path)
 
 
 @pytest.mark.tries("input")
@@ -111,48 +112,48 @@ def test_a_configuration_is_never_run(tmp_path: Path, name: str):
     path = tmp_path / name
     path.write_text(f"cfg = open({str(tmp_path / 'ran')!r}, 'w') and {{}}\n")
     with pytest.raises(UserError, match=f"config {path}: "):
-        config.load(path)
+        loader.load(path)
     assert not (tmp_path / "ran").exists()
-    path.write_bytes(config.DEFAULT.read_bytes())
-    assert config.load(path) == config.load(config.DEFAULT), "yaml, whatever its name"
+    path.write_bytes(loader.DEFAULT.read_bytes())
+    assert loader.load(path) == loader.load(loader.DEFAULT), "yaml, whatever its name"
 
 
 def test_a_missing_yaml_file_is_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"cannot read config .*none\.yaml"):
-        config.load(tmp_path / "none.yaml")
+        loader.load(tmp_path / "none.yaml")
 
 
 def test_a_center_adds_a_joint():
-    cfg = config.load(None, ["DATASET.WITH_CENTER", "True"])
+    cfg = loader.load(None, ["DATASET.WITH_CENTER", "True"])
     assert (cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS) == (18, 18)
-    assert settings.heads(cfg) == Heads(18, 18)
-    assert settings.joint_set(cfg) is joints.COCO
-    assert settings.result_joints(cfg) == 17
-    kept = config.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
-    assert evaluation.options(kept).order[:3] == (17, 0, 1)
-    assert settings.result_joints(kept) == 17
+    assert values.heads(cfg) == Heads(18, 18)
+    assert values.joint_set(cfg) is joints.COCO
+    assert values.result_joints(cfg) == 17
+    kept = loader.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
+    assert values.options(kept).order[:3] == (17, 0, 1)
+    assert values.result_joints(kept) == 17
 
 
 def test_crowd_pose_has_no_order_of_grouping_with_a_center():
     with pytest.raises(UserError, match="an order of grouping with the center for coco only"):
-        config.load(CROWD_POSE, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
+        loader.load(CROWD_POSE, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
 
 
 def test_what_the_stages_take_of_a_configuration():
-    cfg = config.load(
+    cfg = loader.load(
         None,
         ["TEST.SCALE_FACTOR", "[0.5, 1, 2]", "TEST.FLIP_TEST", "False", "DATASET.DATA_FORMAT", "zip"],
     )
-    assert settings.plan(cfg) == Plan(512, (2, 1, 0.5), flip=False, project=True, limited=True)
-    assert settings.layout(cfg) == coco.Layout("coco", zipped=True)
-    assert settings.heads(config.load(None, ["MODEL.TAG_PER_JOINT", "False"])) == Heads(17, 1)
+    assert values.plan(cfg) == Plan(512, (2, 1, 0.5), flip=False, project=True, limited=True)
+    assert values.layout(cfg) == coco.Layout("coco", zipped=True)
+    assert values.heads(loader.load(None, ["MODEL.TAG_PER_JOINT", "False"])) == Heads(17, 1)
 
 
 def test_crowd_pose_s_joints():
-    cfg = config.load(CROWD_POSE)
-    options = evaluation.options(cfg)
+    cfg = loader.load(CROWD_POSE)
+    options = values.options(cfg)
     # As lib/dataset/transforms/build.py and lib/core/group.py of the official code have them.
     assert options.flip == (1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13)
     assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
-    assert settings.layout(cfg).kind == coco.CROWD_POSE
+    assert values.layout(cfg).kind == coco.CROWD_POSE
     assert sorted(options.order) == list(range(14))

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clear_decode
-from higherhrnet import geometry, joints
-from higherhrnet.decode import Options, decode
+from demo.synthesis import synthesise
+from higherhrnet.config.options import Options
+from higherhrnet.dataset import joints
+from higherhrnet.decode import decode
 from higherhrnet.decode.people import ARRAYS
-from higherhrnet.synthesis import synthesise
+from higherhrnet.image import geometry
 
 Outputs = tuple[np.ndarray, np.ndarray]
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import clear_decode
-from higherhrnet import geometry
-from higherhrnet.decode import Options, decode
-from higherhrnet.synthesis import synthesise
+from demo.synthesis import synthesise
+from higherhrnet.config.options import Options
+from higherhrnet.decode import decode
+from higherhrnet.image import geometry
 
 Arrays = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 

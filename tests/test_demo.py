@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 from demo import scenes
-from higherhrnet import coco, config, geometry, joints
-from higherhrnet.decode import Options, decode
-from higherhrnet.files import dumps
+from higherhrnet.artifacts import dumps
+from higherhrnet.config import loader
+from higherhrnet.config.options import Options
+from higherhrnet.dataset import coco, coco_results, evaluation, joints
+from higherhrnet.decode import decode
+from higherhrnet.image import geometry
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "experiments/demo/w16_512.yaml"
@@ -28,7 +31,7 @@ LEAST_DROP = 0.05
 
 Pair = tuple[np.ndarray, np.ndarray]
 
-_TEST = config.load(CONFIG).TEST
+_TEST = loader.load(CONFIG).TEST
 DECODE = Options(detection_threshold=_TEST.DETECTION_THRESHOLD, tag_threshold=_TEST.TAG_THRESHOLD)
 
 
@@ -61,10 +64,10 @@ class Outputs:
             people = decode(*pairs, options)
             keypoints = people.keypoints.copy()
             keypoints[..., :2] = found.grid.to_image(keypoints[..., :2])
-            entries += coco.results(found.image.image_id, keypoints, people.scores)
+            entries += coco_results.entries(found.image.image_id, keypoints, people.scores)
         results = self.scratch / "results.json"
-        coco.write_results(results, entries)
-        return coco.evaluate(self.dataset, results, [f.image.image_id for f in self.found])["AP"]
+        coco_results.write(results, entries)
+        return evaluation.evaluate(self.dataset, results, [f.image.image_id for f in self.found])["AP"]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from higherhrnet import draw, joints
+from higherhrnet.dataset import joints
+from higherhrnet.image import draw
 
 
 def person(**points: tuple[float, float]) -> np.ndarray:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from higherhrnet.artifacts import atomic, dumps, info, inputs, models, perf, record
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, info, inputs, models, perf, record
 
 SHAPES = st.sampled_from([(512, 512), (1024, 512), (512, 704)])
 

@@ -11,7 +11,7 @@ import pytest
 
 import HigherHRNet_performance
 from conftest import ROOT, Outcome
-from higherhrnet import cli
+from higherhrnet.cli import flags
 
 PROGRAMS = [
     *([path.stem] for path in sorted(ROOT.glob("*.py"))),
@@ -21,7 +21,7 @@ PROGRAMS = [
 NO_NUMBERS = ["", " ", "-2", "1e999", "nan", "inf", "-inf", "9" * 30, "9" * 5000, "0x10", "1_0", "1 0", "1,,2", "1,1"]
 NO_NUMBERS += ["\0", "١", "½", "\udcff", "None", "x" * 100_000, "-", "1/0", "0/0", "1x"]
 # What some take after all: a shape of height 0, refused later, and a number of 30 digits.
-TAKEN: list[tuple[object, str]] = [(HigherHRNet_performance.shapes, "0x10"), (cli.non_negative, "9" * 30)]
+TAKEN: list[tuple[object, str]] = [(HigherHRNet_performance.shapes, "0x10"), (flags.non_negative, "9" * 30)]
 EXPECTED = {
     "HigherHRNet_benchmark": "--bs --device_id --device_ids --shard --threads --timeout",
     "HigherHRNet_performance": "--ap_tolerance --bs --device_id --distance --rounds --shapes --threads --timeout "
@@ -46,7 +46,7 @@ def flags(
 
     def of(program: list[str]) -> list[argparse.Action]:
         made: list[argparse.ArgumentParser] = []
-        real = cli.parser
+        real = flags.parser
 
         def recorded(doc: str | None) -> argparse.ArgumentParser:
             made.append(real(doc))
@@ -56,7 +56,7 @@ def flags(
             patched.setattr(cli, "parser", recorded)
             assert script(*program, "--help").status == 0
         actions = made[-1]._actions
-        return [action for action in actions if action.option_strings and action.type not in (None, Path, cli.names)]
+        return [action for action in actions if action.option_strings and action.type not in (None, Path, flags.names)]
 
     return of
 

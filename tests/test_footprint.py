@@ -16,8 +16,8 @@ import pytest
 
 from ascend_host import Host, bare_host, host, small_inputs, small_models  # noqa: F401
 from conftest import ROOT, TINY_CONFIG, Outcome, write_dataset
-from higherhrnet.files import record
-from higherhrnet.files.journal import Journal
+from higherhrnet.artifacts import record
+from higherhrnet.artifacts.journal import Journal
 
 NAME = "a b 'q\" 数据 $HOME;*"
 LINE = f"{NAME}\nline"  # not of the trees of inputs: lists hold their paths, a path a line

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from higherhrnet import geometry
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 
 SIZES = st.integers(1, 3000)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import TINY_CONFIG, Outcome, write_dataset
-from higherhrnet import coco
+from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
 
 FILE = "annotations/person_keypoints_val2017.json"

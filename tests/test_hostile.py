@@ -16,9 +16,10 @@ import PIL.Image
 import pytest
 
 from conftest import Outcome
-from higherhrnet import coco, preprocess
+from higherhrnet.artifacts import atomic, info
+from higherhrnet.dataset import coco
 from higherhrnet.errors import BadImageError, UserError
-from higherhrnet.files import atomic, info
+from higherhrnet.image import reader
 
 
 def annotation_file(folder: Path, text: bytes) -> Path:
@@ -107,7 +108,7 @@ def test_image_bombs_are_refused_by_their_header(tmp_path: Path, data: bytes):
     file = tmp_path / "bomb"
     file.write_bytes(data)
     with pytest.raises(BadImageError, match=r"its header says .* pixels, at most 100,000,000 are decoded"):
-        preprocess.read_image(file)
+        reader.read_image(file)
 
 
 def test_images_are_whole_or_refused(tmp_path: Path, tried: Callable[[str, int], None]):
@@ -121,7 +122,7 @@ def test_images_are_whole_or_refused(tmp_path: Path, tried: Callable[[str, int],
         file = tmp_path / "image"
         file.write_bytes(content)
         with pytest.raises(BadImageError, match=f"image {file}: "):
-            preprocess.read_image(file)
+            reader.read_image(file)
     tried("input", len(contents))
 
 
@@ -138,7 +139,7 @@ def test_every_kind_of_pixel_becomes_rgb(tmp_path: Path):
     for name, pixels in kinds.items():
         file = tmp_path / f"{name}.png"
         cv2.imwrite(str(file), pixels)
-        found = preprocess.read_image(file)
+        found = reader.read_image(file)
         assert found.shape == (*pixels.shape[:2], 3), name
         assert found.dtype == np.uint8, name
         assert (found == 200).all(), name
@@ -158,7 +159,7 @@ def saved(kind: str, *pictures: PIL.Image.Image) -> bytes:
 def test_printers_colors_become_rgb(tmp_path: Path, ink: tuple[int, ...], expected: tuple[int, ...]):
     """(255 - ink) (255 - black) / 255 by hand; JPEG and integer arithmetic take a level or two."""
     (tmp_path / "cmyk.jpg").write_bytes(saved("JPEG", PIL.Image.new("CMYK", (16, 8), ink)))
-    found = preprocess.read_image(tmp_path / "cmyk.jpg")
+    found = reader.read_image(tmp_path / "cmyk.jpg")
     assert found.shape == (8, 16, 3)
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=2)
 
@@ -169,10 +170,10 @@ def test_animations_are_their_first_picture_or_refused(tmp_path: Path, kind: str
     pictures = [PIL.Image.new("RGB", (16, 8), color) for color in ("red", "lime")]
     (tmp_path / "animation").write_bytes(saved(kind, *pictures))
     if kind == "PNG":
-        assert (preprocess.read_image(tmp_path / "animation") == (255, 0, 0)).all()
+        assert (reader.read_image(tmp_path / "animation") == (255, 0, 0)).all()
     else:
         with pytest.raises(BadImageError, match="expected a JPEG or PNG"):
-            preprocess.read_image(tmp_path / "animation")
+            reader.read_image(tmp_path / "animation")
 
 
 def test_info_paths_may_hold_all_but_line_breaks(tmp_path: Path):

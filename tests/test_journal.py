@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from higherhrnet.artifacts import record
+from higherhrnet.artifacts.journal import Journal, is_begun, work_of
 from higherhrnet.errors import UserError
-from higherhrnet.files import record
-from higherhrnet.files.journal import Journal, is_begun, work_of
 
 WORK = record.ResultsRecord("data", 512, 9, "1/1", "model", {"order": (0, 1)}, "code")
 PEOPLE = {index: [{"image_id": 100 + index, "score": 0.1 * index}] * (index % 3) for index in range(9)}

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from conftest import Outcome
-from higherhrnet import coco, geometry
-from higherhrnet.files import dumps
-from higherhrnet.synthesis import synthesise
+from demo.synthesis import synthesise
+from higherhrnet.artifacts import dumps
+from higherhrnet.dataset import coco, evaluation
+from higherhrnet.image import geometry
 
 
 @pytest.fixture
@@ -44,11 +45,12 @@ def test_six_scripts_on_real_images_with_seeded_weights(data: Path, command: Cal
     """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet import config, network  # noqa: PLC0415
+    from higherhrnet.config import loader
+    from higherhrnet.model import architecture, network  # noqa: PLC0415
 
-    cfg = config.load()
+    cfg = loader.load()
     torch.manual_seed(0)
-    net = network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
+    net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
     (tmp_path / "models").mkdir()
     torch.save(net.state_dict(), tmp_path / "models/seeded_w32_512.pth")
 
@@ -103,6 +105,6 @@ def test_annotated_people_come_back(data: Path, command: Callable[..., Outcome],
     assert outcome.status == 0, outcome
     assert "=> the figures are over the 32 of 79 images that have dumps" in outcome.out
     (results,) = tmp_path.rglob("keypoints_val2017_results.json")
-    figures = coco.evaluate(dataset, results, sorted(people))
+    figures = evaluation.evaluate(dataset, results, sorted(people))
     assert figures["AP"] == pytest.approx(0.992, abs=0.001)
     assert figures["AR"] == pytest.approx(0.999, abs=0.001)

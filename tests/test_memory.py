@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from conftest import ROOT, write_dataset
-from higherhrnet import geometry
-from higherhrnet.files import dumps
-from higherhrnet.synthesis import synthesise
+from demo.synthesis import synthesise
+from higherhrnet.artifacts import dumps
+from higherhrnet.image import geometry
 
 LIMIT = 600  # MB a worker
 SLACK = 40  # MB: what allocators keep may differ from run to run

@@ -13,15 +13,16 @@ import torch
 
 from conftest import TINY_CONFIG, Outcome
 from golden_weights import image, parameter
-from higherhrnet import config, network, onnx_export
+from higherhrnet.config import loader
 from higherhrnet.errors import UserError
-from higherhrnet.ort import onnxruntime
+from higherhrnet.model import architecture, checkpoint, export, network
+from higherhrnet.model.ort import onnxruntime
 
 
 def build(cfg_file: Path | None = None, *opts: str) -> network.HigherHRNet:
-    cfg = config.load(cfg_file, opts)
+    cfg = loader.load(cfg_file, opts)
     torch.manual_seed(0)
-    return network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)).eval()
+    return network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)).eval()
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_golden_forward_pass_through_pytorch(shared: Path, golden_network: netwo
 
 def test_golden_forward_pass_through_onnx(shared: Path, golden_network: network.HigherHRNet, tmp_path: Path):
     golden = np.load(shared / "golden/network_w32_forward.npz")
-    report = onnx_export.export(golden_network, tmp_path / "golden.onnx", batch=1)
+    report = export.export(golden_network, tmp_path / "golden.onnx", batch=1)
     assert report.difference < 1e-5
     session = onnxruntime.InferenceSession(str(report.path), providers=["CPUExecutionProvider"])
     for name, output in zip(("output1", "output2"), session.run(None, {"input": image()}), strict=True):
@@ -87,7 +88,7 @@ def test_folding_keeps_the_outputs_and_leaves_no_batch_norm(tiny: network.Higher
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
-    report = onnx_export.export(build(TINY_CONFIG), tmp_path_factory.mktemp("onnx") / "tiny.onnx", batch=1)
+    report = export.export(build(TINY_CONFIG), tmp_path_factory.mktemp("onnx") / "tiny.onnx", batch=1)
     assert report.difference < 1e-5
     return onnx.load(report.path)
 
@@ -126,7 +127,7 @@ def test_export_holds_only_what_atc_takes(exported: onnx.ModelProto):
 
 @pytest.mark.parametrize("batch", [2, -1])
 def test_export_of_other_batches(tmp_path: Path, batch: int):
-    report = onnx_export.export(build(TINY_CONFIG), tmp_path / "batch.onnx", batch=batch)
+    report = export.export(build(TINY_CONFIG), tmp_path / "batch.onnx", batch=batch)
     session = onnxruntime.InferenceSession(str(report.path), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape[0] == (2 if batch == 2 else "batch")
     image = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
@@ -138,7 +139,7 @@ def test_a_network_that_overflows_is_not_written(tmp_path: Path, tiny: network.H
     with torch.no_grad():
         tiny.conv1.weight.fill_(3e38)
     with pytest.raises(UserError, match=r"differs from PyTorch by nan.*nothing was written"):
-        onnx_export.export(tiny, tmp_path / "bad.onnx", batch=1)
+        export.export(tiny, tmp_path / "bad.onnx", batch=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,7 +154,7 @@ def test_checkpoint_forms(tmp_path: Path, tiny: network.HigherHRNet):
     for name, form in forms.items():
         torch.save(form, tmp_path / f"{name}.pth")
         loaded = build(TINY_CONFIG)
-        network.load_checkpoint(tmp_path / f"{name}.pth", loaded)
+        checkpoint.load(tmp_path / f"{name}.pth", loaded)
         assert all(torch.equal(v, state[k]) for k, v in loaded.state_dict().items()), name
 
 
@@ -170,14 +171,14 @@ def test_checkpoint_forms(tmp_path: Path, tiny: network.HigherHRNet):
     ],
 )
 def test_a_network_without_bounds_is_refused(key: str, value: object):
-    extra = config.load(TINY_CONFIG).MODEL.EXTRA.clone()
+    extra = loader.load(TINY_CONFIG).MODEL.EXTRA.clone()
     extra.defrost()
     if key == "DECONV":
         extra.DECONV.NUM_CHANNELS = [value]
     else:
         extra.STAGE3[key] = value if key == "NUM_MODULES" else [16, value, 64]
     with pytest.raises(UserError, match=r"config: MODEL\.EXTRA has .*, expected whole numbers of 1 to"):
-        network.Architecture.from_extra(extra, joints=17)
+        architecture.Architecture.from_extra(extra, joints=17)
 
 
 def test_export_refuses_what_does_not_fit(tmp_path: Path, tiny_weights: Path, script: Callable[..., Outcome]):
@@ -232,9 +233,9 @@ def test_tensors_that_are_no_checkpoint(tmp_path: Path, tiny: network.HigherHRNe
     for content in ([1, 2], {"conv1.weight": weight.to_sparse()}, {"conv1.weight": weight.to(torch.complex64)}):
         torch.save(content, tmp_path / "other.pth")
         with pytest.raises(UserError, match="holds no state_dict"):
-            network.load_checkpoint(tmp_path / "other.pth", tiny)
+            checkpoint.load(tmp_path / "other.pth", tiny)
     state = tiny.state_dict()
     state["conv1.weight"][0, 0, 0, 0] = torch.nan
     torch.save(state, tmp_path / "nan.pth")
     with pytest.raises(UserError, match="NaN"):
-        network.load_checkpoint(tmp_path / "nan.pth", tiny)
+        checkpoint.load(tmp_path / "nan.pth", tiny)

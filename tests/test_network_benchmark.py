@@ -11,12 +11,15 @@ from torch import nn
 
 from benchmarks import network as benchmark
 from conftest import TINY_CONFIG
-from higherhrnet import config, network
+from higherhrnet.config import loader
+from higherhrnet.model import architecture, network
 
 
 @pytest.fixture(scope="module")
 def tiny() -> network.HigherHRNet:
-    return network.HigherHRNet(network.Architecture.from_extra(config.load(TINY_CONFIG).MODEL.EXTRA, joints=17)).eval()
+    return network.HigherHRNet(
+        architecture.Architecture.from_extra(loader.load(TINY_CONFIG).MODEL.EXTRA, joints=17)
+    ).eval()
 
 
 def test_operations_are_those_of_every_convolution_that_runs(tiny: network.HigherHRNet):

@@ -17,7 +17,9 @@ import pytest
 import torch
 
 import parity
-from higherhrnet import config, geometry, network, settings
+from higherhrnet.config import loader, values
+from higherhrnet.image import geometry
+from higherhrnet.model import architecture, checkpoint, network
 from reference import STAND_IN, Reference, ReferenceError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,35 +91,35 @@ def table(rows: list[tuple[str, tuple[int, ...]]]) -> tuple[int, int, str]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_parameters_are_the_official_network_s(name: str):
-    cfg = config.load(ROOT / "experiments" / name)
+    cfg = loader.load(ROOT / "experiments" / name)
     with torch.device("meta"):
-        net = network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS))
+        net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS))
     assert table([(key, tuple(value.shape)) for key, value in net.state_dict().items()]) == CONFIGS[name]
 
 
 def test_one_tag_map_makes_the_heads_smaller():
-    cfg = config.load(None, ["MODEL.TAG_PER_JOINT", "False"])
-    architecture = network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17, tag_per_joint=False)
+    cfg = loader.load(None, ["MODEL.TAG_PER_JOINT", "False"])
+    architecture = architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17, tag_per_joint=False)
     with torch.device("meta"):
         output1, output2 = network.HigherHRNet(architecture)(torch.zeros(1, 3, 128, 192))
     assert (output1.shape, output2.shape) == ((1, 18, 32, 48), (1, 17, 64, 96))
 
 
 def test_short_side_640_has_21_shapes_from_640_to_1280():
-    cfg = config.load(ROOT / "experiments/coco/higher_hrnet/w48_640_adam_lr1e-3.yaml")
-    shapes = settings.plan(cfg).shapes
+    cfg = loader.load(ROOT / "experiments/coco/higher_hrnet/w48_640_adam_lr1e-3.yaml")
+    shapes = values.plan(cfg).shapes
     assert shapes == geometry.shape_grid(640)
     assert len(shapes) == 21
     assert {shape[0] for shape in shapes if shape[1] == 640} == set(range(640, 1281, 64))
 
 
 def test_a_checkpoint_of_mixed_precision_training_loads(tmp_path: Path):
-    cfg = config.load(ROOT / "tests/data/tiny.yaml")
-    architecture = network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)
+    cfg = loader.load(ROOT / "tests/data/tiny.yaml")
+    architecture = architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)
     net, other = network.HigherHRNet(architecture), network.HigherHRNet(architecture)
     path = tmp_path / "half.pth"
     torch.save({f"1.{name}": value for name, value in net.state_dict().items()}, path)
-    network.load_checkpoint(path, other)
+    checkpoint.load(path, other)
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in net.state_dict().items())
 
 
@@ -166,10 +168,10 @@ def test_the_patch_applies_to_what_it_was_made_for(checkout: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("name", [*CONFIGS, *OFFICIAL_ONLY])
 def test_official_files_load_unchanged(checkout: Path, name: str):
-    official = config.load(checkout / "experiments" / name)
+    official = loader.load(checkout / "experiments" / name)
     if name in CONFIGS:
-        assert official == config.load(ROOT / "experiments" / name)
-    assert settings.plan(official).shapes == geometry.shape_grid(official.DATASET.INPUT_SIZE)
+        assert official == loader.load(ROOT / "experiments" / name)
+    assert values.plan(official).shapes == geometry.shape_grid(official.DATASET.INPUT_SIZE)
 
 
 def test_parity(checkout: Path, shared: Path, tmp_path: Path):

@@ -16,10 +16,10 @@ import pytest
 
 from ascend_host import search_path
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet import chart, published
+from higherhrnet.artifacts import perf, trtexec_log
 from higherhrnet.errors import UserError
-from higherhrnet.files import perf, trtexec_log
-from higherhrnet.report import Column
+from higherhrnet.report import chart, published
+from higherhrnet.report.tables import Column
 
 Script = Callable[..., Outcome]
 GUIDE = published.load()

@@ -12,26 +12,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from higherhrnet import geometry, preprocess
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry, reader, transform
 
 
 def test_golden_inputs_to_the_bit(shared: Path):
     rows = json.loads((shared / "golden/preprocess.json").read_text())["rows"]
     assert len(rows) == 79
     for row in rows:
-        pixels = preprocess.read_image(shared / "data/coco_mini/images/val2017" / row["file_name"])
+        pixels = reader.read_image(shared / "data/coco_mini/images/val2017" / row["file_name"])
         grid = geometry.fit(pixels.shape[1], pixels.shape[0], 512)
-        tensor = preprocess.normalise(preprocess.warp(pixels, grid))
+        tensor = transform.normalise(transform.warp(pixels, grid))
         assert tensor.shape == (3, row["resized_h"], row["resized_w"])
         assert hashlib.sha256(tensor.tobytes()).hexdigest() == row["sha256"], row["file_name"]
-        assert hashlib.sha256(preprocess.mirror(tensor).tobytes()).hexdigest() == row["sha256_flip"], row["file_name"]
+        assert hashlib.sha256(transform.mirror(tensor).tobytes()).hexdigest() == row["sha256_flip"], row["file_name"]
 
 
 def test_normalise_by_hand():
     pixels = np.zeros((1, 2, 3), np.uint8)
     pixels[0, 1] = 255, 0, 51
-    tensor = preprocess.normalise(pixels)
+    tensor = transform.normalise(pixels)
     assert tensor.dtype == np.float32
     expected = [(1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225]
     np.testing.assert_allclose(tensor[:, 0, 1], expected, rtol=1e-6)
@@ -42,14 +42,14 @@ def test_normalise_by_hand():
 def test_normalise_has_the_bits_of_whole_image_arithmetic(seed, height, width):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     scaled = pixels.astype(np.float32) / np.float32(255)
-    plain = (scaled - np.array(preprocess.MEAN, np.float32)) / np.array(preprocess.STD, np.float32)
-    np.testing.assert_array_equal(preprocess.normalise(pixels), plain.transpose(2, 0, 1))
+    plain = (scaled - np.array(transform.MEAN, np.float32)) / np.array(transform.STD, np.float32)
+    np.testing.assert_array_equal(transform.normalise(pixels), plain.transpose(2, 0, 1))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30))
 def test_mirror_reverses_width_only(seed, height, width):
     tensor = np.random.default_rng(seed).random((3, height, width), np.float32)
-    np.testing.assert_array_equal(preprocess.mirror(tensor), tensor[:, :, ::-1])
+    np.testing.assert_array_equal(transform.mirror(tensor), tensor[:, :, ::-1])
 
 
 def test_a_bright_pixel_and_its_coordinates_land_together():
@@ -57,7 +57,7 @@ def test_a_bright_pixel_and_its_coordinates_land_together():
     pixels = np.zeros((300, 400, 3), np.uint8)
     pixels[200, 100] = 255
     grid = geometry.fit(400, 300, 512)
-    warped = preprocess.warp(pixels, grid)[:, :, 0]
+    warped = transform.warp(pixels, grid)[:, :, 0]
     y, x = np.unravel_index(warped.argmax(), warped.shape)
     expected = grid.forward[:, :2] @ [100, 200] + grid.forward[:, 2]
     np.testing.assert_allclose([x, y], expected, atol=1)
@@ -68,7 +68,7 @@ def test_read_image_ignores_exif_orientation_and_gives_rgb(tmp_path: Path):
     red[:, :, 2] = 255  # BGR
     path = tmp_path / "red.png"
     cv2.imwrite(str(path), red)
-    pixels = preprocess.read_image(path)
+    pixels = reader.read_image(path)
     assert pixels.shape == (4, 8, 3)
     assert pixels[0, 0].tolist() == [255, 0, 0]
 
@@ -79,14 +79,14 @@ def test_unreadable_images_are_named(tmp_path: Path, content: bytes):
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"broken.jpg: {len(content)} bytes that do not decode"):
-        preprocess.read_image(path)
+        reader.read_image(path)
 
 
 def test_opencv_5_is_refused(monkeypatch: pytest.MonkeyPatch):
-    preprocess.check_opencv()
+    transform.check_opencv()
     monkeypatch.setattr(cv2, "__version__", "5.0.0")
     with pytest.raises(UserError, match=r"OpenCV 5.0.0 found, expected 4.x"):
-        preprocess.check_opencv()
+        transform.check_opencv()
 
 
 def test_a_jpeg_s_end_is_found_wherever_the_file_is_cut():
@@ -97,7 +97,7 @@ def test_a_jpeg_s_end_is_found_wherever_the_file_is_cut():
     segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
     with_thumbnail = content[:2] + segment + content[2:]
     for whole in (content, with_thumbnail, content + b"trailing"):
-        assert preprocess._is_whole_jpeg(whole)
+        assert transform._is_whole_jpeg(whole)
     for cut in range(2, len(content) - 1, 7):
-        assert not preprocess._is_whole_jpeg(content[:cut])
-        assert not preprocess._is_whole_jpeg(with_thumbnail[: len(segment) + cut])
+        assert not transform._is_whole_jpeg(content[:cut])
+        assert not transform._is_whole_jpeg(with_thumbnail[: len(segment) + cut])

@@ -8,9 +8,10 @@ import json
 
 import pytest
 
-from higherhrnet import geometry, published, report
 from higherhrnet.errors import UserError
-from higherhrnet.report import Column
+from higherhrnet.image import geometry
+from higherhrnet.report import published, tables
+from higherhrnet.report.tables import Column
 
 GUIDE = published.load()
 # The guide's rows in its order.
@@ -22,17 +23,17 @@ ROWS = [
 
 def guide_columns() -> list[Column]:
     columns = [Column(c.name, c.cells) for c in GUIDE.columns.values()]
-    return report.with_ratios(columns, [ratio.of for ratio in GUIDE.ratios])
+    return tables.with_ratios(columns, [ratio.of for ratio in GUIDE.ratios])
 
 
 def test_rows_come_in_the_guide_s_order():
-    assert report.guide_order(geometry.shape_grid(512)) == ROWS
+    assert tables.guide_order(geometry.shape_grid(512)) == ROWS
     assert all(list(c.cells) == ROWS for c in GUIDE.columns.values())
 
 
 def test_the_guide_s_table():
     """Its columns in its order, every figure, and averages, smallest and largest as it prints them."""
-    rows = report.table(guide_columns())
+    rows = tables.table(guide_columns())
     names = ["310", "310P", "310P/310", "310P_tuned", "310P_tuned/310", "T4", "310P_tuned/T4"]
     assert rows[0] == ["Input Shape", *names]
     assert [row[0] for row in rows[1:]] == [*(f"({h},{w})" for h, w in ROWS), "avg/min/max"]
@@ -97,7 +98,7 @@ def test_another_name_of_a_published_column_is_refused():
 def test_slow_devices_keep_decimals_and_missing_shapes_show():
     a = Column("a", {(512, 512): 1.234, (512, 576): 2.0})
     b = Column("b", {(512, 512): 20.4})
-    assert report.table(report.with_ratios([a, b], [("b", "a")]))[1:] == [
+    assert tables.table(tables.with_ratios([a, b], [("b", "a")]))[1:] == [
         ["(512,512)", "1.23", "20", "16.53"],
         ["(512,576)", "2.00", "-", "-"],
         ["avg/min/max", "1.62/1.23/2.00", "20/20/20", "16.53/16.53/16.53"],
@@ -106,19 +107,19 @@ def test_slow_devices_keep_decimals_and_missing_shapes_show():
 
 def test_a_ratio_of_columns_without_a_common_shape_is_no_column():
     columns = [Column("a", {(512, 512): 1.0}), Column("b", {(512, 576): 2.0})]
-    assert report.with_ratios(columns, [("a", "b")]) == columns
+    assert tables.with_ratios(columns, [("a", "b")]) == columns
 
 
 def test_text_and_markdown_hold_the_same_cells():
-    rows = report.table([Column("310", {(512, 512): 196.0, (512, 1024): 87.0})])
-    assert report.as_markdown(rows).splitlines() == [
+    rows = tables.table([Column("310", {(512, 512): 196.0, (512, 1024): 87.0})])
+    assert tables.as_markdown(rows).splitlines() == [
         "| Input Shape | 310 |",
         "|---|---|",
         "| (512,512) | 196 |",
         "| (512,1024) | 87 |",
         "| avg/min/max | 142/87/196 |",
     ]
-    assert report.as_text(rows).splitlines() == [
+    assert tables.as_text(rows).splitlines() == [
         "Input Shape         310",
         "-----------------------",
         "(512,512)           196",
@@ -130,9 +131,9 @@ def test_text_and_markdown_hold_the_same_cells():
 
 def test_csv_and_json_hold_the_figures_unrounded():
     own = Column("x", {(512, 512): 12.3456789, (512, 576): 10.0}, percentiles={(512, 512): {50: 80.0, 99: 90.5}})
-    columns = report.with_ratios([own, Column("T4 (published)", {(512, 512): 39}, published=True)],
+    columns = tables.with_ratios([own, Column("T4 (published)", {(512, 512): 39}, published=True)],
                                  [("x", "T4 (published)")])  # fmt: skip
-    assert list(csv.reader(io.StringIO(report.as_csv(columns)))) == [
+    assert list(csv.reader(io.StringIO(tables.as_csv(columns)))) == [
         ["shape HxW", "x", "T4 (published)", "x/T4 (published)", "x p50 ms", "x p99 ms"],
         ["512x512", "12.3457", "39", "0.316556", "80", "90.5"],
         ["512x576", "10", "", "", "", ""],
@@ -140,7 +141,7 @@ def test_csv_and_json_hold_the_figures_unrounded():
         ["min", "10", "39", "0.316556", "", ""],
         ["max", "12.3457", "39", "0.316556", "", ""],
     ]
-    content = json.loads(report.as_json(columns, ["a remark"]))
+    content = json.loads(tables.as_json(columns, ["a remark"]))
     assert [c["kind"] for c in content["columns"]] == ["measured", "published", "ratio"]
     assert content["columns"][0]["figures"] == {"512x512": 12.3456789, "512x576": 10.0}
     assert content["columns"][0]["percentiles_ms"] == {"512x512": {"50": 80.0, "99": 90.5}}
@@ -150,8 +151,8 @@ def test_csv_and_json_hold_the_figures_unrounded():
 
 def test_latencies_are_a_table_of_their_own():
     own = Column("x", {(512, 512): 10.0}, percentiles={(512, 512): {50: 80.0, 90: 85.25}})
-    assert report.latencies([own, Column("y", {(512, 512): 1.0})]) == [
+    assert tables.latencies([own, Column("y", {(512, 512): 1.0})]) == [
         ["ms a batch", "x p50", "x p90", "x p99"],
         ["(512,512)", "80.00", "85.25", "-"],
     ]
-    assert report.latencies([Column("y", {(512, 512): 1.0})]) == []
+    assert tables.latencies([Column("y", {(512, 512): 1.0})]) == []

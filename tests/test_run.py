@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY_CONFIG, TINY_IMAGES, Outcome, write_dataset
-from higherhrnet import coco
-from higherhrnet.files import atomic, record
+from higherhrnet.artifacts import atomic, record
+from higherhrnet.dataset import coco_results
 
 Script = Callable[..., Outcome]
 RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results{}.json"
@@ -353,6 +353,6 @@ def test_a_dry_run_says_what_5000_images_take_and_leaves_nothing(run: Script, tm
 def test_results_are_streamed_as_json_dumps_writes_them(tmp_path: Path):
     entries = [{"score": 0.1 + k, "keypoints": [1.5, float(k)], "bbox": []} for k in range(3)]
     for count in range(4):
-        assert coco.write_results(tmp_path / "r.json", iter(entries[:count])) == count
+        assert coco_results.write(tmp_path / "r.json", iter(entries[:count])) == count
         expected = json.dumps(entries[:count], sort_keys=True, indent=4) + "\n"
         assert (tmp_path / "r.json").read_text() == expected

@@ -14,13 +14,18 @@ from torch.nn.functional import interpolate
 
 import clear_decode
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet import coco, config, geometry, joints, preprocess, settings
-from higherhrnet.decode import Options, Outputs, decode, fused
+from demo.synthesis import synthesise
+from higherhrnet.artifacts.scales import beside
+from higherhrnet.config import loader, plan, values
+from higherhrnet.config.options import Options
+from higherhrnet.config.plan import Plan
+from higherhrnet.dataset import coco, evaluation, joints
+from higherhrnet.decode import Outputs, decode, fused
 from higherhrnet.decode.people import plain
 from higherhrnet.decode.resize import resize
+from higherhrnet.decode.scales import decode_image
 from higherhrnet.errors import BadImageError, UserError
-from higherhrnet.scales import Plan, beside, decode_image
-from higherhrnet.synthesis import synthesise
+from higherhrnet.image import geometry, reader
 
 Script = Callable[..., Outcome]
 MULTI = ["TEST.SCALE_FACTOR", "[0.5, 1, 2]"]
@@ -168,7 +173,7 @@ def test_sizes_of_scales_are_the_official_ones():
 
 @pytest.mark.parametrize("limited", [True, False])
 def test_long_images_are_cut_only_where_the_side_is_limited(limited: bool):
-    grid = geometry.fit(900, 300, 512, geometry.Scale(limited=limited))
+    grid = geometry.fit(900, 300, 512, plan.Scale(limited=limited))
     assert grid.shape == ((512, 1024) if limited else (512, 1536))
     assert grid.is_cut is limited
     assert np.allclose(grid.to_image(np.array([[0.0, 256.0]]))[0, 0], 150 if limited else 0, atol=1e-6)
@@ -288,11 +293,11 @@ def test_zipped_images_are_read_where_they_are(tiny_data: Path, tmp_path: Path):
         zipped = coco.image_file(str(root), "test-dev2017", image, coco.Layout(zipped=True))
         assert zipped == tmp_path / f"images/test2017.zip@{image.file_name}"
         unzipped = coco.image_file(str(tiny_data), "val2017", image)
-        np.testing.assert_array_equal(preprocess.read_image(zipped), preprocess.read_image(unzipped))
+        np.testing.assert_array_equal(reader.read_image(zipped), reader.read_image(unzipped))
     with pytest.raises(BadImageError, match=r"test2017\.zip@no\.jpg: .*no\.jpg.* in the archive"):
-        preprocess.read_image(tmp_path / "images/test2017.zip@no.jpg")
+        reader.read_image(tmp_path / "images/test2017.zip@no.jpg")
     with pytest.raises(BadImageError, match=r"test2018\.zip@no\.jpg: No such file"):
-        preprocess.read_image(tmp_path / "images/test2018.zip@no.jpg")
+        reader.read_image(tmp_path / "images/test2018.zip@no.jpg")
 
 
 def test_test_splits_have_no_annotations():
@@ -309,11 +314,11 @@ def test_test_splits_have_no_annotations():
 
 
 def test_crowd_pose_figures_need_their_package(tiny_data: Path, tmp_path: Path):
-    if coco.can_evaluate(coco.CROWD_POSE):
+    if evaluation.can_evaluate(coco.CROWD_POSE):
         pytest.skip("crowdposetools is installed")
     dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
     with pytest.raises(UserError, match="crowdposetools is not installed"):
-        coco.evaluate(dataset, tmp_path / "results.json", [1000], coco.CROWD_POSE)
+        evaluation.evaluate(dataset, tmp_path / "results.json", [1000], coco.CROWD_POSE)
 
 
 def test_crowd_pose_s_joints_mirror_each_other():
@@ -330,5 +335,5 @@ def test_crowd_pose_s_joints_mirror_each_other():
 )
 def test_run_refuses_what_only_the_scripts_do(options: list[str]):
     with pytest.raises(UserError, match=f"{options[0]} is .*, this command "):
-        settings.check_plain(config.load(None, options))
-    settings.check_plain(config.load(None))
+        values.check_plain(loader.load(None, options))
+    values.check_plain(loader.load(None))

@@ -15,7 +15,8 @@ from demo import scenes
 from demo.canvas import Canvas
 from demo.crops import SIGMA, batch, heatmaps
 from demo.figure import draw, random_body, random_look
-from higherhrnet import geometry, joints
+from higherhrnet.dataset import joints
+from higherhrnet.image import geometry
 
 SEED = 77
 

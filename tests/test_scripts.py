@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, TINY_CONFIG, TINY_IMAGES, Outcome, write_dataset
-from higherhrnet import geometry
-from higherhrnet.files import atomic, dumps, inputs, record
+from higherhrnet.artifacts import atomic, dumps, inputs, record
+from higherhrnet.image import geometry
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 Script = Callable[..., Outcome]
@@ -279,11 +279,12 @@ def dump_files(root: Path) -> dict[str, bytes]:
 def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weights: Path):
     import torch  # noqa: PLC0415
 
-    from higherhrnet import config, network  # noqa: PLC0415
+    from higherhrnet.config import loader
+    from higherhrnet.model import architecture, checkpoint, network  # noqa: PLC0415
 
-    cfg = config.load(TINY_CONFIG)
-    net = network.HigherHRNet(network.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)).eval()
-    network.load_checkpoint(tiny_weights, net)
+    cfg = loader.load(TINY_CONFIG)
+    net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)).eval()
+    checkpoint.load(tiny_weights, net)
     for tree, directory in (("bins", PLAIN), ("bins_flip", FLIP)):
         for item in inputs.find(tiny_inputs / tree):
             tensor = torch.from_numpy(np.fromfile(item.path, np.float32).reshape(1, 3, *item.shape))

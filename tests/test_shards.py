@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from higherhrnet.shards import ALL, Shard
+from higherhrnet.dataset.shards import ALL, Shard
 
 
 @given(of=st.integers(1, 40), index=st.integers(0, 10**6))

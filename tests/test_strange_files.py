@@ -16,10 +16,13 @@ import pytest
 import torch
 
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet import coco, config, network, onnx_reader, preprocess
+from higherhrnet.artifacts import atomic, dumps, info, perf, record, sources
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.config import loader
+from higherhrnet.dataset import coco, coco_results
 from higherhrnet.errors import BadImageError, UserError
-from higherhrnet.files import atomic, dumps, info, perf, record, sources
-from higherhrnet.files.journal import Journal
+from higherhrnet.image import reader
+from higherhrnet.model import checkpoint, onnx_graph
 from test_network import build
 from test_scripts import error
 
@@ -28,15 +31,15 @@ WORK = record.ResultsRecord("d", 128, 7, "1/1", "m", {}, "c")
 
 READERS: dict[str, Callable[[Path], object]] = {
     "annotations": coco.load,
-    "configuration": config.load,
-    "image": preprocess.read_image,
+    "configuration": loader.load,
+    "image": reader.read_image,
     "list": info.read,
-    "onnx": onnx_reader.read,
+    "onnx": onnx_graph.read,
     "dump": lambda path: dumps.read(path, (1, 2, 3), (1, 2, 3)),
     "npy": lambda path: dumps.read(path.with_suffix(".npy"), (1, 2, 3), (1, 2, 3)),
     "hash": atomic.sha256,
     "journal": lambda path: Journal(path, WORK),
-    "checkpoint": lambda path: network.load_checkpoint(path, build(TINY_CONFIG)),
+    "checkpoint": lambda path: checkpoint.load(path, build(TINY_CONFIG)),
 }
 
 
@@ -99,7 +102,7 @@ def test_damaged_archives_are_bad_images(tmp_path: Path, method: int, tried: Cal
         file = tmp_path / f"{place}.zip"
         file.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         with pytest.raises(BadImageError, match=str(file)):
-            preprocess.read_image(f"{file}@1.jpg")
+            reader.read_image(f"{file}@1.jpg")
     tried("input", len(at))
 
 
@@ -107,7 +110,7 @@ def test_damaged_archives_are_bad_images(tmp_path: Path, method: int, tried: Cal
 def test_a_zip_bomb_is_a_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(preprocess, "_MOST_BYTES", 1000)
     with pytest.raises(BadImageError, match="more than 1,000 bytes"):
-        preprocess.read_image(f"{archive(tmp_path)}@1.jpg")
+        reader.read_image(f"{archive(tmp_path)}@1.jpg")
 
 
 @pytest.mark.tries("input")
@@ -127,7 +130,7 @@ def test_tensors_of_other_kinds_are_no_parameters(tmp_path: Path, tensor: torch.
     shape = net.state_dict()["bn1.weight"].shape
     torch.save({**net.state_dict(), "bn1.weight": tensor[:1].expand(shape)}, tmp_path / "c.pth")
     with pytest.raises(UserError, match=str(tmp_path / "c.pth")):
-        network.load_checkpoint(tmp_path / "c.pth", net)
+        checkpoint.load(tmp_path / "c.pth", net)
 
 
 @pytest.mark.tries("input")
@@ -136,7 +139,7 @@ def test_a_parameter_under_two_names_is_refused(tmp_path: Path):
     state = net.state_dict()
     torch.save({**state, "module.bn1.weight": state["bn1.weight"] + 1}, tmp_path / "c.pth")
     with pytest.raises(UserError, match="under two names"):
-        network.load_checkpoint(tmp_path / "c.pth", net)
+        checkpoint.load(tmp_path / "c.pth", net)
 
 
 def graph(path: Path, *, kind: int = onnx.TensorProto.FLOAT, channels: Any = 3, shapes: Any = None) -> Path:
@@ -207,7 +210,7 @@ def test_records_that_ask_for_the_impossible(tmp_path: Path, inputs: dict[str, o
 
 
 OTHER: dict[str, Any] = {"shard": "1/1", "model": "m", "options": {}, "code": "c"}
-ENTRY = coco.results(1000, np.ones((1, 17, 3)), np.ones(1))[0]
+ENTRY = coco_results.entries(1000, np.ones((1, 17, 3)), np.ones(1))[0]
 
 
 @pytest.mark.tries("input")

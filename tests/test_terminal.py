@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from conftest import NO_HANG_UP, ROOT, TINY_CONFIG
-from higherhrnet import cli, terminal
+from higherhrnet.cli import program, terminal
 from higherhrnet.errors import UserError
+from higherhrnet.system import signals
 from test_ascend_processes import wait_until_gone
 from test_kills import INTERRUPTED, session
 
@@ -125,7 +126,7 @@ def test_an_interruption_that_python_drops_is_sent_again(capsys: pytest.CaptureF
         time.sleep(10)
         reached.append("the end")
 
-    assert cli.run(main) == 130
+    assert program.run(main) == 130
     assert reached == []
     assert capsys.readouterr().err == INTERRUPTED + "\n"
 
@@ -134,7 +135,7 @@ def test_what_is_sent_again_does_not_outlive_the_program(capsys: pytest.CaptureF
     def main(_: Sequence[str] | None) -> None:
         _Finalised()
 
-    assert cli.run(main) == 130
+    assert program.run(main) == 130
     time.sleep(0.2)  # or this test would be interrupted
     assert capsys.readouterr().err == INTERRUPTED + "\n"
 
@@ -149,7 +150,7 @@ def test_whatever_an_interruption_becomes_it_is_one(error: Exception | None, cap
             raise error
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    assert cli.run(main) == 143
+    assert program.run(main) == 143
     assert capsys.readouterr().err == INTERRUPTED + "\n"
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
@@ -171,7 +172,7 @@ def test_what_the_machine_lacks_is_one_line(error: Exception, said: str, capsys:
     def main(_: Sequence[str] | None) -> None:
         raise error
 
-    assert cli.run(main) == 1
+    assert program.run(main) == 1
     err = capsys.readouterr().err
     assert err.startswith(said)
     assert err.count("\n") == 1
@@ -182,7 +183,7 @@ def test_our_bugs_are_tracebacks():
         raise ValueError("ours")
 
     with pytest.raises(ValueError, match="ours"):
-        cli.run(main)
+        program.run(main)
 
 
 @pytest.mark.parametrize("error", [None, OSError("of the block")])
@@ -190,7 +191,7 @@ def test_held_signals_are_answered_at_the_end(error: Exception | None):
     reached = []
     interruption = terminal.Interruption()
     with interruption.watched(), pytest.raises(terminal.InterruptedRunError):
-        with terminal.signals_held():
+        with signals.held():
             signal.raise_signal(signal.SIGTERM)
             reached.append("the block's end")
             if error:

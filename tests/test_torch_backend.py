@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet import config, fusion, network
-from higherhrnet.backends import PRECISIONS, Work
-from higherhrnet.backends import torch as backend
+from higherhrnet.artifacts import dumps, info, perf
+from higherhrnet.backends.base import PRECISIONS, Work
+from higherhrnet.backends.base import torch as backend
+from higherhrnet.config import loader
 from higherhrnet.errors import UserError
-from higherhrnet.files import dumps, info, perf
+from higherhrnet.model import architecture, checkpoint, fusion, network
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_CONFIG, DEMO_WEIGHTS = ROOT / "experiments/demo/w16_512.yaml", ROOT / "demo/weights/w16_512.pth"
@@ -23,15 +24,15 @@ Script = Callable[..., Outcome]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
-def architecture(cfg_file: Path) -> network.Architecture:
-    return network.Architecture.from_extra(config.load(cfg_file).MODEL.EXTRA, joints=17)
+def architecture(cfg_file: Path) -> architecture.Architecture:
+    return architecture.Architecture.from_extra(loader.load(cfg_file).MODEL.EXTRA, joints=17)
 
 
 @pytest.fixture(scope="module")
 def demo() -> network.HigherHRNet:
     """The trained demonstration: outputs that mean something, statistics that are not 0 and 1."""
     net = network.HigherHRNet(architecture(DEMO_CONFIG)).eval()
-    network.load_checkpoint(DEMO_WEIGHTS, net)
+    checkpoint.load(DEMO_WEIGHTS, net)
     return net
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from higherhrnet import workers
 from higherhrnet.errors import UserError
+from higherhrnet.system import workers
 
 
 def square_slowly(value: int) -> int:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from higherhrnet import processes
-from higherhrnet.backends import Work
+from higherhrnet.artifacts import atomic, dumps, inputs
+from higherhrnet.backends.base import Work
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, inputs
+from higherhrnet.system import processes
 
 INPUTS = "in"
 """Folder of the inputs in the private folder."""
@@ -35,7 +35,7 @@ class Setting:
     model: Path
     """The .om."""
     batch: int
-    joints: int | dumps.Heads
+    heads: dumps.Heads
     largest: tuple[int, int]
     """The largest gear (H, W): under dynamic image size some tools dump its whole buffer."""
     logs: Path
@@ -115,7 +115,7 @@ class ExternalTool(abc.ABC):
         ``dump_dtype`` float16 changes nothing: programs leave float32, which is converted file by file afterwards.
         """
         dumped = self._setting.largest if self.whole_buffers else shape
-        return sum(dumps.output_bytes(dumped, self._setting.joints)) + inputs.size(shape)
+        return sum(dumps.output_bytes(dumped, self._setting.heads)) + inputs.size(shape)
 
     def end(self) -> None:
         """End all runs of other threads."""
@@ -154,8 +154,8 @@ class ExternalTool(abc.ABC):
 
     def _collect(self, work: Work) -> tuple[int, str]:
         """Move every whole pair of dumps to the dump directory; return their number and what is missing."""
-        exact = dumps.output_bytes(work.shape, self._setting.joints)
-        largest = dumps.output_bytes(self._setting.largest, self._setting.joints)
+        exact = dumps.output_bytes(work.shape, self._setting.heads)
+        largest = dumps.output_bytes(self._setting.largest, self._setting.heads)
         made, problem = 0, ""
         for entry in work.entries:
             index = inputs.index_of(entry.path)

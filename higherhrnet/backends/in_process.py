@@ -18,10 +18,10 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from higherhrnet import preprocess
-from higherhrnet.backends import Work
+from higherhrnet.artifacts import atomic, dumps, info, inputs, perf, sources
+from higherhrnet.backends.base import Work
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, info, inputs, perf, sources
+from higherhrnet.image import transform
 
 
 @dataclass(frozen=True)
@@ -178,4 +178,4 @@ def _read(file: Path, image: np.ndarray, dtype: str) -> None:
     if count != raw.nbytes:
         raise UserError(f"input {file}: found {count} bytes, expected {raw.nbytes}; run preprocessing again")
     if raw is not image:
-        image[:] = preprocess.normalise(raw) if dtype == inputs.UINT8 else raw
+        image[:] = transform.normalise(raw) if dtype == inputs.UINT8 else raw

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
-from higherhrnet.files import dumps, inputs
-from higherhrnet.ort import model_source, onnxruntime
+from higherhrnet.model.ort import model_source, onnxruntime
 
 NAME = "onnxruntime"
 OUTPUTS = ("output1", "output2")

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from higherhrnet import fusion
-from higherhrnet.backends import PRECISIONS
+from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.backends.base import PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Runner, Seconds
 from higherhrnet.errors import UserError
-from higherhrnet.files import dumps, inputs
-from higherhrnet.network import Architecture, HigherHRNet, load_checkpoint
+from higherhrnet.model import fusion
+from higherhrnet.model.architecture import Architecture
+from higherhrnet.model.checkpoint import load as load_checkpoint
+from higherhrnet.model.network import HigherHRNet
 
 NAME = "torch"
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}

@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from higherhrnet import onnx_reader, processes
-from higherhrnet.ascend import atc
+from higherhrnet.artifacts import trtexec_log
+from higherhrnet.backends.ascend import atc
 from higherhrnet.errors import UserError
-from higherhrnet.files import trtexec_log
+from higherhrnet.model import onnx_graph
+from higherhrnet.system import processes
 
 NAME = "trtexec"
 Shape = tuple[int, int]
@@ -32,7 +33,7 @@ def commands(
     ------
     UserError : an .onnx that cannot be read, or not of this batch size
     """
-    name = atc.input_name(onnx_reader.read(model), batch, model)
+    name = atc.input_name(onnx_graph.read(model), batch, model)
 
     def dims(height: int, width: int) -> str:
         return f"{name}:{batch}x3x{height}x{width}"

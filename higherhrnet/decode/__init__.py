@@ -11,11 +11,14 @@ by ``resize``, and ``whole`` searches them; ``fused`` chooses.
 """
 
 from higherhrnet.decode import kernel, whole
-from higherhrnet.decode.people import Options, Outputs, People, decode
+from higherhrnet.decode.people import Outputs, People, decode
 from higherhrnet.decode.resize import resize
-from higherhrnet.decode.scales import fused
+from higherhrnet.decode.scales import decode_image, fused
 
-__all__ = ["Options", "Outputs", "People", "compile", "decode", "fused", "is_compiled"]
+__all__ = ["VERSION", "Outputs", "People", "compile", "decode", "decode_image", "fused", "is_compiled"]
+
+VERSION = 1
+"""Of the algorithm: larger wherever equal outputs give other people. Golden tests fail when it should have grown."""
 
 _ENTRIES = (kernel.PEOPLE, whole.PEOPLE, resize)
 

@@ -13,10 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from higherhrnet.config.options import Options
+from higherhrnet.config.plan import Plan
 from higherhrnet.decode import whole
-from higherhrnet.decode.people import Options, Outputs, People, check_options, decode, plain
+from higherhrnet.decode.people import Outputs, People, check_options, decode, plain
 from higherhrnet.decode.resize import resize
 from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
+from higherhrnet.image import geometry
 
 _HALF = np.float32(0.5)
 
@@ -113,3 +116,30 @@ def whole_maps(
         heat = heat if projected else resize(plain(heat), *size)
         total = heat if number == 0 else total + heat
     return total / np.float32(len(scales)), tags
+
+
+def decode_image(
+    plan: Plan, width: int, height: int, outputs: Sequence[Sequence[Outputs]], options: Options
+) -> tuple[np.ndarray, np.ndarray]:
+    """The people of an image of width x height from its network outputs.
+
+    Parameters
+    ----------
+    outputs : for each of the plan's factors, in order, the outputs of the input and, with ``flip``, of the mirrored one
+
+    Returns
+    -------
+    keypoints : float64 [P, K, 3]; x, y in image pixels and value
+    scores : float32 [P]
+
+    Raises
+    ------
+    ValueError : as ``fused``
+    """
+    size = geometry.of_plan(width, height, plan, 1).shape if plan.project else None
+    people = fused(outputs, size, plan.tags_of, options)
+    # The official code maps back with the last scale's frame; all frames agree up to rounding.
+    last = geometry.of_plan(width, height, plan, plan.factors[-1])
+    keypoints = people.keypoints.astype(np.float64)
+    keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], size or outputs[0][0][1].shape[1:])
+    return keypoints, people.scores

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from higherhrnet import coco, geometry
+from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 
 IN_FLIGHT = 3
 """Chunks on disk at a time, one a stage, where the budget allows."""

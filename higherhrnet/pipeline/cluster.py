@@ -15,13 +15,13 @@ from pathlib import Path
 
 from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
 
-from higherhrnet import workers
+from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.backends.select import Inference
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic
-from higherhrnet.files.journal import Journal
-from higherhrnet.inference import Inference
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.runner import Person, Runner, Settings
+from higherhrnet.system import workers
 
 _CONNECT = 20  # seconds
 _Done = tuple[dict[int, str], list[tuple[int, list[Person]]]]

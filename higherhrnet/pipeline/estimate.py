@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet import report as tables
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.flow import STAGES
 from higherhrnet.pipeline.runner import Runner
+from higherhrnet.report import tables
 
 VAL2017 = 5000
 """Images of COCO val2017, which the published figures are for."""

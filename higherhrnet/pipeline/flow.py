@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from higherhrnet import terminal
-from higherhrnet.files import atomic
-from higherhrnet.files.journal import Journal
+from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts.journal import Journal
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.disk import Budget, Usage
 from higherhrnet.pipeline.runner import Runner
+from higherhrnet.system import signals
 
 STAGES = ("preprocess", "infer", "decode")
 _POLL = 0.2  # seconds between looks at whether to stop
@@ -105,7 +105,7 @@ class Flow:
             threading.Thread(target=self._infer_all, name="infer"),
         ]
         try:
-            with terminal.signals_held():
+            with signals.held():
                 for thread in threads:
                     thread.start()
             while (item := self._get(self._inferred)).chunk is not None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from higherhrnet import coco, workers
-from higherhrnet.backends import Backend
-from higherhrnet.decode import Options
-from higherhrnet.files import dumps, inputs, record
+from higherhrnet.artifacts import dumps, inputs, record
+from higherhrnet.backends.base import Backend
+from higherhrnet.config.options import Options
+from higherhrnet.dataset import coco
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.stages import dataset_info, infer, postprocess, preprocess
+from higherhrnet.system import workers
 
 _TREES = ("prep_bin", "prep_bin_flip")
 _RESULT = "result"
@@ -26,10 +27,9 @@ class Settings:
     """What all chunks of a run have in common."""
 
     annotations: Path
-    root: str
-    split: str
+    location: coco.Location
     short_side: int
-    joints: int | dumps.Heads
+    heads: dumps.Heads
     options: Options
     model: Path
     model_hash: str
@@ -54,14 +54,15 @@ class Runner:
         settings = self._settings
         summary = preprocess.run(
             coco.Dataset(settings.annotations, chunk.images),
-            root=settings.root,
-            split=settings.split,
-            short_side=settings.short_side,
-            output=folder / _TREES[0],
-            output_flip=folder / _TREES[1],
-            pool=self._pool,
-            dtype=settings.input_dtype,
-            skip_bad=settings.skip_bad,
+            preprocess.PreprocessJob(
+                settings.location,
+                settings.short_side,
+                folder / _TREES[0],
+                folder / _TREES[1],
+                dtype=settings.input_dtype,
+                skip_bad=settings.skip_bad,
+            ),
+            self._pool,
             quiet=True,
         )
         return summary.left_out
@@ -78,13 +79,15 @@ class Runner:
         infer.run(
             self._backend,
             passes,
-            model=settings.model,
-            result=folder / _RESULT,
-            joints=settings.joints,
-            device=settings.device,
-            devices=settings.devices,
-            dtype=settings.dump_dtype,
-            model_hash=settings.model_hash,
+            infer.InferJob(
+                settings.model,
+                folder / _RESULT,
+                settings.heads,
+                device=settings.device,
+                devices=settings.devices,
+                dtype=settings.dump_dtype,
+                model_hash=settings.model_hash,
+            ),
         )
 
     def remove_inputs(self, folder: Path) -> None:
@@ -99,7 +102,7 @@ class Runner:
             self._dump_directories(folder),
             [image for image in chunk.images if image.index not in left_out],
             short_side=settings.short_side,
-            joints=settings.joints,
+            heads=settings.heads,
             options=settings.options,
             pool=self._pool,
         )

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet import coco, geometry, workers
-from higherhrnet.decode import Options
+from higherhrnet.artifacts import atomic, dumps, record
+from higherhrnet.config.options import Options
+from higherhrnet.config.plan import Plan
+from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, record
-from higherhrnet.scales import Plan
+from higherhrnet.image import geometry
 from higherhrnet.stages import postprocess
+from higherhrnet.system import workers
 
 OUTPUTS = ("output1", "output2", "flip output1", "flip output2")
 
@@ -94,7 +96,7 @@ def run(
     other: Path,
     *,
     short_side: int,
-    joints: int | dumps.Heads,
+    heads: dumps.Heads,
     options: Options,
     pool: workers.Pool,
     distance: float,
@@ -113,7 +115,7 @@ def run(
     differences: list[Difference] = []
     images = 0
     for of, (first, second) in zip((OUTPUTS[:2], OUTPUTS[2:]), pairs, strict=True):
-        found, images = _outputs(dataset, first, second, of, short_side, joints)
+        found, images = _outputs(dataset, first, second, of, short_side, heads)
         differences += found
     if not all(np.isfinite(d.largest) for d in differences):
         return Comparison(images, tuple(differences), None, None)
@@ -126,7 +128,7 @@ def run(
                 plain,
                 flip_of(plain),
                 plan=Plan(short_side),
-                heads=joints,
+                heads=heads,
                 options=options,
                 results=file,
                 pool=pool,
@@ -167,7 +169,7 @@ class Sums:
 
 
 def _outputs(
-    dataset: coco.Dataset, first: Path, second: Path, names: Sequence[str], short_side: int, joints: int | dumps.Heads
+    dataset: coco.Dataset, first: Path, second: Path, names: Sequence[str], short_side: int, heads: dumps.Heads
 ) -> tuple[list[Difference], int]:
     """The differences of a pass's two outputs, and the number of images."""
     (indices, naming), (others, other_naming) = dumps.find(first), dumps.find(second)
@@ -184,11 +186,11 @@ def _outputs(
         dumps.FLOAT32 if made is None else made.dtype
         for made in (record.read(directory, record.DumpsRecord) for directory in (first, second))
     ]
-    largest = dumps.output_shapes(geometry.shape_grid(short_side)[0], joints)
+    largest = dumps.output_shapes(geometry.shape_grid(short_side)[0], heads)
     sums = [Sums() for _ in names]
     for index in tqdm(indices, desc="compare", unit="image", disable=None):
         image = dataset.images[index]
-        shapes = dumps.output_shapes(geometry.fit(image.width, image.height, short_side).shape, joints)
+        shapes = dumps.output_shapes(geometry.fit(image.width, image.height, short_side).shape, heads)
         files = naming.paths(first, index), other_naming.paths(second, index)
         for k, output in enumerate(sums):
             a, b = (

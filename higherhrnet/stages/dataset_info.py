@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from higherhrnet import preprocess
+from higherhrnet.artifacts import atomic, info, inputs, record
+from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, info, inputs, record
-from higherhrnet.shards import ALL, Shard
+from higherhrnet.image import reader
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -67,6 +67,6 @@ def list_images(folder: Path, name: str, shard: Shard = ALL) -> list[Path]:
     cv2.setNumThreads(1)
     entries = []
     for file in tqdm(files, desc="images", unit="image", disable=None):
-        height, width = preprocess.read_image(file).shape[:2]
+        height, width = reader.read_image(file).shape[:2]
         entries.append(info.Entry(file, width=width, height=height))
     return _write(name, entries, by_shape=False)

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet import geometry
-from higherhrnet.backends import PRIVATE, Backend, Work
+from higherhrnet.artifacts import atomic, dumps, info, inputs, lock, perf, record
+from higherhrnet.backends.base import PRIVATE, Backend, Work
+from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, info, inputs, lock, perf, record
-from higherhrnet.shards import ALL, Shard
+from higherhrnet.image import geometry
 
 
 @dataclass(frozen=True)
@@ -132,18 +132,35 @@ def dump_directory(result: Path, batch: int, device: int, *, flip: bool) -> Path
     return result / f"dumpOutput_device{device}_bs{batch}{'_flip' if flip else ''}"
 
 
+@dataclass(frozen=True)
+class InferJob:
+    """A model to run, and where its dumps and figures go."""
+
+    model: Path
+    result: Path
+    heads: dumps.Heads
+    """The network's maps, which size the dumps."""
+    device: int = 0
+    """Names the dump directories."""
+    devices: tuple[int, ...] = ()
+    """Where to run, a thread a device; ``device`` alone without them."""
+    dtype: str = dumps.FLOAT32
+    """Of the dumps."""
+    model_hash: str = ""
+    """SHA-256 of the model, where it is known already."""
+    overwrite: bool = False
+
+    @property
+    def all_devices(self) -> tuple[int, ...]:
+        """The devices to run on."""
+        return self.devices or (self.device,)
+
+
 def run(
     backend: Backend,
     passes: Sequence[Pass],
+    job: InferJob,
     *,
-    model: Path,
-    result: Path,
-    joints: int | dumps.Heads,
-    device: int = 0,
-    devices: Sequence[int] = (),
-    dtype: str = dumps.FLOAT32,
-    model_hash: str = "",
-    overwrite: bool = False,
     skipped: Callable[[int], object] = lambda _: None,
     removed: Callable[[Path, str], object] = lambda _directory, _why: None,
 ) -> Summary:
@@ -154,11 +171,6 @@ def run(
 
     Parameters
     ----------
-    joints : K of the network, or all its maps, which sizes the dumps
-    device : names the dump directories
-    devices : where to run, a thread a device; ``device`` alone without them
-    dtype : of the dumps
-    model_hash : SHA-256 of the model, where it is known already
     skipped : called with the number of images whose dumps were there already
     removed : called with a dump directory whose old dumps were removed, and why: 'another model'
 
@@ -167,59 +179,48 @@ def run(
     UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
         dump directory, too little space, or dumps missing after the run
     """
-    model_hash = model_hash or atomic.sha256(model)
-    devices = devices or (device,)
+    job = replace(job, model_hash=job.model_hash or atomic.sha256(job.model))
     kept = 0
     directories = []
     for current in passes:
-        directory = dump_directory(result, backend.batch, device, flip=current.flip)
+        directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         directories.append(directory)
         atomic.make_directory(directory)
         with lock.held(directory):
-            wanted = _record(current, backend, model_hash, devices, dtype)
-            opened = _open_directory(directory, wanted, result, overwrite=overwrite)
+            wanted = _record(current, backend, job)
+            opened = _open_directory(directory, wanted, job.result, overwrite=job.overwrite)
             if opened.afresh:
                 removed(directory, opened.afresh)
-            _recover(backend, current, directory, result, dtype)
+            _recover(backend, current, directory, job)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, joints, dtype)
+            todo = _todo(current, directory, job)
             ready = len(current.indices) - sum(len(entries) for _, entries in todo)
             kept += ready
             skipped(ready)
-            _check_space(directory, todo, joints, dtype)
-            queues = _queues(todo, current, directory, backend.batch, devices, dtype)
-            _run_queues(backend, queues, result)
+            _check_space(directory, todo, job)
+            _run_queues(backend, _queues(todo, current, directory, backend.batch, job), job.result)
             for shape, entries in todo:
                 for entry in entries:
-                    if problem := _missing(directory, entry, joints, dtype):
+                    if problem := _missing(directory, entry, job):
                         raise UserError(f"{backend.name} left {problem} after shape {shape[0]}x{shape[1]}")
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
             record.write(directory, replace(opened.record, complete=True))
-            atomic.remove_partials_of(*_figures(current, backend.batch, devices, result))
+            atomic.remove_partials_of(*_figures(current, backend.batch, job))
     return Summary(len(passes[0].indices), kept, tuple(directories))
 
 
-def commands(
-    backend: Backend,
-    passes: Sequence[Pass],
-    *,
-    model: Path,
-    result: Path,
-    joints: int | dumps.Heads,
-    device: int = 0,
-    devices: Sequence[int] = (),
-    dtype: str = dumps.FLOAT32,
-) -> Iterator[str]:
+def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterator[str]:
     """The shell lines of all programs ``run`` would run now. Their lists of inputs are made; nothing is run.
 
     No dump is removed. A later ``run`` takes over what the lines leave, if the model was there already.
     """
-    devices = devices or (device,)
+    if not job.model_hash and job.model.is_file():
+        job = replace(job, model_hash=atomic.sha256(job.model))
     for current in passes:
-        directory = dump_directory(result, backend.batch, device, flip=current.flip)
+        directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         atomic.make_directory(directory)
         with lock.held(directory):
-            wanted = _record(current, backend, atomic.sha256(model) if model.is_file() else "", devices, dtype)
+            wanted = _record(current, backend, job)
             present = record.read(directory, record.DumpsRecord)
             is_ours = _is_private_of(directory, wanted)
             if is_ours and present is None and not _dumps_in(directory):  # the lines were run, but nothing else yet
@@ -227,10 +228,10 @@ def commands(
                 present = wanted
             same = record.same_work(present, wanted)
             if same and is_ours:
-                _recover(backend, current, directory, result, dtype)
+                _recover(backend, current, directory, job)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, joints, dtype) if same else [(g.shape, g.entries) for g in current.groups]
-            for queue in _queues(todo, current, directory, backend.batch, devices, dtype):
+            todo = _todo(current, directory, job) if same else [(g.shape, g.entries) for g in current.groups]
+            for queue in _queues(todo, current, directory, backend.batch, job):
                 for work in queue:
                     yield backend.command(work)
 
@@ -265,13 +266,12 @@ def _queues(
     current: Pass,
     directory: Path,
     batch: int,
-    devices: Sequence[int],
-    dtype: str,
+    job: InferJob,
 ) -> list[list[Work]]:
     """What each device is to run, in order."""
     return [
-        [Work(shape, entries, directory, device, current.flip, current.dtype, dtype) for shape, entries in part]
-        for device, part in zip(devices, split(todo, len(devices), batch), strict=True)
+        [Work(shape, entries, directory, device, current.flip, current.dtype, job.dtype) for shape, entries in part]
+        for device, part in zip(job.all_devices, split(todo, len(job.all_devices), batch), strict=True)
     ]
 
 
@@ -308,9 +308,9 @@ def _run_queue(backend: Backend, queue: Sequence[Work], result: Path, stop: thre
         _keep_figures(backend, work, text, result)
 
 
-def _figures(current: Pass, batch: int, devices: Sequence[int], result: Path) -> list[Path]:
+def _figures(current: Pass, batch: int, job: InferJob) -> list[Path]:
     """The performance files of a pass."""
-    return [perf.path(result, batch, device, group.shape) for group in current.groups for device in devices]
+    return [perf.path(job.result, batch, device, g.shape) for g in current.groups for device in job.all_devices]
 
 
 def _keep_figures(backend: Backend, work: Work, text: str, result: Path) -> None:
@@ -318,7 +318,7 @@ def _keep_figures(backend: Backend, work: Work, text: str, result: Path) -> None
         atomic.write_text(perf.path(result, backend.batch, work.device, work.shape), text)
 
 
-def _recover(backend: Backend, current: Pass, directory: Path, result: Path, dtype: str) -> None:
+def _recover(backend: Backend, current: Pass, directory: Path, job: InferJob) -> None:
     """Take over what a killed run, or printed commands, left in the private folders."""
     private = directory / PRIVATE
     if not private.is_dir():
@@ -327,9 +327,9 @@ def _recover(backend: Backend, current: Pass, directory: Path, result: Path, dty
         for folder in private.glob(f"device*_{group.shape[0]}x{group.shape[1]}"):
             device = folder.name.removeprefix("device").partition("_")[0]
             if device.isdecimal():
-                work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype, dtype)
+                work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype, job.dtype)
                 if text := backend.recover(work):
-                    _keep_figures(backend, work, text, result)
+                    _keep_figures(backend, work, text, job.result)
 
 
 def _begin_private(directory: Path, wanted: record.DumpsRecord) -> None:
@@ -344,27 +344,24 @@ def _is_private_of(directory: Path, wanted: record.DumpsRecord) -> bool:
     return private.is_dir() and record.same_work(record.read(private, record.DumpsRecord), wanted)
 
 
-def _todo(
-    current: Pass, directory: Path, joints: int | dumps.Heads, dtype: str
-) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
+def _todo(current: Pass, directory: Path, job: InferJob) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
     """The inputs without dumps, by shape."""
-    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, joints, dtype)]) for g in current.groups)
+    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, job)]) for g in current.groups)
     return [(shape, entries) for shape, entries in missing if entries]
 
 
-def _missing(directory: Path, entry: info.Entry, joints: int | dumps.Heads, dtype: str) -> str | None:
+def _missing(directory: Path, entry: info.Entry, job: InferJob) -> str | None:
     files = dumps.BENCHMARK.paths(directory, inputs.index_of(entry.path))
-    return dumps.missing(files, dumps.output_shapes(entry.shape, joints), dtype)
+    return dumps.missing(files, dumps.output_shapes(entry.shape, job.heads), job.dtype)
 
 
 def _check_space(
     directory: Path,
     todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
-    joints: int | dumps.Heads,
-    dtype: str,
+    job: InferJob,
 ) -> None:
     """Refuse before the slow part what cannot fit."""
-    need = sum(len(entries) * sum(dumps.output_bytes(shape, joints, dtype)) for shape, entries in todo)
+    need = sum(len(entries) * sum(dumps.output_bytes(shape, job.heads, job.dtype)) for shape, entries in todo)
     free = shutil.disk_usage(directory).free
     if need > free:
         raise UserError(
@@ -373,19 +370,19 @@ def _check_space(
         )
 
 
-def _record(current: Pass, backend: Backend, model_hash: str, devices: Sequence[int], dtype: str) -> record.DumpsRecord:
+def _record(current: Pass, backend: Backend, job: InferJob) -> record.DumpsRecord:
     return record.DumpsRecord(
         inputs=None if current.record is None else vars(current.record),
         indices=current.indices,
-        model=model_hash,
+        model=job.model_hash,
         backend=backend.name,
         batch=backend.batch,
         flip=current.flip,
         files=_fingerprint(current),
-        dtype=dtype,
+        dtype=job.dtype,
         runtime=backend.runtime,
         shard=str(current.shard),
-        devices=sorted(devices),
+        devices=sorted(job.all_devices),
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from higherhrnet.artifacts import inputs
+from higherhrnet.artifacts.perf import Perf
 from higherhrnet.backends import in_process
-from higherhrnet.files import inputs
-from higherhrnet.files.perf import Perf
 from higherhrnet.stages import infer
 
 PERCENTILES = (50, 90, 99)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from higherhrnet import coco
+from higherhrnet.artifacts import atomic, record
+from higherhrnet.dataset import coco, coco_results
+from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, record
-from higherhrnet.shards import Shard
 
 _OWN = frozenset({"shard", "dumps"})  # fields in which shards of one work differ
 
@@ -46,7 +46,7 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
         for entry in entries[index % of + 1].get(index, ())  # as Shard.holds has it
     )
     atomic.make_directory(results.parent)
-    coco.write_results(results, merged)
+    coco_results.write(results, merged)
     made = replace(
         records[0],
         shard="1/1",
@@ -85,6 +85,6 @@ def _check_complete(parts: Sequence[Shard]) -> None:
 def _by_image(file: Path, indices: dict[int, int]) -> dict[int, list[dict[str, Any]]]:
     """A results file's entries by image index."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for entry in coco.check_results(atomic.read_json(file, "results"), file, indices):
+    for entry in coco_results.check(atomic.read_json(file, "results"), file, indices):
         found.setdefault(indices[entry["image_id"]], []).append(entry)
     return found

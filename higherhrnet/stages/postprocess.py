@@ -12,13 +12,18 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet import coco, draw, geometry, joints, preprocess, provenance, workers
-from higherhrnet.decode import Options
+from higherhrnet import decode
+from higherhrnet.artifacts import atomic, dumps, record
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.scales import beside
+from higherhrnet.config.options import Options
+from higherhrnet.config.plan import Plan, Scale
+from higherhrnet.dataset import coco, coco_results, evaluation, joints
+from higherhrnet.dataset.shards import ALL, Shard
+from higherhrnet.decode.scales import decode_image
 from higherhrnet.errors import UserError
-from higherhrnet.files import atomic, dumps, record
-from higherhrnet.files.journal import Journal
-from higherhrnet.scales import Plan, beside, decode_image
-from higherhrnet.shards import ALL, Shard
+from higherhrnet.image import draw, geometry, reader
+from higherhrnet.system import workers
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class _Job:
     plan: Plan
     sources: list[list[_Source]]
     """By scale of the plan, of each pass."""
-    heads: int | dumps.Heads
+    heads: dumps.Heads
     options: Options
     result_joints: int
     """How many of a person's joints are results: all but a center."""
@@ -77,7 +82,7 @@ def run(
     dump_dir_flip: Path | None,
     *,
     plan: Plan,
-    heads: int | dumps.Heads,
+    heads: dumps.Heads,
     options: Options,
     results: Path,
     pool: workers.Pool,
@@ -117,7 +122,7 @@ def run(
         shard=str(shard),
         model=made.model if made else "",
         options={**asdict(options), "plan": asdict(plan)},
-        code=provenance.people_code(),
+        code=str(decode.VERSION),
         dumps=record.files_fingerprint(file for index in indices for file in _files(job, index)),
         left_out=[index for index in inputs.get("left_out", []) if shard.holds(index)],
     )
@@ -126,7 +131,7 @@ def run(
     kept = len(images)
     if overwrite or not is_done(results, wanted):
         kept = _decode_all(job, images, wanted, results, pool, overwrite=overwrite)
-    figures = coco.evaluate(dataset, results, [image.image_id for image in images], kind) if kind else None
+    figures = evaluation.evaluate(dataset, results, [image.image_id for image in images], kind) if kind else None
     return Summary(len(images), len(dataset.images), _count(results), figures, results, len(wanted.left_out), kept)
 
 
@@ -146,7 +151,7 @@ def finish(results: Path, journal: Journal, wanted: record.ResultsRecord, images
     """Write the results file and its record from a journal that holds all ``images``, then delete the journal."""
     missing = [image.index for image in images if image.index not in journal]
     assert not missing, f"images {missing} were neither decoded nor left out"
-    coco.write_results(results, journal.entries())
+    coco_results.write(results, journal.entries())
     left_out = sorted({*wanted.left_out, *journal.left_out})
     made = replace(wanted, left_out=left_out, sha256=atomic.sha256(results), complete=True)
     record.write_results(results, made)
@@ -158,7 +163,7 @@ def evaluate(
     dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str = coco.COCO
 ) -> tuple[int, dict[str, float]]:
     """Number of people of a results file, and its figures over the images named."""
-    return _count(results), coco.evaluate(dataset, results, image_ids, kind)
+    return _count(results), evaluation.evaluate(dataset, results, image_ids, kind)
 
 
 def _count(results: Path) -> int:
@@ -170,7 +175,7 @@ def people(
     images: Sequence[coco.Image],
     *,
     short_side: int,
-    joints: int | dumps.Heads,
+    heads: dumps.Heads,
     options: Options,
     pool: workers.Pool,
 ) -> Iterator[tuple[coco.Image, list[dict[str, Any]]]]:
@@ -180,7 +185,7 @@ def people(
     ------
     UserError : dumps that are missing or damaged
     """
-    job = _job(Plan(short_side), [directories], [[dumps.BENCHMARK, dumps.BENCHMARK]], joints, options, None)
+    job = _job(Plan(short_side), [directories], [[dumps.BENCHMARK, dumps.BENCHMARK]], heads, options, None)
     return zip(images, pool.map(partial(_decode, job), images), strict=True)
 
 
@@ -188,7 +193,7 @@ def _job(
     plan: Plan,
     directories: Sequence[Sequence[Path]],
     naming: Sequence[Sequence[dumps.Naming]],
-    heads: int | dumps.Heads,
+    heads: dumps.Heads,
     options: Options,
     result_joints: int | None,
 ) -> _Job:
@@ -321,10 +326,10 @@ def _check(
     return sorted(expected)
 
 
-def _scale_of(inputs: dict[str, Any]) -> geometry.Scale:
+def _scale_of(inputs: dict[str, Any]) -> Scale:
     """The scale that the record of inputs names."""
-    default = asdict(geometry.Scale())
-    return geometry.Scale(**{name: inputs.get(name, value) for name, value in default.items()})
+    default = asdict(Scale())
+    return Scale(**{name: inputs.get(name, value) for name, value in default.items()})
 
 
 def _shard_indices(dataset: coco.Dataset, dump_dir: Path, shard: Shard) -> set[int]:
@@ -337,10 +342,10 @@ def _shard_indices(dataset: coco.Dataset, dump_dir: Path, shard: Shard) -> set[i
 
 def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
     """One image's people as results entries."""
-    largest = dumps.output_shapes(job.plan.shapes[0], job.heads)
+    largest = dumps.output_shapes(geometry.shapes(job.plan)[0], job.heads)
     outputs = []
     for factor, sources in zip(job.plan.factors, job.sources, strict=True):
-        shapes = dumps.output_shapes(job.plan.fit(image.width, image.height, factor).shape, job.heads)
+        shapes = dumps.output_shapes(geometry.of_plan(image.width, image.height, job.plan, factor).shape, job.heads)
         passes = []
         for source in sources:
             files = source.naming.paths(source.directory, image.index)
@@ -358,19 +363,17 @@ def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
                     f"check the model's precision, then run HigherHRNet_benchmark.py again"
                 ) from e
         raise
-    return coco.results(image.image_id, keypoints[:, : job.result_joints], scores)
+    return coco_results.entries(image.image_id, keypoints[:, : job.result_joints], scores)
 
 
 def draw_results(
     dataset: coco.Dataset,
     results: Path,
     *,
-    root: str,
-    split: str,
+    location: coco.Location,
     output: Path,
     count: int,
     min_score: float,
-    layout: coco.Layout | None = None,
     skeleton: joints.JointSet = joints.COCO,
 ) -> list[Path]:
     """Draw the people of a results file on the first ``count`` images that have any; return the pictures' paths.
@@ -390,7 +393,7 @@ def draw_results(
     pictures = []
     shown = [image for image in dataset.images if image.image_id in by_image][:count]
     for image in tqdm(shown, desc="draw", unit="image", disable=None):
-        pixels = cv2.cvtColor(preprocess.read_image(coco.image_file(root, split, image, layout)), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(reader.read_image(location.picture(image)), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=skeleton)
         pictures.append(output / Path(image.file_name).with_suffix(".jpg"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet import coco, geometry, preprocess, provenance, workers
+from higherhrnet.artifacts import atomic, inputs, lock, record
+from higherhrnet.config.plan import Scale
+from higherhrnet.dataset import coco
+from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import BadImageError, UserError
-from higherhrnet.files import atomic, inputs, lock, record
-from higherhrnet.shards import ALL, Shard
+from higherhrnet.image import geometry, reader, transform
+from higherhrnet.system import workers
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,24 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Job:
-    root: str
-    split: str
+class PreprocessJob:
+    """What to make of a data set's images."""
+
+    location: coco.Location
     short_side: int
     output: Path
     output_flip: Path | None
-    dtype: str
-    skip_bad: bool
-    scale: geometry.Scale
-    layout: coco.Layout
+    """None where there is no flip test."""
+    limit: int | None = None
+    """Only the first so many images."""
+    shard: Shard = ALL
+    """The part of those images to do."""
+    overwrite: bool = False
+    dtype: str = inputs.FLOAT32
+    """float32 or float16 [3, H, W], normalised, or uint8 [H, W, 3], which AIPP normalises on the device."""
+    skip_bad: bool = False
+    """Leave bad images out, and name them in the summary and the records."""
+    scale: Scale = field(default_factory=Scale)
 
     @property
     def trees(self) -> list[tuple[Path, bool]]:
@@ -50,94 +61,54 @@ class _Job:
         return [(self.output, False)] + ([(self.output_flip, True)] if self.output_flip else [])
 
 
-def run(
-    dataset: coco.Dataset,
-    *,
-    root: str,
-    split: str,
-    short_side: int,
-    output: Path,
-    output_flip: Path | None,
-    pool: workers.Pool,
-    limit: int | None = None,
-    shard: Shard = ALL,
-    overwrite: bool = False,
-    dtype: str = inputs.FLOAT32,
-    skip_bad: bool = False,
-    quiet: bool = False,
-    scale: geometry.Scale | None = None,
-    layout: coco.Layout | None = None,
-) -> Summary:
-    """Write the inputs of a data set's images (the first ``limit``), and the flip inputs, each tree with its record.
+def run(dataset: coco.Dataset, job: PreprocessJob, pool: workers.Pool, *, quiet: bool = False) -> Summary:
+    """Write the inputs of a data set's images, and the flip inputs, each tree with its record.
 
-    They are float32 or float16 [3, H, W], normalised, or uint8 [H, W, 3], which AIPP normalises on the device.
-
-    Files that are there already, made from the same data set at the same size, are kept, so a run that was stopped
-    goes on where it was.
-
-    Parameters
-    ----------
-    output_flip : None where there is no flip test
-    shard : the part of those images to do
-    scale : of TEST.SCALE_FACTOR, and whether long images are cut; by default 1, cut
-    layout : how the data set lies on disk; by default as COCO's, not zipped
-    skip_bad : leave bad images out, and name them in the summary and the records
-    quiet : without a bar
+    Files that are there already, made from the same data set at the same size, are kept, so a stopped run resumes.
+    ``quiet``: without a bar.
 
     Raises
     ------
     UserError : a tree of other images, a bad image (missing, truncated, no image, of another size than annotated), a
         full disk, another run in a tree; whole files stay
     """
-    preprocess.check_opencv()
-    if output_flip and os.path.realpath(output) == os.path.realpath(output_flip):
-        raise UserError(f"--output and --output_flip are both {output}; give two directories")
-    first = dataset.images[:limit]
+    transform.check_opencv()
+    if job.output_flip and os.path.realpath(job.output) == os.path.realpath(job.output_flip):
+        raise UserError(f"--output and --output_flip are both {job.output}; give two directories")
+    first = dataset.images[: job.limit]
     wanted = record.InputsRecord(
         dataset.fingerprint,
-        short_side,
+        job.short_side,
         len(first),
         flip=False,
-        dtype=dtype,
-        **asdict(scale or geometry.Scale()),
-        shard=str(shard),
-        code=provenance.inputs_code(),
-    )
-    job = _Job(
-        root,
-        split,
-        short_side,
-        output,
-        output_flip,
-        dtype,
-        skip_bad,
-        scale or geometry.Scale(),
-        layout or coco.Layout(),
+        dtype=job.dtype,
+        **asdict(job.scale),
+        shard=str(job.shard),
+        code=f"{transform.VERSION} opencv {cv2.__version__}",
     )
     with contextlib.ExitStack() as locks:
         for tree, _ in job.trees:
             atomic.make_directory(tree)
             locks.enter_context(lock.held(tree, instead=_INSTEAD))
-        return _fill(job, shard.select(first), wanted, pool, overwrite=overwrite, quiet=quiet)
+        return _fill(job, job.shard.select(first), wanted, pool, quiet=quiet)
 
 
 _INSTEAD = "give another --output and --output_flip"
 
 
 def _fill(
-    job: _Job,
+    job: PreprocessJob,
     images: list[coco.Image],
     wanted: record.InputsRecord,
     pool: workers.Pool,
     *,
-    overwrite: bool,
     quiet: bool,
 ) -> Summary:
     """Write what is missing in both trees, which this process holds."""
     grids = [geometry.fit(image.width, image.height, job.short_side, job.scale) for image in images]
     shapes = {grid.shape for grid in grids}
     for tree, flip in job.trees:
-        _open_tree(tree, replace(wanted, flip=flip), shapes, overwrite=overwrite)
+        _open_tree(tree, replace(wanted, flip=flip), shapes, overwrite=job.overwrite)
     todo = [(image, grid) for image, grid in zip(images, grids, strict=True) if not _is_done(job, image, grid.shape)]
     _check_space(job, [grid.shape for _, grid in todo])
     left_out: dict[int, str] = {}
@@ -184,12 +155,12 @@ def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, i
     _remove_partials(tree, shapes)
 
 
-def _is_done(job: _Job, image: coco.Image, shape: tuple[int, int]) -> bool:
+def _is_done(job: PreprocessJob, image: coco.Image, shape: tuple[int, int]) -> bool:
     files = (inputs.path(tree, shape, image.index) for tree, _ in job.trees)
     return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
 
 
-def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
+def _check_space(job: PreprocessJob, shapes: list[tuple[int, int]]) -> None:
     """Refuse before the slow part what cannot fit; two trees on one disk share its free space."""
     need = sum(inputs.size(shape, job.dtype) for shape in shapes)
     disks = [tree.stat().st_dev for tree, _ in job.trees]
@@ -203,7 +174,7 @@ def _check_space(job: _Job, shapes: list[tuple[int, int]]) -> None:
             )
 
 
-def _preprocess(job: _Job, image: coco.Image) -> str:
+def _preprocess(job: PreprocessJob, image: coco.Image) -> str:
     """Write one image's two inputs; return '' or, where bad images are skipped, what is wrong with it."""
     cv2.setNumThreads(1)  # the processes share the cores already
     try:
@@ -213,22 +184,22 @@ def _preprocess(job: _Job, image: coco.Image) -> str:
             raise
         return str(e)
     grid = geometry.fit(image.width, image.height, job.short_side, job.scale)
-    warped = preprocess.warp(pixels, grid)
+    warped = transform.warp(pixels, grid)
     if job.dtype == inputs.UINT8:
-        pair = warped, preprocess.mirror_pixels(warped)
+        pair = warped, transform.mirror_pixels(warped)
     else:
-        tensor = preprocess.normalise(warped)
-        pair = tensor, preprocess.mirror(tensor)
+        tensor = transform.normalise(warped)
+        pair = tensor, transform.mirror(tensor)
     for (tree, _), content in zip(job.trees, pair, strict=False):
         stored = content.astype(job.dtype, copy=False)
         atomic.write_bytes(inputs.path(tree, grid.shape, image.index), stored)
     return ""
 
 
-def _read(job: _Job, image: coco.Image) -> np.ndarray:
+def _read(job: PreprocessJob, image: coco.Image) -> np.ndarray:
     """An image's pixels. Raises BadImageError, also where it is not of the size that is annotated."""
-    file = coco.image_file(job.root, job.split, image, job.layout)
-    pixels = preprocess.read_image(file)
+    file = job.location.picture(image)
+    pixels = reader.read_image(file)
     height, width = pixels.shape[:2]
     if (width, height) != (image.width, image.height):
         raise BadImageError(

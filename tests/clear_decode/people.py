@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from higherhrnet.decode import Options, People
+from higherhrnet.config.options import Options
+from higherhrnet.decode import People
 
 from . import fuse, group, peaks, refine
 

@@ -1,0 +1,213 @@
+"""The journal of people: what has been decoded, a line an image, so that nothing decoded is lost or decoded again.
+
+The first line says what the work is. Every other line is one image: its index and its results entries, or why it was
+left out, and the CRC-32 of what stands before that. A line that was cut off, by a kill or a full disk, or has changed
+is dropped with all that follows; its image is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from higherhrnet.artifacts import lock, record, sources
+from higherhrnet.errors import UserError
+
+_LONGEST_HEADER = 1 << 20
+_SUM = b',"crc":'
+_START = b'{"dataset":'  # of a header, whose first field that is
+
+
+class Journal:
+    """An open journal; only places of lines are held in memory."""
+
+    def __init__(self, path: Path, wanted: record.ResultsRecord, *, afresh: bool = False) -> None:
+        """Open the journal of ``wanted``'s work at ``path``, or begin it.
+
+        ``afresh``: one of other work is emptied, not refused; ``replaced`` then names the fields that differ.
+
+        Raises
+        ------
+        UserError : another program has it open, it is of other work, or it cannot be written
+        """
+        self.path = path
+        self.replaced: list[str] = []
+        self.left_out: dict[int, str] = {}
+        """Why images were left out, by index."""
+        self._places: dict[int, tuple[int, int]] = {}
+        self._resumed = False
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as e:
+            raise UserError(f"cannot write {path}: {e.strerror}; choose another output path") from e
+        try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise UserError(f"cannot write {path}: it is no regular file; choose another output path")
+            lock.take(self._file, f"another run is writing {path}; wait for it, or choose another output path")
+            self._load(wanted, afresh=afresh)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._places or index in self.left_out
+
+    def __len__(self) -> int:
+        """Images that are done, those left out included."""
+        return len(self._places) + len(self.left_out)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier run's images are in it."""
+        return self._resumed
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._end
+
+    def add(self, index: int, people: Sequence[dict[str, Any]]) -> None:
+        """Keep an image's results entries. Raises UserError where the disk does not take them."""
+        self._places[index] = self._append(_with_sum({"index": index, "people": people}))
+
+    def leave_out(self, index: int, why: str) -> None:
+        """Keep that an image is bad, and why."""
+        self._append(_with_sum({"index": index, "left_out": why}))
+        self.left_out[index] = why
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """All results entries by image index, read from disk image by image."""
+        for index in sorted(self._places):
+            start, length = self._places[index]
+            entry = _entry(os.pread(self._file, length, start))
+            if entry is None:
+                raise UserError(f"{self.path} has changed while it was in use; run again")
+            yield from entry["people"]
+
+    def remove(self) -> None:
+        """Delete the journal: its results are written."""
+        self.path.unlink(missing_ok=True)
+
+    def _load(self, wanted: record.ResultsRecord, *, afresh: bool) -> None:
+        self._end = 0
+        with os.fdopen(os.dup(self._file), "rb") as lines:
+            first = lines.readline()
+            header = _whole(first)
+            if header is None and not _is_begun(first):
+                raise UserError(
+                    f"{self.path} is no journal of this program; move it away or choose another output path"
+                )
+            if header is not None:
+                made = record.parse(header, record.ResultsRecord, self.path)
+                self.replaced = list(record.differences(made, wanted))
+                if self.replaced and not afresh:
+                    which = ", ".join(f"another {record.DIFFERENCES[name]}" for name in self.replaced)
+                    raise UserError(
+                        f"{self.path} holds people of other work ({which}); run that again to its end, or give "
+                        f"--overwrite to start afresh"
+                    )
+            if header is None or self.replaced:  # new, killed while it was begun, or of other work
+                os.ftruncate(self._file, 0)
+                self._append(_text(asdict(wanted)))
+                return
+            self._end = lines.tell()
+            while (line := _entry(lines.readline())) is not None:
+                place = self._end, lines.tell() - self._end
+                self._end = lines.tell()
+                if "left_out" in line:
+                    self.left_out[line["index"]] = line["left_out"]
+                else:
+                    self._places[line["index"]] = place
+        os.ftruncate(self._file, self._end)
+        self._resumed = len(self) > 0
+
+    def _append(self, text: bytes) -> tuple[int, int]:
+        line = text + b"\n"
+        start, rest = self._end, memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.pwrite(self._file, rest, start + len(line) - len(rest)) :]
+        except OSError as e:
+            raise UserError(
+                f"cannot write {self.path}: {e.strerror}; free space and run again, what is done is kept"
+            ) from e
+        self._end = start + len(line)
+        return start, len(line)
+
+
+def work_of(path: Path) -> record.ResultsRecord | None:
+    """Whose work a journal holds; None for a file that is none, not there, or was killed while it was begun."""
+    try:
+        with sources.open_file(path) as file:
+            header = _whole(file.readline())
+        return None if header is None else record.parse(header, record.ResultsRecord, path)
+    except (OSError, UserError):
+        return None
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a file is no more than the beginning of a journal's first line, as a killed run leaves it."""
+    try:
+        return _is_begun(sources.read(path, _LONGEST_HEADER))
+    except OSError:
+        return False
+
+
+def _is_begun(first: bytes) -> bool:
+    """Whether a file's only line is the beginning of a header."""
+    return not first.endswith(b"\n") and (first.startswith(_START) or _START.startswith(first))
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _with_sum(value: dict[str, Any]) -> bytes:
+    text = _text(value)[:-1]  # without its brace
+    return text + _SUM + b"%d}" % zlib.crc32(text)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """An image's line as ``add`` and ``leave_out`` write them; None for one that was cut off or has changed."""
+    text, _, rest = line.rpartition(_SUM)
+    if rest != b"%d}\n" % zlib.crc32(text):
+        return None
+    value = _whole(text + b"}\n")
+    return value if value is not None and _is_entry(value) else None
+
+
+def _is_entry(value: dict[str, Any]) -> bool:
+    """Whether a line is an image's, as ``add`` and ``leave_out`` write them; another one counts as damaged."""
+    if type(value.get("index")) is not int:
+        return False
+    if value.keys() == {"index", "left_out"}:
+        return isinstance(value["left_out"], str)
+    people = value.get("people")
+    return (
+        value.keys() == {"index", "people"}
+        and isinstance(people, list)
+        and all(isinstance(entry, dict) for entry in people)
+    )
+
+
+def _whole(line: bytes) -> dict[str, Any] | None:
+    """A line's value, None for one that was cut off or is damaged."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

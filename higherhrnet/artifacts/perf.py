@@ -1,0 +1,140 @@
+"""Performance files: perf_vision_batchsize_{B}_device_{D}_{H}x{W}.txt, in the Ascend benchmark tool's format.
+
+Five lines of rates and latencies, numbers as C++ prints them (6 significant digits); older and newer builds name the
+last two stages differently, and some print a header line. Logs of trtexec in the same folder are read too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from higherhrnet.artifacts import sources, trtexec_log
+from higherhrnet.errors import UserError
+
+_NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
+# What follows the number is looked at too: of a decimal comma's 12,5 only 12 would be read.
+_RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)(?=,?(?:\s|$))")
+
+
+_FASTEST = 1e9  # images/s: no device's
+
+
+@dataclass(frozen=True)
+class Perf:
+    """What one performance file, or one measurement, says of a shape."""
+
+    batch: int
+    device: int
+    shape: tuple[int, int]
+    """(H, W)"""
+    images_per_second: float
+    """Images a second of the execute call alone (Interface throughputRate), the guide's figure."""
+    percentiles: Mapping[int, float] = field(default_factory=dict)
+    """Milliseconds a batch by per cent, where they were measured."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What a run of one shape took. Times are seconds summed over the run."""
+
+    images: int
+    batches: int
+    total: float
+    read: float
+    prepare: float
+    infer: float
+    """The network call with what surrounds it."""
+    execute: float
+    """The network call alone."""
+    write: float
+
+    def text(self) -> str:
+        """The five lines. Latencies are milliseconds: of the whole run, then means an image or batch."""
+        images, batches = self.images, self.batches
+        return "".join(
+            (
+                f"[e2e] throughputRate: {images / self.total:.6g}, latency: {1000 * self.total:.6g}\n",
+                f"[data read] {_stage(images, self.read)}\n",
+                f"[preprocess] {_stage(images, self.prepare)}\n",
+                f"[infer] throughputRate: {images / self.infer:.6g}, "
+                f"Interface throughputRate: {images / self.execute:.6g}, "
+                f"moduleLatency: {1000 * self.infer / images:.6g}\n",
+                f"[post] {_stage(batches, self.write)}\n",
+            )
+        )
+
+
+def execute_only(images_per_second: float) -> str:
+    """The five lines where only the rate of the execute call was measured; the rest is nan."""
+    return "".join(
+        (
+            "[e2e] throughputRate: nan, latency: nan\n",
+            "[data read] throughputRate: nan, moduleLatency: nan\n",
+            "[preprocess] throughputRate: nan, moduleLatency: nan\n",
+            f"[infer] throughputRate: nan, Interface throughputRate: {images_per_second:.6g}, "
+            f"moduleLatency: {1000 / images_per_second:.6g}\n",
+            "[post] throughputRate: nan, moduleLatency: nan\n",
+        )
+    )
+
+
+def _stage(count: int, seconds: float) -> str:
+    seconds = max(seconds, 1e-9)  # a step of nothing still needs a finite rate
+    return f"throughputRate: {count / seconds:.6g}, moduleLatency: {1000 * seconds / count:.6g}"
+
+
+def path(directory: Path, batch: int, device: int, shape: tuple[int, int]) -> Path:
+    """Where the figures of one shape (H, W) lie."""
+    return directory / f"perf_vision_batchsize_{batch}_device_{device}_{shape[0]}x{shape[1]}.txt"
+
+
+def parse(text: str, file: Path) -> float:
+    """The images a second in a performance file's text. Raises UserError naming ``file``."""
+    match = _RATE.search(text)
+    try:
+        rate = float(match[1]) if match else None
+    except ValueError:
+        rate = None
+    if rate is None or not 0 < rate < _FASTEST:
+        raise UserError(
+            f"{file}: found no line '[infer] ... Interface throughputRate: N' with a positive number; "
+            f"run HigherHRNet_benchmark.py again"
+        )
+    return rate
+
+
+def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]:
+    """All performance files of a result directory (of those batch sizes), by batch, device and shape.
+
+    Raises
+    ------
+    UserError : missing directory, no such files (of that batch size), or a file without its figure
+    """
+    if not directory.is_dir():
+        raise UserError(f"result directory {directory} does not exist; run HigherHRNet_benchmark.py first")
+    found = []
+    for file in directory.iterdir():
+        match = _NAME.fullmatch(file.name) or trtexec_log.NAME.fullmatch(file.name)
+        if not match or (batch is not None and int(match[1]) not in batch):
+            continue
+        try:
+            text = sources.read(file).decode(errors="replace")
+        except OSError as e:
+            raise UserError(f"cannot read {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
+        size, device, height, width = map(int, match.groups())
+        if file.suffix == ".log":
+            times = trtexec_log.parse(text, file)
+            rate, percentiles = 1000 * size / times.mean, times.percentiles
+        else:
+            rate, percentiles = parse(text, file), {}
+        found.append(Perf(size, device, (height, width), rate, percentiles))
+    if not found:
+        which = "" if batch is None else f" of batch size {' or '.join(map(str, sorted(batch)))}"
+        raise UserError(f"{directory} holds no performance files{which}; run HigherHRNet_benchmark.py first")
+    names = [(perf.batch, perf.device, perf.shape) for perf in found]
+    if len(set(names)) != len(names):
+        raise UserError(f"{directory} holds performance files and trtexec's logs of one shape; keep one of them there")
+    return sorted(found, key=lambda perf: (perf.batch, perf.device, perf.shape))

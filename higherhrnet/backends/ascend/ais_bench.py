@@ -1,0 +1,131 @@
+"""ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once a shape.
+
+Its newer versions take only plain characters in paths, no links, inputs that nobody else can write and an output folder
+that nobody else can read. The private folder is made so, and the tool runs in it: then the rights of the user's folders
+do not matter, nor their names, see _HERE.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from higherhrnet.artifacts import dumps, inputs, perf
+from higherhrnet.backends.base import Work
+from higherhrnet.backends.external import INPUTS, ExternalTool, Setting
+from higherhrnet.errors import UserError
+from higherhrnet.system import processes
+
+NAME = "ais_bench"
+
+_MODEL = "model.om"
+_OUTPUT, _DUMPS = "out", "dumps"
+_NAMING = dumps.Naming(first=0, suffix="bin")
+_HERE = Path("/proc/self/cwd")
+"""The private folder, under a name of plain characters: since October 2024 the tool checks paths made absolute."""
+_REFUSED = re.compile(r"[^_A-Za-z0-9/.-]")
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_THROUGHPUT = re.compile(r"\[INFO\] throughput\b.*[\s:]([0-9.eE+-]+)\s*$", re.MULTILINE)
+
+
+class AisBench(ExternalTool):
+    """Runs ais_bench. Its dumps hold exactly the shape's bytes."""
+
+    name = NAME
+    whole_buffers = False
+
+    def __init__(self, setting: Setting, *, dynamic_dims: bool = False) -> None:
+        """``dynamic_dims``: the .om has these gears instead of dynamic_image_size's; then batches are of one.
+
+        Raises
+        ------
+        UserError : dynamic_dims with larger batches: the tool's auto mode runs file by file
+        """
+        if dynamic_dims and setting.batch != 1:
+            raise UserError(f"--dynamic dims with --bs {setting.batch}: ais_bench then runs file by file; give --bs 1")
+        super().__init__(setting)
+        self._dynamic_dims = dynamic_dims
+
+    def _stage(self, work: Work) -> processes.Command:
+        private = self._afresh(work)
+        here = _HERE if _REFUSED.search(str(private.absolute().resolve())) else Path()
+        model = here / _MODEL
+        if self._setting.model.is_file():
+            _place(self._setting.model, private / _MODEL)
+        else:  # only where commands are printed before the .om is made: the line then names where it will be
+            model = self._setting.model.absolute()
+        for entry in work.entries:
+            target = private / INPUTS / entry.path.name
+            if self._dynamic_dims:
+                _write_npy(entry.path, work.shape, target.with_suffix(".npy"))
+            else:
+                _place(entry.path, target)
+        (private / _OUTPUT).mkdir()
+        (private / _OUTPUT).chmod(0o750)  # one that the tool makes itself it refuses the next time
+        height, width = work.shape
+        gear = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
+        arguments = (
+            *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(here / INPUTS)),
+            *("--output", str(here / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),
+            *("--device", str(work.device), *gear, "--batchsize", str(self.batch)),
+        )
+        # Unbuffered, or the lines of its compiled part come last, or never.
+        return processes.Command(arguments, private.absolute(), {"PYTHONUNBUFFERED": "1"})
+
+    def _dumped(self, work: Work, index: int) -> tuple[Path, Path]:
+        return _NAMING.paths(work.private / _OUTPUT / _DUMPS, index)
+
+    def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
+        """The tool's throughput in the benchmark tool's format; what it does not measure is nan."""
+        try:
+            summary = (work.private / _OUTPUT / f"{_DUMPS}_summary.json").read_text(errors="replace")
+        except OSError:
+            summary = ""
+        return perf.execute_only(throughput(summary, outcome.text if outcome else ""))
+
+
+def throughput(summary: str, said: str) -> float:
+    """Images/s from the tool's summary file or, where that has none, from what it printed.
+
+    Raises
+    ------
+    ValueError : neither has a positive number
+    """
+    try:
+        rate = float(json.loads(summary)["throughput"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        found = _THROUGHPUT.findall(said)
+        if not found:
+            raise ValueError("no throughput") from None
+        rate = float(found[-1])
+    if not 0 < rate < math.inf:
+        raise ValueError(f"throughput {rate}")
+    return rate
+
+
+def _place(source: Path, target: Path) -> None:
+    """Put a file there that the tool takes: a hard link where its rights allow, else a copy."""
+    status = source.stat()
+    if not status.st_mode & _OTHERS_WRITE and status.st_uid == os.getuid():
+        try:
+            os.link(source.resolve(), target)
+        except OSError:  # another file system, or one without hard links
+            pass
+        else:
+            return
+    shutil.copyfile(source, target)
+    target.chmod(0o640)
+
+
+def _write_npy(source: Path, shape: tuple[int, int], target: Path) -> None:
+    """Write an input as .npy [1, 3, H, W], which tells the tool its gear."""
+    np.save(target, np.fromfile(source, np.float32).reshape(1, inputs.CHANNELS, *shape))
+    target.chmod(0o640)

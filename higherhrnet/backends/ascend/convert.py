@@ -1,0 +1,231 @@
+"""Between stages 3 and 4: an .om for an .onnx, with ATC, where there is none that is up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from higherhrnet.artifacts import atomic, dumps, lock, models
+from higherhrnet.backends.ascend import aipp, atc, chip
+from higherhrnet.errors import UserError
+from higherhrnet.model import onnx_graph
+from higherhrnet.system import processes
+
+_UNKNOWN_CHIP = "AscendCHIP"  # where commands are only printed, nothing asks for the chip
+
+
+@dataclass(frozen=True)
+class Request:
+    """The .om that is wanted."""
+
+    onnx: Path
+    batch: int
+    shapes: tuple[tuple[int, int], ...]
+    """(H, W) of the inputs, which become the gears."""
+    heads: dumps.Heads
+    soc_version: str | None = None
+    """Chip name, with or without Ascend before it; None asks npu-smi when it is needed."""
+    aipp: bool = False
+    dynamic_dims: bool = False
+    auto_tune: bool = False
+    device: int = 0
+    """Where AOE tunes."""
+
+    @property
+    def output(self) -> Path:
+        """ATC's --output: the .om without .om."""
+        return models.om_output(self.onnx, self.batch, aipp=self.aipp, dynamic_dims=self.dynamic_dims)
+
+    @property
+    def om(self) -> Path | None:
+        """The .om that is there; None where none is."""
+        return atc.find_om(self.output)
+
+    @property
+    def aipp_file(self) -> Path | None:
+        """Where the AIPP configuration lies."""
+        return self.output.with_name(f"{self.output.name}.cfg") if self.aipp else None
+
+    def conversion(self, soc_version: str) -> atc.Conversion:
+        """All of ATC's options. Raises UserError for an .onnx that is not HigherHRNet's."""
+        graph = onnx_graph.read(self.onnx)
+        return atc.Conversion(
+            input_name=atc.input_name(graph, self.batch, self.onnx),
+            batch=self.batch,
+            shapes=self.shapes,
+            out_nodes=atc.out_nodes(graph, self.heads, self.onnx),
+            soc_version=soc_version,
+            dynamic_dims=self.dynamic_dims,
+            aipp=self.aipp_file,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """An .om and why it was made; ``why`` is empty where one was there."""
+
+    om: Path
+    why: str
+
+
+def find(request: Request) -> Result:
+    """The .om that is there, and in ``why`` what makes it stale; its path is where it will be, if it is missing.
+
+    Raises
+    ------
+    UserError : an .onnx that cannot be read, or is not HigherHRNet's
+    """
+    conversion = request.conversion(_UNKNOWN_CHIP)
+    found = request.om
+    if found is None:
+        return Result(atc.candidates(request.output)[0], "there is none yet")
+    return Result(found, _stale(request, conversion, found))
+
+
+def _stale(request: Request, conversion: atc.Conversion, om: Path) -> str:
+    made = models.read_om_record(request.output)
+    if made is not None and not made.complete:
+        return "an earlier conversion did not finish"
+    if om.stat().st_mtime_ns < request.onnx.stat().st_mtime_ns:
+        return f"{om} is older than {request.onnx}"
+    # An .om without a record was made by hand, as in the guide: its age is all that is known.
+    return "" if made is None else _differs(request, conversion, om, made)
+
+
+def _differs(request: Request, conversion: atc.Conversion, om: Path, made: models.OmRecord) -> str:
+    if made.onnx != atomic.sha256(request.onnx):
+        return f"{request.onnx} is another than {om} was made from"
+    settings = _settings(conversion)
+    if different := sorted(key for key in settings | made.settings if settings.get(key) != made.settings.get(key)):
+        return f"{om} was made with another --{', --'.join(different)}"
+    if request.soc_version and chip.soc_version(request.soc_version) != made.soc_version:
+        return f"{om} is for {made.soc_version}"
+    return ""
+
+
+def _settings(conversion: atc.Conversion) -> dict[str, str]:
+    """The settings as the record keeps them: of the AIPP file not its path but what it says."""
+    settings = conversion.settings()
+    if conversion.aipp is not None:
+        settings["insert_op_conf"] = aipp.configuration()
+    return settings
+
+
+def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
+    """Convert, whatever is there. An older .om stays until the new one is whole.
+
+    Raises
+    ------
+    UserError : ATC (or npu-smi, or AOE) is missing or fails, or leaves no .om
+    """
+    output = request.output
+    atc.check_paths(request.onnx, output, request.aipp_file)
+    if shutil.which("atc") is None:
+        raise UserError(
+            f"no up-to-date .om for {request.onnx} ({why}) and atc is not on PATH; source the toolkit's set_env.sh, "
+            f"or convert on another host and copy the .om here"
+        )
+    if request.soc_version:
+        soc_version = chip.soc_version(request.soc_version)
+    else:
+        soc_version = chip.ask(output.with_name(f"{output.name}.npu-smi.log"))
+    conversion = request.conversion(soc_version)
+    record = models.OmRecord(atomic.sha256(request.onnx), _settings(conversion), soc_version)
+    if conversion.aipp is not None:
+        atomic.write_text(conversion.aipp, aipp.configuration())
+    tuning, last = _tuned(request, conversion, timeout)
+    with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(output):
+        models.write_om_record(output, record)
+        for number, command in enumerate(tuning, start=1):
+            _run(command, output.with_name(f"{output.name}.aoe{number}.log"), timeout)
+        for path in atc.candidates(output):  # AOE leaves an .om too, which is not to pass for ATC's
+            path.unlink(missing_ok=True)
+        outcome = _run(last, output.with_name(f"{output.name}.atc.log"), timeout)
+        made = request.om
+        if made is None:
+            raise UserError(
+                f"atc {outcome.ending}, but left no {atc.candidates(output)[0]}: {outcome.last_lines()}; all it "
+                f"printed: {outcome.log}"
+            )
+    models.write_om_record(output, models.OmRecord(record.onnx, record.settings, soc_version, complete=True))
+    return Result(made, why)
+
+
+def commands(request: Request) -> list[str]:
+    """What ``run`` would run, as shell lines and remarks; nothing is run or asked."""
+    lines = []
+    if request.soc_version:
+        soc_version = chip.soc_version(request.soc_version)
+    else:
+        soc_version = _UNKNOWN_CHIP
+        lines += [chip.COMMAND.shell(), "# the chip's name from that table goes in place of CHIP (or --soc_version)"]
+    conversion = request.conversion(soc_version)
+    if conversion.aipp is not None:
+        atomic.write_text(conversion.aipp, aipp.configuration())
+    if request.auto_tune:
+        lines += [
+            atc.HELP.shell(),
+            f"# where that lists {atc.AUTO_TUNE_FLAG}:",
+            conversion.atc(request.onnx, request.output, auto_tune=True).shell(),
+            "# where it does not:",
+            *(command.shell() for command in conversion.aoe(request.onnx, request.output, device=request.device)),
+        ]
+    return [*lines, conversion.atc(request.onnx, request.output).shell()]
+
+
+def _tuned(
+    request: Request, conversion: atc.Conversion, timeout: float | None
+) -> tuple[Sequence[processes.Command], processes.Command]:
+    """What to run before ATC, and ATC: the guide's auto-tune where ATC still has it, AOE where it does not."""
+    plain = conversion.atc(request.onnx, request.output)
+    if not request.auto_tune:
+        return (), plain
+    log = request.output.with_name(f"{request.output.name}.atc-help.log")
+    if atc.AUTO_TUNE_FLAG in processes.run(atc.HELP, log=log, timeout=timeout).text:
+        return (), conversion.atc(request.onnx, request.output, auto_tune=True)
+    if shutil.which("aoe") is None:
+        raise UserError(
+            f"--auto_tune: this atc has no {atc.AUTO_TUNE_FLAG} ({log}) and aoe is not on PATH; source the toolkit's "
+            f"set_env.sh, or leave --auto_tune away"
+        )
+    return conversion.aoe(request.onnx, request.output, device=request.device), plain
+
+
+def _run(command: processes.Command, log: Path, timeout: float | None) -> processes.Outcome:
+    """Run ATC or AOE. Raises UserError with the error codes and last lines where its status is not 0."""
+    outcome = processes.run(command, log=log, timeout=timeout)
+    if outcome.status != 0:
+        codes = atc.failure(outcome.text)
+        raise UserError(
+            f"{command.program} {outcome.ending}{f' with {codes}' if codes else ''}: {outcome.last_lines(6)}; "
+            f"all it printed: {log}"
+        )
+    return outcome
+
+
+@contextlib.contextmanager
+def _set_aside(output: Path) -> Iterator[None]:
+    """Keep what is at ATC's output out of its way; put it back, with its record, where the block fails."""
+    places = (*atc.candidates(output), models.om_record_path(output))
+    kept = {path: path.with_name(f".{path.name}.previous") for path in places}
+    try:
+        for path, aside in kept.items():
+            if path.exists():
+                path.replace(aside)
+            else:
+                aside.unlink(missing_ok=True)
+    except OSError as e:
+        raise UserError(f"cannot replace {output}.om: {e.strerror}; check the rights of {output.parent}") from e
+    try:
+        yield
+    except BaseException:
+        for path, aside in kept.items():
+            path.unlink(missing_ok=True)
+            if aside.exists():
+                aside.replace(path)
+        raise
+    for aside in kept.values():
+        aside.unlink(missing_ok=True)

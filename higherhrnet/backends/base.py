@@ -1,0 +1,76 @@
+"""What runs the network: one small interface, a module a tool.
+
+A backend gets the inputs of one shape at a time and leaves ``{index:012d}_1.bin`` and ``_2.bin`` in the dump directory
+it is told, whatever the tool beneath calls them. Each holds its shape's bytes exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from higherhrnet.artifacts import info, inputs
+from higherhrnet.artifacts.dumps import FLOAT32
+
+PRIVATE = ".work"
+"""Folder in a dump directory where external tools work, a folder a device and shape."""
+
+PRECISIONS = ("float32", "float16", "bfloat16")
+"""What the torch backend can compute in. Dumps are float32 all the same."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Inputs of one shape for one device, and where their dumps go."""
+
+    shape: tuple[int, int]
+    """(H, W)"""
+    entries: Sequence[info.Entry]
+    dumps: Path
+    """An existing directory."""
+    device: int = 0
+    flip: bool = False
+    dtype: str = inputs.FLOAT32
+    """Of the inputs: float32 or float16 [3, H, W], or uint8 [H, W, 3] before normalisation."""
+    dump_dtype: str = FLOAT32
+    """Of the dumps: float32, or float16 at half the bytes."""
+
+    @property
+    def private(self) -> Path:
+        """The folder an external tool works in; it need not exist."""
+        return self.dumps / PRIVATE / f"device{self.device}_{self.shape[0]}x{self.shape[1]}"
+
+
+class Backend(Protocol):
+    """Runs the network over the inputs of a shape."""
+
+    name: str
+    batch: int
+    """Images a call."""
+    runtime: str
+    """What computes, with its version; '' where that is not known."""
+
+    def run(self, work: Work) -> str:
+        """Make the two dumps of every entry; return the figures as the benchmark tool's performance text.
+
+        Raises UserError naming what failed; dumps already made stay whole.
+        """
+        ...
+
+    def recover(self, work: Work) -> str | None:
+        """Take over whole dumps of ``work`` that an earlier run left in its private folder; return its figures."""
+        ...
+
+    def command(self, work: Work) -> str:
+        """What ``run`` would run, as a shell line; the files it reads are prepared, nothing is run."""
+        ...
+
+    def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
+        """The most bytes on disk that one image of shape (H, W) takes in a run, beside its input."""
+        ...
+
+    def end(self) -> None:
+        """End, soon, the runs that other threads are in."""
+        ...

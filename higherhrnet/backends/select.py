@@ -1,0 +1,367 @@
+"""What runs the network: the backend and the model that the options mean."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from higherhrnet.artifacts import dumps, inputs, models
+from higherhrnet.backends import external
+from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert
+from higherhrnet.backends.base import Backend
+from higherhrnet.backends.in_process import InProcess
+from higherhrnet.config.values import Config
+from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
+from higherhrnet.model.architecture import Architecture
+
+ONNXRUNTIME = "onnxruntime"
+TORCH = "torch"
+AIS_BENCH = ais_bench.NAME
+BENCHMARK = cann_benchmark.NAME
+BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME, TORCH)
+ON_ASCEND = frozenset({BENCHMARK, AIS_BENCH})
+"""Backends that run an .om."""
+
+MODELS = Path("models")
+"""Where models are looked for."""
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """What a user may say about how the network runs."""
+
+    backend: str = "auto"
+    """One of BACKENDS."""
+    model: Path | None = None
+    """.onnx, .om or, for torch, a checkpoint; None looks in ``MODELS``."""
+    batch: int = 1
+    device_id: int | None = None
+    """Names the files; by default the first of ``device_ids``, or 0."""
+    device_ids: tuple[int, ...] = ()
+    """Devices that share the work."""
+    threads: int = 0
+    """Of the CPU; 0 leaves their number to the backend."""
+    providers: tuple[str, ...] = ()
+    precision: str | None = None
+    dtype: str = dumps.FLOAT32
+    """Of the dumps, and of inputs where the backend takes float16."""
+    benchmark_path: Path | None = None
+    """The benchmark tool, if not in the current folder."""
+    soc_version: str | None = None
+    auto_tune: bool = False
+    aipp: bool = False
+    dynamic_dims: bool = False
+    timeout: float = 0
+    """Seconds that one run of a program may take; 0 is no limit."""
+
+    @property
+    def device(self) -> int:
+        """The device that names the files."""
+        if self.device_id is not None:
+            return self.device_id
+        return self.device_ids[0] if self.device_ids else 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend's name and, in a few words, why."""
+
+    name: str
+    why: str
+
+
+def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> Choice:
+    """The backend to use; with 'auto' the first of benchmark, ais_bench and onnxruntime that could work here.
+
+    Parameters
+    ----------
+    om : whether there is an .om of the model
+    benchmark_path : where the benchmark tool is, if not in the current folder
+
+    Raises
+    ------
+    UserError : 'auto' where none could, or where ``benchmark_path`` names nothing
+    """
+    if requested != "auto":
+        return Choice(requested, "requested")
+    tool = cann_benchmark.find(benchmark_path) if benchmark_path is None else cann_benchmark.require(benchmark_path)
+    has_ais_bench = _is_installed(AIS_BENCH)
+    ascend = "npu-smi is here" if chip.is_present() else "an .om is here" if om else ""
+    if ascend and tool:
+        return Choice(BENCHMARK, f"{ascend}, and {tool}")
+    if ascend and has_ais_bench:
+        return Choice(AIS_BENCH, f"{ascend}, ais_bench is installed, {cann_benchmark.file_name()} is not here")
+    if _is_installed(ONNXRUNTIME):
+        if ascend:
+            return Choice(ONNXRUNTIME, f"{ascend}, but neither {cann_benchmark.file_name()} nor ais_bench is")
+        return Choice(ONNXRUNTIME, "neither npu-smi nor an .om is here")
+    raise UserError(
+        f"nothing here can run the network: found no onnxruntime, and {ascend or 'neither npu-smi nor an .om'}; put "
+        f"{cann_benchmark.file_name()} into the current folder, or install ais_bench or onnxruntime"
+    )
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def onnxruntime(
+    model: Path,
+    *,
+    batch: int,
+    threads: int,
+    providers: Sequence[str] = (),
+    device: int = 0,
+    done: Callable[[int], object] = lambda _: None,
+) -> InProcess:
+    """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
+    if not _is_installed(ONNXRUNTIME):
+        raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
+    from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
+
+    return OnnxRuntime(model, batch=batch, threads=threads, provider_names=providers, device=device, done=done)
+
+
+def in_process(
+    name: str,
+    model: Path,
+    extra: Mapping,
+    *,
+    heads: dumps.Heads,
+    batch: int,
+    threads: int = 0,
+    providers: Sequence[str] = (),
+    precision: str | None = None,
+    device: int = 0,
+    done: Callable[[int], object] = lambda _: None,
+) -> InProcess:
+    """ONNX Runtime on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
+
+    Raises
+    ------
+    UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
+    """
+    if name == ONNXRUNTIME:
+        if precision is not None:
+            raise UserError("--precision is for --backend torch; an .onnx computes in what it was exported in")
+        return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
+    if providers:
+        raise UserError("--providers is for --backend onnxruntime; torch takes CUDA where it is there")
+    if not _is_installed(TORCH):
+        raise UserError("torch is not installed; pip install torch, or choose another --backend")
+    from higherhrnet.backends.torch import Torch  # noqa: PLC0415
+
+    architecture = Architecture.from_extra(extra, heads)
+    return Torch(model, architecture, batch=batch, precision=precision, device=device, threads=threads, done=done)
+
+
+def on_ascend(
+    name: str, setting: external.Setting, *, benchmark_path: Path | None, dynamic_dims: bool, must_run: bool
+) -> Backend:
+    """The benchmark tool or ais_bench on an .om.
+
+    Raises UserError where the tool is not there and ``must_run``; its commands can be printed all the same.
+    """
+    if name == BENCHMARK:
+        if dynamic_dims:
+            raise UserError("--dynamic dims goes with --backend ais_bench: the benchmark tool has no option for it")
+        tool = cann_benchmark.find(benchmark_path)
+        if tool is not None or must_run:
+            tool = cann_benchmark.require(benchmark_path)
+        return cann_benchmark.CannBenchmark(setting, tool or benchmark_path or Path(cann_benchmark.file_name()))
+    if must_run and not _is_installed(AIS_BENCH):
+        raise UserError("ais_bench is not installed for this python3; install its wheels (aclruntime and ais_bench)")
+    return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)
+
+
+@dataclass(frozen=True)
+class Om:
+    """An .om that the user gave: nothing is converted."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What torch runs as it is."""
+
+    path: Path
+
+
+Model = convert.Request | Om | Checkpoint
+"""What was asked for; a Request is an .onnx, which runs as it is or becomes an .om."""
+
+
+class Inference:
+    """A model and the options to run it with, for the network of a configuration."""
+
+    def __init__(self, options: InferenceOptions, config: Config, *, convert_only: bool = False) -> None:
+        """Find the model's file; nothing is converted or loaded.
+
+        Raises
+        ------
+        UserError : no model, several, or options that contradict each other
+        """
+        self.options = options
+        self.short_side = config.plan.short_side
+        self.heads = config.heads
+        self._shapes = tuple(geometry.shapes(config.plan))
+        self._extra = config.extra
+        if options.backend == TORCH:
+            self._model: Model = _checkpoint(options, converts=convert_only or options.auto_tune)
+        else:
+            self._model = _convertible(options, self._shapes, config.heads, converts=convert_only or options.auto_tune)
+
+    def choose(self) -> Choice:
+        """The backend, and why."""
+        model = self._model
+        has_om = isinstance(model, Om) or (isinstance(model, convert.Request) and bool(model.om))
+        return choose(self.options.backend, om=has_om, benchmark_path=self.options.benchmark_path)
+
+    def input_dtype(self, backend: str) -> str:
+        """What inputs a backend takes: uint8 with AIPP, else the dumps' type, where the backend can."""
+        if self.options.aipp:
+            return inputs.UINT8
+        return inputs.FLOAT32 if backend in ON_ASCEND else self.options.dtype
+
+    def check_inputs(self, backend: str, source: str, dtype: str, shapes: dict[tuple[int, int], str]) -> None:
+        """Refuse before anything starts what would not fit the .om.
+
+        Parameters
+        ----------
+        source, dtype : of the inputs
+        shapes : (H, W) of the inputs, and where each was found
+        """
+        if backend not in ON_ASCEND:
+            return
+        expected = self.input_dtype(backend)
+        if dtype != expected:
+            raise UserError(
+                f"the inputs in {source} are {dtype}, an .om {'with' if self.options.aipp else 'without'} --aipp takes "
+                f"{expected}; give --aipp to both HigherHRNet_preprocess.py and this script, or to neither"
+            )
+        for shape, place in shapes.items():
+            if shape not in self._shapes:
+                raise UserError(
+                    f"{place}: shape {shape[0]}x{shape[1]} is none of the {len(self._shapes)} of DATASET.INPUT_SIZE "
+                    f"{self.short_side}; give the --cfg and overrides that preprocessing was given, and preprocess "
+                    f"without --no_long_side_limit"
+                )
+
+    def model(self, backend: str, *, print_commands: bool = False) -> Path:
+        """The model the backend runs, converted first where that is needed."""
+        model = self._model
+        if isinstance(model, Checkpoint):
+            return model.path
+        if backend not in ON_ASCEND:
+            if isinstance(model, Om):
+                raise UserError(f"backend {backend} does not run {model.path}; give the .onnx with --model")
+            return model.onnx
+        if isinstance(model, Om):
+            return model.path
+        return self.make_om(why="--auto_tune" if self.options.auto_tune else "", print_commands=print_commands)
+
+    def make_om(self, *, why: str = "", print_commands: bool = False) -> Path:
+        """Make the .om where it is missing or stale, or in any case because of ``why``."""
+        request = self._model
+        assert isinstance(request, convert.Request), "others were refused when the options were read"
+        found = convert.find(request)
+        if not why and not found.why:
+            return found.om
+        if print_commands:
+            print("\n".join(convert.commands(request)))
+            return found.om
+        why = found.why or why
+        tuning = ", tuning hours" * self.options.auto_tune
+        print(f"atc: making {request.output}.om ({why}); this takes minutes{tuning}", flush=True)
+        made = convert.run(request, why=why, timeout=self.options.timeout)
+        print(f"atc: {made.om}")
+        return made.om
+
+    def backend(
+        self, name: str, model: Path, *, logs: Path, done: Callable[[int], object], must_run: bool = True
+    ) -> Backend:
+        """Make the backend; ``done`` is called with numbers of images while they are made."""
+        options = self.options
+        if name not in ON_ASCEND:
+            if len(options.device_ids) > 1:
+                raise UserError(
+                    f"--device_ids names {len(options.device_ids)} devices, {name} runs on one; give that alone, or a "
+                    f"--shard to each"
+                )
+            return in_process(
+                name,
+                model,
+                self._extra,
+                heads=self.heads,
+                batch=options.batch,
+                threads=options.threads,
+                providers=options.providers,
+                precision=options.precision,
+                device=options.device_ids[0] if options.device_ids else options.device,
+                done=done,
+            )
+        setting = external.Setting(
+            model,
+            options.batch,
+            self.heads,
+            largest=self._shapes[0],
+            logs=logs,
+            timeout=options.timeout,
+            done=done,
+        )
+        return on_ascend(
+            name,
+            setting,
+            benchmark_path=options.benchmark_path,
+            dynamic_dims=options.dynamic_dims,
+            must_run=must_run,
+        )
+
+
+def _checkpoint(options: InferenceOptions, *, converts: bool) -> Checkpoint:
+    if converts:
+        raise UserError("--convert_only and --auto_tune make an .om; --backend torch runs the checkpoint itself")
+    if options.model is not None and options.model.suffix in {".onnx", ".om"}:
+        raise UserError(f"--backend torch runs a checkpoint (.pth), but --model is {options.model}; give the .pth")
+    return Checkpoint(options.model or models.find_checkpoint(MODELS))
+
+
+def _convertible(
+    options: InferenceOptions, shapes: tuple[tuple[int, int], ...], heads: dumps.Heads, *, converts: bool
+) -> convert.Request | Om:
+    """An .onnx, given or found, or an .om."""
+    if options.aipp and options.dynamic_dims:
+        raise UserError("--aipp does not go with --dynamic dims: ATC takes AIPP with --dynamic image_size only")
+    model = options.model or _found(options)
+    if model.suffix != ".om":
+        return convert.Request(
+            model,
+            options.batch,
+            shapes,
+            heads,
+            soc_version=options.soc_version,
+            aipp=options.aipp,
+            dynamic_dims=options.dynamic_dims,
+            auto_tune=options.auto_tune,
+            device=options.device,
+        )
+    if converts:
+        raise UserError(f"--convert_only and --auto_tune make an .om, but the model is {model}; give an .onnx")
+    if not model.is_file():
+        raise UserError(f"model {model} does not exist; correct --model")
+    return Om(model)
+
+
+def _found(options: InferenceOptions) -> Path:
+    """The .onnx in ``MODELS`` or, on a host to which none was copied, the .om."""
+    try:
+        return models.find_onnx(MODELS, options.batch)
+    except UserError:
+        om = models.find_om(MODELS, options.batch, aipp=options.aipp, dynamic_dims=options.dynamic_dims)
+        if om is None:
+            raise
+        return om

@@ -1,0 +1,27 @@
+"""The last lines of a command: how many people, over how many images, and the ten figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet.artifacts import record
+from higherhrnet.dataset import coco, evaluation
+from higherhrnet.stages import postprocess
+
+
+def say(dataset: coco.Dataset, images: Sequence[coco.Image], results: Path, arch: str, *, of: str = "") -> None:
+    """Print what a results file holds for ``images``, and its figures over those that were not left out.
+
+    ``of`` follows the number of images, ' of 3 shards' for example.
+    """
+    made = record.read_results(results)
+    left_out = set(made.left_out if made else ())
+    ids = [image.image_id for image in images if image.index not in left_out]
+    people, figures = postprocess.evaluate(dataset, results, ids)
+    print(f"=> {people} people in {len(ids)} images{of}, {results}")
+    if len(ids) < len(dataset.images):
+        print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
+    if left_out:
+        print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
+    print(evaluation.table(figures, arch))

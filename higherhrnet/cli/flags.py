@@ -1,0 +1,110 @@
+"""Flags that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from higherhrnet.config import loader
+from higherhrnet.config.values import Config
+from higherhrnet.dataset.shards import ALL, Shard
+
+
+def parser(doc: str | None, command: str) -> argparse.ArgumentParser:
+    """A parser whose help is a command's docstring and names every default; it calls itself as it was called."""
+    called = Path(sys.argv[0]).name
+    prog = called if called.endswith(".py") and called != "__main__.py" else f"higherhrnet {command}"
+    return argparse.ArgumentParser(prog=prog, description=doc, formatter_class=_Formatter, allow_abbrev=False)
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+_DECIMAL = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_LARGEST_COUNT = 10**9  # images, rounds: beyond any data set
+_LARGEST_SMALL = 1024  # batch sizes, processes, devices: they size buffers, and name files
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number of {least} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+count = _whole(1, _LARGEST_COUNT)
+count_or_none = _whole(0, _LARGEST_COUNT)
+batch_size = process_count = _whole(1, _LARGEST_SMALL)
+device_id = thread_count = _whole(0, _LARGEST_SMALL)
+"""Argparse types: whole numbers within bounds; a thread count of 0 leaves it to the library."""
+
+
+def non_negative(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    if not _DECIMAL.fullmatch(text.strip()) or math.isinf(float(text)):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a finite number of at least 0")
+    return float(text)
+
+
+def add_shard(to: argparse.ArgumentParser) -> None:
+    """Add ``--shard I/N``."""
+    to.add_argument("--shard", type=_shard, default=ALL, metavar="I/N", help="only part I, from 1, of N of the images")
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
+
+
+def say_left_out(left_out: Mapping[int, str]) -> None:
+    """List bad images that were skipped; nothing without any."""
+    if left_out:
+        print(f"{len(left_out)} bad images were left out (--skip_bad):")
+        for _, why in sorted(left_out.items()):
+            print(f"  {why}")
+
+
+def batch_sizes(text: str) -> tuple[int, ...]:
+    """An argparse type: whole numbers of at least 1, as in 1,2,4,8, none twice."""
+    return _several(text, batch_size)
+
+
+def device_ids(text: str) -> tuple[int, ...]:
+    """An argparse type: numbers of devices, as in 0,1, none twice."""
+    return _several(text, device_id)
+
+
+def _several(text: str, parse: Callable[[str], int]) -> tuple[int, ...]:
+    values = tuple(parse(part) for part in text.split(","))
+    if len(set(values)) != len(values):
+        raise argparse.ArgumentTypeError(f"{text[:40]} names a number twice")
+    return values
+
+
+def names(text: str) -> tuple[str, ...]:
+    """An argparse type: names without blanks, as in CUDA,CPU."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def add_config(to: argparse.ArgumentParser) -> None:
+    """Add ``--cfg FILE`` and the ``KEY VALUE`` overrides."""
+    group = to.add_argument_group("configuration")
+    group.add_argument("--cfg", type=Path, default=loader.DEFAULT, metavar="FILE", help="yaml of the official layout")
+    group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides, for example DATASET.ROOT data/coco")
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, Config]:
+    """Parse arguments whose options may stand before, between or after the overrides; load the configuration."""
+    args = parser.parse_intermixed_args(argv)
+    return args, loader.load(args.cfg, args.opts)

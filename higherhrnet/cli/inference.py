@@ -1,0 +1,70 @@
+"""The flags that choose what runs the network, shared by ``benchmark`` and ``run``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from higherhrnet.artifacts import dumps
+from higherhrnet.backends import select
+from higherhrnet.backends.base import PRECISIONS
+from higherhrnet.cli import flags
+
+
+def add_in_process(to: argparse._ActionsContainer) -> None:
+    """Add the options of the backends that run in this process."""
+    to.add_argument(
+        "--providers",
+        type=flags.names,
+        default=(),
+        metavar="P,P",
+        help="onnxruntime: CUDA, TensorRT, CANN, CPU, by preference",
+    )
+    to.add_argument(
+        "--precision", choices=PRECISIONS, help="torch: float16 where there is a CUDA GPU, else float32 without it"
+    )
+
+
+def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None:
+    """Add the flags of select.InferenceOptions; with ``several_sizes`` --bs is a tuple."""
+    if several_sizes:
+        parser.add_argument(
+            "--bs", type=flags.batch_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, in turn"
+        )
+    else:
+        parser.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
+    parser.add_argument("--backend", choices=select.BACKENDS, default="auto", help="what runs the network")
+    parser.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
+    parser.add_argument(
+        "--device_id", type=flags.device_id, metavar="D", help="in the file names; first of --device_ids or 0"
+    )
+    parser.add_argument(
+        "--device_ids", type=flags.device_ids, default=(), metavar="D,D,...", help="share the work among these"
+    )
+    parser.add_argument(
+        "--threads", type=flags.thread_count, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them"
+    )
+    add_in_process(parser)
+    parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")
+    ascend = parser.add_argument_group("Ascend")
+    ascend.add_argument("--benchmark_path", type=Path, metavar="FILE", help="the benchmark tool, if not in this folder")
+    ascend.add_argument("--soc_version", metavar="NAME", help="chip, for example Ascend310P3; npu-smi says without it")
+    ascend.add_argument("--auto_tune", action="store_true", help="tune while converting, with ATC or AOE; takes hours")
+    ascend.add_argument("--aipp", action="store_true", help="uint8 inputs, normalised on the device")
+    ascend.add_argument(
+        "--dynamic",
+        choices=("image_size", "dims"),
+        default="image_size",
+        help="shape profiles of the .om; dims is for ais_bench",
+    )
+    ascend.add_argument(
+        "--timeout", type=flags.non_negative, default=0, metavar="S", help="limit of one program's run; 0 is none"
+    )
+
+
+def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
+    """The values of ``add``'s flags, for one batch size."""
+    names = {field.name for field in dataclasses.fields(select.InferenceOptions)} & set(vars(args))
+    values = {name: getattr(args, name) for name in names}
+    return select.InferenceOptions(**values, batch=batch, dynamic_dims=args.dynamic == "dims")

@@ -1,0 +1,52 @@
+"""Commands for HigherHRNet, from a PyTorch checkpoint to an accelerator. The first six are the guide's steps.
+
+``higherhrnet COMMAND --help`` explains each; in a checkout, ``python3 -m higherhrnet COMMAND`` is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from higherhrnet.cli import program, terminal
+
+COMMANDS = {
+    "preprocess": "images to network inputs",
+    "dataset_info": "lists of the inputs",
+    "pth2onnx": "a checkpoint to ONNX",
+    "benchmark": "run the network: inputs to dumps and performance files",
+    "postprocess": "dumps to people and their average precision",
+    "performance": "the table of images per second",
+    "run": "the whole chain in chunks, on little disk",
+    "merge": "join the results of shards",
+}
+"""The modules of this folder that are commands, and what each does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the first argument names with the others; return its exit status."""
+    terminal.prepare()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return program.run(_dispatch, arguments)
+
+
+def run(command: str, argv: Sequence[str] | None = None) -> int:
+    """Run one command, as the guide's scripts do; return its exit status."""
+    terminal.prepare()  # before the imports of the command, which take up to a second
+    return program.run(importlib.import_module(f"higherhrnet.cli.{command}").main, argv)
+
+
+def _dispatch(argv: Sequence[str] | None) -> None:
+    lines = "\n".join(f"  {name:<13} {what}" for name, what in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="higherhrnet",
+        description=f"{__doc__}\ncommands:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of these")
+    arguments = list(argv or ())
+    command = parser.parse_args(arguments[:1]).command
+    importlib.import_module(f"higherhrnet.cli.{command}").main(arguments[1:])

@@ -1,0 +1,36 @@
+"""Join the results of all shards, of ``run`` or of the six scripts, and print the figures of the whole.
+
+    python3 -m higherhrnet merge
+    python3 -m higherhrnet merge --results a/keypoints_val2017_results_1of2.json b/keypoints_val2017_results_2of2.json
+
+Refuses shards that are incomplete, overlap or are of different work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet.cli import figures, flags
+from higherhrnet.dataset import coco
+from higherhrnet.errors import UserError
+from higherhrnet.stages import merge
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Merge and print the ten figures."""
+    parser = flags.parser(__doc__, "merge")
+    parser.add_argument(
+        "--results", type=Path, nargs="+", default=[], metavar="FILE", help="of the shards; the config's without it"
+    )
+    flags.add_config(parser)
+    args, config = flags.parse(parser, argv)
+    dataset = coco.load(config.location.annotations, coco.COCO)
+    whole = config.results_file()
+    shards = args.results or sorted(
+        file for file in whole.parent.glob(f"{whole.stem}_*of*.json") if not file.name.endswith(".record.json")
+    )
+    if not shards:
+        raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
+    made = merge.run(dataset, shards, whole)
+    figures.say(dataset, dataset.images[: made.images], whole, config.network, of=f" of {len(shards)} shards")

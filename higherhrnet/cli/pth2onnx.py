@@ -1,0 +1,50 @@
+"""Stage 3: export a PyTorch checkpoint to a dynamic ONNX file (opset 11), and check it against PyTorch.
+
+    python3 HigherHRNet_pth2onnx.py --weights models/pose_higher_hrnet_w32_512.pth
+
+Writes models/{name}_bs{N}_dynamic.onnx: input `input`, outputs `output1` and `output2`, height and width dynamic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from higherhrnet import __version__
+from higherhrnet.artifacts import atomic, models
+from higherhrnet.cli import flags
+from higherhrnet.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage and print how near the file comes to PyTorch."""
+    parser = flags.parser(__doc__, "pth2onnx")
+    parser.add_argument("--weights", type=Path, required=True, metavar="F", help="checkpoint (.pth)")
+    parser.add_argument(
+        "--bs", type=_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, a file each; -1 leaves it dynamic"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="models/{name}_bs{N}_dynamic.onnx without it")
+    flags.add_config(parser)
+    args, config = flags.parse(parser, argv)
+
+    if args.output and len(args.bs) > 1:
+        raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; leave one of them away")
+
+    if args.output and args.output.exists() and args.output.samefile(args.weights):
+        raise UserError(f"--output {args.output} is the checkpoint itself; give the .onnx another name")
+
+    # Imported here: torch takes seconds, and a wrong argument should be answered at once.
+    from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
+
+    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+    checkpoint.load(args.weights, net)
+    metadata = {"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)}
+    for batch in args.bs:
+        path = args.output or Path("models") / models.onnx_name(args.weights, batch)
+        report = export.export(net, path, batch=batch, metadata=metadata)
+        print(f"{report.path}: {report.nodes} nodes, opset {export.OPSET}")
+        print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return (-1,) if text.strip() == "-1" else flags.batch_sizes(text)

@@ -1,0 +1,356 @@
+"""The configuration tree of the official HigherHRNet code, and loading it from YAML and ``KEY VALUE`` pairs.
+
+Keys, types and defaults are those of lib/config/default.py at the official repository's commit aa23881, so its yaml
+files load unchanged. Keys that only training uses are kept for that reason alone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from yacs.config import CfgNode
+
+from higherhrnet.artifacts import sources
+from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.config.options import Options
+from higherhrnet.config.plan import Plan
+from higherhrnet.config.values import Config
+from higherhrnet.dataset import coco, joints
+from higherhrnet.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+EXPERIMENTS = next((p for p in (_PACKAGE / "experiments", _PACKAGE.parent / "experiments") if p.is_dir()), _PACKAGE)
+"""The configurations that come with this package: in it where it is installed, beside it in a checkout."""
+DEFAULT = EXPERIMENTS / "coco/higher_hrnet/w32_512_adam_lr1e-3.yaml"
+"""The configuration the guide and the published AP 67.1 are for."""
+
+_DEFAULTS = {
+    "OUTPUT_DIR": "",
+    "LOG_DIR": "",
+    "DATA_DIR": "",
+    "GPUS": (0,),
+    "WORKERS": 4,
+    "PRINT_FREQ": 20,
+    "AUTO_RESUME": False,
+    "PIN_MEMORY": True,
+    "RANK": 0,
+    "VERBOSE": True,
+    "DIST_BACKEND": "nccl",
+    "MULTIPROCESSING_DISTRIBUTED": True,
+    "FP16": {"ENABLED": False, "STATIC_LOSS_SCALE": 1.0, "DYNAMIC_LOSS_SCALE": False},
+    "CUDNN": {"BENCHMARK": True, "DETERMINISTIC": False, "ENABLED": True},
+    "MODEL": {
+        "NAME": "pose_multi_resolution_net_v16",
+        "INIT_WEIGHTS": True,
+        "PRETRAINED": "",
+        "NUM_JOINTS": 17,
+        "TAG_PER_JOINT": True,
+        "SYNC_BN": False,
+    },
+    "LOSS": {
+        "NUM_STAGES": 1,
+        "WITH_HEATMAPS_LOSS": (True,),
+        "HEATMAPS_LOSS_FACTOR": (1.0,),
+        "WITH_AE_LOSS": (True,),
+        "AE_LOSS_TYPE": "max",
+        "PUSH_LOSS_FACTOR": (0.001,),
+        "PULL_LOSS_FACTOR": (0.001,),
+    },
+    "DATASET": {
+        "ROOT": "",
+        "DATASET": "coco_kpt",
+        "DATASET_TEST": "coco",
+        "NUM_JOINTS": 17,
+        "MAX_NUM_PEOPLE": 30,
+        "TRAIN": "train2017",
+        "TEST": "val2017",
+        "DATA_FORMAT": "jpg",
+        "MAX_ROTATION": 30,
+        "MIN_SCALE": 0.75,
+        "MAX_SCALE": 1.25,
+        "SCALE_TYPE": "short",
+        "MAX_TRANSLATE": 40,
+        "INPUT_SIZE": 512,
+        "OUTPUT_SIZE": [128, 256, 512],
+        "FLIP": 0.5,
+        "SIGMA": -1,
+        "SCALE_AWARE_SIGMA": False,
+        "BASE_SIZE": 256.0,
+        "BASE_SIGMA": 2.0,
+        "INT_SIGMA": False,
+        "WITH_CENTER": False,
+    },
+    "TRAIN": {
+        "LR_FACTOR": 0.1,
+        "LR_STEP": [90, 110],
+        "LR": 0.001,
+        "OPTIMIZER": "adam",
+        "MOMENTUM": 0.9,
+        "WD": 0.0001,
+        "NESTEROV": False,
+        "GAMMA1": 0.99,
+        "GAMMA2": 0.0,
+        "BEGIN_EPOCH": 0,
+        "END_EPOCH": 140,
+        "RESUME": False,
+        "CHECKPOINT": "",
+        "IMAGES_PER_GPU": 32,
+        "SHUFFLE": True,
+    },
+    "TEST": {
+        "IMAGES_PER_GPU": 32,
+        "FLIP_TEST": False,
+        "ADJUST": True,
+        "REFINE": True,
+        "SCALE_FACTOR": [1],
+        "DETECTION_THRESHOLD": 0.2,
+        "TAG_THRESHOLD": 1.0,
+        "USE_DETECTION_VAL": True,
+        "IGNORE_TOO_MUCH": False,
+        "MODEL_FILE": "",
+        "IGNORE_CENTER": True,
+        "NMS_KERNEL": 3,
+        "NMS_PADDING": 1,
+        "PROJECT2IMAGE": False,
+        "WITH_HEATMAPS": (True,),
+        "WITH_AE": (True,),
+        "LOG_PROGRESS": False,
+    },
+    "DEBUG": {
+        "DEBUG": True,
+        "SAVE_BATCH_IMAGES_GT": False,
+        "SAVE_BATCH_IMAGES_PRED": False,
+        "SAVE_HEATMAPS_GT": True,
+        "SAVE_HEATMAPS_PRED": True,
+        "SAVE_TAGMAPS_PRED": True,
+    },
+}
+
+# What all official configurations have in common. Another value would silently give other people, so it is refused.
+_SUPPORTED = {
+    "MODEL.NAME": "pose_higher_hrnet",
+    "TEST.WITH_HEATMAPS": [True, True],
+    "TEST.WITH_AE": [True, False],
+    "LOSS.WITH_HEATMAPS_LOSS": [True, True],
+    "LOSS.WITH_AE_LOSS": [True, False],
+}
+
+
+# Beyond these nothing was ever published, and memory and time grow without bound.
+_SCALES = 0.125, 8
+_MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
+
+
+def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> Config:
+    """What a yaml file and ``KEY VALUE`` overrides mean, as typed values; parameters and errors are ``tree``'s."""
+    cfg = tree(path, opts)
+    kind = cfg.DATASET.DATASET_TEST.removesuffix("_kpt")
+    joint_set = joints.CROWD_POSE if kind == coco.CROWD_POSE else joints.COCO
+    with_center = cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER
+    grouped = joints.COCO_WITH_CENTER if with_center else joint_set
+    return Config(
+        file=Path(path) if path is not None else DEFAULT,
+        location=coco.Location(cfg.DATASET.ROOT, cfg.DATASET.TEST, kind, zipped=cfg.DATASET.DATA_FORMAT == "zip"),
+        plan=Plan(
+            short_side=cfg.DATASET.INPUT_SIZE,
+            factors=tuple(sorted(cfg.TEST.SCALE_FACTOR, reverse=True)),
+            flip=cfg.TEST.FLIP_TEST,
+            project=cfg.TEST.PROJECT2IMAGE,
+        ),
+        heads=Heads(cfg.DATASET.NUM_JOINTS, cfg.DATASET.NUM_JOINTS if cfg.MODEL.TAG_PER_JOINT else 1),
+        joints=grouped,
+        result_joints=len(joint_set),
+        options=Options(
+            detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
+            tag_threshold=cfg.TEST.TAG_THRESHOLD,
+            max_people=cfg.DATASET.MAX_NUM_PEOPLE,
+            nms_kernel=cfg.TEST.NMS_KERNEL,
+            use_detection_value=cfg.TEST.USE_DETECTION_VAL,
+            ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
+            adjust=cfg.TEST.ADJUST,
+            refine=cfg.TEST.REFINE,
+            flip=grouped.flip,
+            order=grouped.order,
+        ),
+        network=cfg.MODEL.NAME,
+        extra=cfg.MODEL.EXTRA,
+        output=Path(cfg.OUTPUT_DIR),
+        data_set=cfg.DATASET.DATASET,
+        text=str(cfg),
+    )
+
+
+def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> CfgNode:
+    """Read a yaml file over the official defaults, then ``KEY VALUE`` overrides; return the frozen tree.
+
+    As in the official code, DATASET.WITH_CENTER adds one to NUM_JOINTS, which the file gives without it.
+
+    Parameters
+    ----------
+    path : the yaml file; None takes ``DEFAULT``
+    opts : alternating keys and values, for example ``["DATASET.ROOT", "data/coco"]``; values are Python literals,
+        everything else is a string
+
+    Raises
+    ------
+    UserError : unreadable file, unknown key, value of another type, or an option that is not supported
+    """
+    path = Path(path) if path is not None else DEFAULT
+    cfg = CfgNode(_DEFAULTS)
+    cfg.MODEL.EXTRA = CfgNode(new_allowed=True)
+    text = _read(path)
+    try:
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(text))
+    except (*_REFUSALS, yaml.YAMLError) as e:
+        raise UserError(f"config {path}: {_one_line(e)}; keys and types are those of {DEFAULT}") from e
+    if len(opts) % 2:
+        raise UserError(f"config overrides come as KEY VALUE pairs, found an odd number: {' '.join(opts)}")
+    for key, value in zip(opts[::2], opts[1::2], strict=True):
+        try:
+            cfg.merge_from_list([key, value])
+        except _REFUSALS as e:
+            raise UserError(f"config override {key} {value[:80]}: {_one_line(e)}; keys are those of {path}") from e
+    _check(cfg, path)
+    if cfg.DATA_DIR and not os.path.exists(cfg.DATASET.ROOT):
+        cfg.DATASET.ROOT = os.path.join(cfg.DATA_DIR, cfg.DATASET.ROOT)
+    if cfg.DATASET.WITH_CENTER:
+        cfg.DATASET.NUM_JOINTS += 1
+        cfg.MODEL.NUM_JOINTS = cfg.DATASET.NUM_JOINTS
+    cfg.freeze()
+    return cfg
+
+
+# Of yacs and of Python's parser of literals; the last two for what is nested thousands of times.
+_REFUSALS = (KeyError, ValueError, AssertionError, AttributeError, TypeError, RecursionError, MemoryError)
+
+
+def _read(path: Path) -> str:
+    """A yaml file's text, whatever its name: yacs, given the file itself, runs one that ends in .py."""
+    try:
+        text = sources.read(path, _MOST_BYTES).decode()
+        if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            # Aliases of aliases make a tree of any size of a few lines.
+            raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
+    except OSError as e:
+        raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
+    except (ValueError, RecursionError, yaml.YAMLError) as e:
+        raise UserError(f"config {path}: {_one_line(e)}; give a yaml file with --cfg") from e
+    return text
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error.args[0] if error.args else error).split())
+
+
+def _check_present(node: CfgNode, defaults: Mapping[str, object], path: Path, prefix: str = "") -> None:
+    """Refuse None, which yacs takes for a value of any type."""
+    for key, default in defaults.items():
+        if node[key] is None and default is not None:
+            raise UserError(f"config {path}: {prefix}{key} has no value; give one, or leave the key away")
+        if isinstance(default, Mapping):
+            _check_present(node[key], default, path, f"{prefix}{key}.")
+
+
+def _check(cfg: CfgNode, path: Path) -> None:
+    _check_present(cfg, _DEFAULTS, path)
+    if not isinstance(cfg.MODEL.EXTRA, CfgNode):
+        raise UserError(f"config {path}: MODEL.EXTRA is {cfg.MODEL.EXTRA}, expected the network's stages")
+    for key, supported in _SUPPORTED.items():
+        value: object = cfg
+        for part in key.split("."):
+            value = value[part]  # type: ignore[index]
+        if isinstance(value, tuple):
+            value = list(value)
+        if value != supported:
+            raise UserError(f"config {path}: {key} is {value}, only {supported} is supported; change it or override it")
+    kernel, padding = cfg.TEST.NMS_KERNEL, cfg.TEST.NMS_PADDING
+    if not 1 <= kernel <= _MOST_KERNEL or kernel % 2 == 0 or padding != kernel // 2:
+        raise UserError(
+            f"config {path}: TEST.NMS_KERNEL {kernel} with NMS_PADDING {padding}, "
+            f"expected an odd kernel k of at most {_MOST_KERNEL} with padding k // 2 (official: 5 and 2)"
+        )
+    _check_dataset(cfg, path)
+    _check_scales(cfg, path)
+    side = cfg.DATASET.INPUT_SIZE
+    if side % 64 or not 0 < side <= _MOST_SIDE:
+        raise UserError(f"config {path}: DATASET.INPUT_SIZE {side}, expected a multiple of 64 of at most {_MOST_SIDE}")
+    for key in ("DETECTION_THRESHOLD", "TAG_THRESHOLD"):
+        if not 0 <= cfg.TEST[key] < math.inf:
+            raise UserError(f"config {path}: TEST.{key} {cfg.TEST[key]}, expected a finite number of at least 0")
+    if not 1 <= cfg.DATASET.MAX_NUM_PEOPLE <= _MOST_PEOPLE:
+        raise UserError(
+            f"config {path}: DATASET.MAX_NUM_PEOPLE {cfg.DATASET.MAX_NUM_PEOPLE}, expected 1 to {_MOST_PEOPLE}"
+        )
+
+
+_NAME = re.compile(r"[\w-][\w.-]*")
+_JOINTS = {"coco": 17, "crowd_pose": 14}
+
+
+def _check_dataset(cfg: CfgNode, path: Path) -> None:
+    for key in ("DATASET", "DATASET_TEST"):
+        if cfg.DATASET[key].removesuffix("_kpt") not in _JOINTS:
+            raise UserError(
+                f"config {path}: DATASET.{key} is {cfg.DATASET[key]}, expected "
+                f"{', '.join(_JOINTS)} or one of them with _kpt"
+            )
+    kind = cfg.DATASET.DATASET_TEST.removesuffix("_kpt")
+    if cfg.DATASET.DATASET.removesuffix("_kpt") != kind:
+        raise UserError(
+            f"config {path}: DATASET.DATASET {cfg.DATASET.DATASET} and DATASET_TEST {cfg.DATASET.DATASET_TEST} are two "
+            f"data sets; give both the same"
+        )
+    if not _NAME.fullmatch(cfg.DATASET.TEST):  # it becomes part of file names
+        raise UserError(f"config {path}: DATASET.TEST is {cfg.DATASET.TEST!r}, expected a name like val2017")
+    for key, value in (("DATASET.ROOT", cfg.DATASET.ROOT), ("OUTPUT_DIR", cfg.OUTPUT_DIR), ("DATA_DIR", cfg.DATA_DIR)):
+        if not _is_path(value):
+            raise UserError(f"config {path}: {key} is {value!r}, which no file system can hold; give another path")
+    for section in ("DATASET", "MODEL"):
+        if _JOINTS[kind] != cfg[section].NUM_JOINTS:
+            raise UserError(
+                f"config {path}: {section}.NUM_JOINTS is {cfg[section].NUM_JOINTS}, {kind} has {_JOINTS[kind]} joints "
+                f"(without WITH_CENTER's)"
+            )
+    if cfg.DATASET.DATA_FORMAT not in {"jpg", "zip"}:
+        raise UserError(f"config {path}: DATASET.DATA_FORMAT is {cfg.DATASET.DATA_FORMAT}, expected jpg or zip")
+    if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER and kind != "coco":
+        raise UserError(
+            f"config {path}: TEST.IGNORE_CENTER False with {kind}: the official code has an order of grouping with the "
+            f"center for coco only; set TEST.IGNORE_CENTER True"
+        )
+    if cfg.DATASET.WITH_CENTER and cfg.TEST.IGNORE_CENTER and not cfg.MODEL.TAG_PER_JOINT:
+        raise UserError(
+            f"config {path}: TEST.IGNORE_CENTER True would leave out the only tag map of MODEL.TAG_PER_JOINT False; "
+            f"change one of them"
+        )
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_scales(cfg: CfgNode, path: Path) -> None:
+    factors = cfg.TEST.SCALE_FACTOR
+    sound = len(factors) > 0 and all(type(f) in {int, float} and _SCALES[0] <= f <= _SCALES[1] for f in factors)
+    if not sound or len(set(factors)) != len(factors):
+        raise UserError(
+            f"config {path}: TEST.SCALE_FACTOR is {str(factors)[:80]}, expected positive numbers of {_SCALES[0]} to "
+            f"{_SCALES[1]}, each once"
+        )
+    if len(factors) > 1 and 1 not in factors:
+        raise UserError(
+            f"config {path}: TEST.SCALE_FACTOR is {factors}, expected 1 among several: tags are taken at scale 1"
+        )
+    if any(f / min(factors) % 0.5 for f in factors):
+        raise UserError(
+            f"config {path}: TEST.SCALE_FACTOR is {factors}, expected multiples of half the smallest: the network's "
+            f"input sides are multiples of 32"
+        )

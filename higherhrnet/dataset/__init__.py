@@ -1,0 +1,1 @@
+"""Data sets in COCO's format: images, joints, annotated people, results and their evaluation."""

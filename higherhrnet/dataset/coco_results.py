@@ -1,0 +1,78 @@
+"""COCO results files: people as entries, a list of them as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from higherhrnet.artifacts import atomic
+from higherhrnet.dataset import ground_truth, joints
+from higherhrnet.errors import UserError
+
+
+def entries(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """One image's people as entries of a COCO results file.
+
+    keypoints are [P, K, 3], x, y in image pixels and value; scores [P]. The box is the extent of all K keypoints, as
+    the official code has it.
+    """
+    entries = []
+    for person, score in zip(keypoints.astype(np.float32).astype(np.float64), scores, strict=True):
+        left, top = person[:, :2].min(axis=0)
+        right, bottom = person[:, :2].max(axis=0)
+        entries.append(
+            {
+                "image_id": image_id,
+                "category_id": ground_truth.PERSON,
+                "keypoints": person.ravel().tolist(),
+                "score": float(score),
+                "bbox": [left, top, right - left, bottom - top],
+            }
+        )
+    return entries
+
+
+def check(entries: Any, file: Path, image_ids: Container[int]) -> list[dict[str, Any]]:
+    """The entries of a results file from outside: COCO people of the images named, of finite numbers.
+
+    Raises
+    ------
+    UserError : naming the file and the entry
+    """
+    if not isinstance(entries, list):
+        raise UserError(f"results {file} hold no list; run the shard again")
+    for place, entry in enumerate(entries):
+        sound = (
+            isinstance(entry, dict)
+            and type(entry.get("image_id")) is int
+            and entry["image_id"] in image_ids
+            and entry.get("category_id") == ground_truth.PERSON
+            and ground_truth.are_numbers(entry.get("keypoints"), 3 * len(joints.COCO))
+            and ground_truth.are_numbers(entry.get("bbox"), 4)
+            and ground_truth.are_numbers([entry.get("score")], 1)
+        )
+        if not sound:
+            raise UserError(
+                f"results {file}: entry {place} is {str(entry)[:120]}, expected a person of one of the data set's "
+                f"images with finite keypoints, bbox and score; run the shard again"
+            )
+    return entries
+
+
+def write(path: Path, entries: Iterable[dict[str, Any]]) -> int:
+    """Write a COCO results file, entry by entry; return how many.
+
+    The bytes are those of ``json.dumps(list(entries), sort_keys=True, indent=4)`` and a line break.
+    """
+    count = 0
+    with atomic.writing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for count, entry in enumerate(entries, start=1):
+            text = json.dumps([entry], sort_keys=True, indent=4)
+            file.write("," * (count > 1) + text[1:-2])  # without the brackets and the last line break
+        file.write("\n]\n" if count else "]\n")
+    return count

@@ -1,1 +1,0 @@
-"""Every file that passes between stages: names, formats, checks, atomic writing. No other module knows a path."""

@@ -1,0 +1,1 @@
+"""From an image file to the network's input, and from points in it back to the image."""

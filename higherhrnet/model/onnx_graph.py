@@ -1,0 +1,180 @@
+"""Inputs, outputs and node names of an .onnx file, without the onnx package.
+
+An Ascend host converts models but need have neither onnx nor torch. Of the file's protocol buffers (onnx.proto3) only
+the few fields below are read; weights are skipped. The reader is strict: anything that is not the wire format raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from higherhrnet.artifacts import sources
+from higherhrnet.errors import UserError
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+_FIXED = {_FIXED64: 8, _FIXED32: 4}
+
+# Field numbers of onnx.proto3.
+_MODEL_GRAPH = 7
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
+_NODE_OUTPUT, _NODE_NAME = 2, 3
+_INITIALIZER_NAME = 8
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR = 1
+_TENSOR_SHAPE = 2
+_SHAPE_DIM = 1
+_DIM_VALUE, _DIM_PARAM = 1, 2
+
+
+@dataclass(frozen=True)
+class Value:
+    """A graph input or output."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    """None where a dimension is dynamic; empty where the file gives no shape."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a converter needs to know of a model."""
+
+    inputs: tuple[Value, ...]
+    """Without the initialisers that old files list among them."""
+    outputs: tuple[Value, ...]
+    producers: dict[str, tuple[str, int]]
+    """By tensor name: the node that makes it (its name, which may be empty) and which of the node's outputs it is."""
+
+
+def read(path: Path) -> Graph:
+    """Read the graph of an .onnx file.
+
+    Raises
+    ------
+    UserError : a file that cannot be read, or is not an ONNX model
+    """
+    try:
+        return _model(memoryview(sources.read(path)))
+    except OSError as e:
+        raise UserError(
+            f"cannot read model {path}: {e.strerror}; run HigherHRNet_pth2onnx.py or correct the path"
+        ) from e
+    except ValueError as e:
+        raise UserError(f"model {path} is not an ONNX file ({e}); export it with HigherHRNet_pth2onnx.py") from e
+
+
+class _FormatError(ValueError):
+    pass
+
+
+def _model(content: memoryview) -> Graph:
+    graphs = [value for number, value in _fields(content) if number == _MODEL_GRAPH]
+    if len(graphs) != 1:
+        raise _FormatError(f"found {len(graphs)} graphs, expected one")
+    return _graph(_message(graphs[0]))
+
+
+def _graph(content: memoryview) -> Graph:
+    inputs, outputs = [], []
+    initialisers: set[str] = set()
+    producers: dict[str, tuple[str, int]] = {}
+    for number, value in _fields(content):
+        if number == _GRAPH_NODE:
+            name, results = _node(_message(value))
+            for index, result in enumerate(results):
+                if result in producers:
+                    raise _FormatError(f"two nodes make {result}")
+                if result:  # an output that is left out has no name
+                    producers[result] = name, index
+        elif number == _GRAPH_INITIALIZER:
+            initialisers.update(_text(v) for n, v in _fields(_message(value)) if n == _INITIALIZER_NAME)
+        elif number == _GRAPH_INPUT:
+            inputs.append(_value(_message(value)))
+        elif number == _GRAPH_OUTPUT:
+            outputs.append(_value(_message(value)))
+    return Graph(tuple(v for v in inputs if v.name not in initialisers), tuple(outputs), producers)
+
+
+def _node(content: memoryview) -> tuple[str, list[str]]:
+    name, results = "", []
+    for number, value in _fields(content):
+        if number == _NODE_OUTPUT:
+            results.append(_text(value))
+        elif number == _NODE_NAME:
+            name = _text(value)
+    return name, results
+
+
+def _value(content: memoryview) -> Value:
+    name = ""
+    shape: tuple[int | None, ...] = ()
+    for number, value in _fields(content):
+        if number == _VALUE_NAME:
+            name = _text(value)
+        elif number == _VALUE_TYPE:
+            tensors = [_message(v) for n, v in _fields(_message(value)) if n == _TYPE_TENSOR]
+            shapes = [_message(v) for tensor in tensors for n, v in _fields(tensor) if n == _TENSOR_SHAPE]
+            shape = tuple(_dim(_message(v)) for s in shapes for n, v in _fields(s) if n == _SHAPE_DIM)
+    return Value(name, shape)
+
+
+def _dim(content: memoryview) -> int | None:
+    size = None
+    for number, value in _fields(content):
+        if number == _DIM_VALUE:
+            if not isinstance(value, int):
+                raise _FormatError("a dimension that is not a number")
+            size = value if value < 1 << 63 else None  # int64: a negative size also means dynamic
+        elif number == _DIM_PARAM:
+            size = None
+    return size
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise _FormatError("a number where a message is expected")
+    return value
+
+
+def _text(value: int | memoryview) -> str:
+    return bytes(_message(value)).decode()  # UnicodeDecodeError is a ValueError
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Field numbers and values of a message: numbers as int, everything else as its bytes."""
+    position, end = 0, len(content)
+    while position < end:
+        key, position = _varint(content, position)
+        number, kind = key >> 3, key & 7
+        if number == 0:
+            raise _FormatError(f"field number 0 at byte {position}")
+        if kind == _VARINT:
+            value, position = _varint(content, position)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            size, position = _varint(content, position)
+        elif kind in _FIXED:
+            size = _FIXED[kind]
+        else:
+            raise _FormatError(f"wire type {kind} at byte {position}")
+        if position + size > end:
+            raise _FormatError(f"a field of {size} bytes ends outside of its message")
+        yield number, content[position : position + size]
+        position += size
+
+
+def _varint(content: memoryview, position: int) -> tuple[int, int]:
+    """A base-128 number and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(content):
+            raise _FormatError("it ends inside a number")
+        byte = content[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise _FormatError(f"a number of more than ten bytes at byte {position}")

@@ -1,0 +1,32 @@
+"""ONNX Runtime without its telemetry: ``from higherhrnet.ort import onnxruntime``, here and nowhere otherwise.
+
+Since release 1.29 its Linux packages report what is run, names and hashes of models among it, and leave an identifier
+and a data base in ~/.cache/Microsoft. A variable of the environment turns that off if it is set before the import (pull
+request 27379 of ONNX Runtime). A user's own setting is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+
+from higherhrnet.artifacts import sources
+
+__all__ = ["model_source", "onnxruntime"]
+
+
+def model_source(model: Path) -> str | bytes:
+    """What InferenceSession takes of a model: its path, or its content where a locale of ASCII alone spoils that.
+
+    Raises OSError for what is no regular file.
+    """
+    sources.open_file(model).close()
+    try:
+        str(model).encode()
+    except UnicodeEncodeError:
+        return sources.read(model)
+    return str(model)

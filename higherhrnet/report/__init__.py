@@ -1,0 +1,1 @@
+"""Tables and charts of figures, measured and published."""

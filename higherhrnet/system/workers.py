@@ -1,0 +1,118 @@
+"""Processes that map a function over items, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import connection
+from typing import TypeVar
+
+from higherhrnet.errors import UserError
+from higherhrnet.system import signals
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_CHUNK = 4  # items a task: the cost of handing over is then small beside milliseconds of work
+_AHEAD = 4  # tasks a worker that may lie ready, so that memory does not grow with the number of items
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Pool:
+    """Processes that are kept for several maps, which may come from several threads.
+
+    With one worker everything happens in this process. The processes start at the first map and end with the block.
+    """
+
+    def __init__(self, workers: int) -> None:
+        """``workers``: how many processes; nothing is started yet."""
+        self._workers = workers
+        self._executor: ProcessPoolExecutor | None = None
+        if workers > 1:
+            # spawn: fork would copy the threads' locks of OpenCV and OpenBLAS
+            context = multiprocessing.get_context("spawn")
+            try:
+                self._executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+            except OSError as e:  # /dev/shm full or not to be written
+                raise UserError(f"cannot start worker processes: {e.strerror}; give --workers 1") from e
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+        """``map(function, items)``, results in the items' order, memory bounded whatever their number.
+
+        ``function`` and the items travel by pickle. The first exception of ``function`` is raised here and ends the
+        rest of this map.
+
+        Raises
+        ------
+        UserError : a worker was ended from outside (by the system for want of memory, for example)
+        """
+        if self._executor is None:
+            yield from map(function, items)
+            return
+        remaining = iter(items)
+        pending: deque[Future[list[Result]]] = deque()
+        try:
+            while chunk := list(islice(remaining, _CHUNK)):
+                pending.append(_submit(self._executor, function, chunk))
+                if len(pending) >= self._workers * _AHEAD:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        except BrokenProcessPool as e:
+            raise UserError(
+                "a worker process was ended from outside, often for want of memory; what is done is kept: "
+                "run again, with fewer --workers"
+            ) from e
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _submit(
+    executor: ProcessPoolExecutor, function: Callable[[Item], Result], chunk: list[Item]
+) -> Future[list[Result]]:
+    """Hand a task over.
+
+    A worker that is started for it reads from us what to do: an exception in between would leave it half a message,
+    which it answers with a traceback. It inherits a blocked SIGINT, so that Ctrl-C in a terminal ends it through us.
+    """
+    with signals.held():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return executor.submit(_apply, function, chunk)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    return [function(item) for item in items]
+
+
+def _start_worker() -> None:
+    """End when the parent is gone, however it ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
