@@ -17,7 +17,7 @@ import clear_decode
 from demo.synthesis import synthesise
 from higherhrnet.config.options import Options
 from higherhrnet.dataset import joints
-from higherhrnet.decode import decode
+from higherhrnet.decode import compile, decode
 from higherhrnet.decode.people import ARRAYS
 from higherhrnet.image import geometry
 
@@ -286,14 +286,14 @@ def run_python(code: str, folder: Path = ROOT) -> subprocess.Popen:
 
 
 def test_two_processes_share_the_cache():
-    decode(*blank(17, 64, 96))  # compiles where nobody has yet
+    compile()  # where nobody has yet
     code = "from higherhrnet import decode; print(decode.is_compiled())"
     for process in [run_python(code), run_python(code)]:
         assert process.communicate()[0] == "True\n"
 
 
 def test_changed_source_is_compiled_again(tmp_path):
-    decode(*blank(17, 64, 96))
+    compile()
     package = tmp_path / "higherhrnet"
     shutil.copytree(ROOT / "higherhrnet", package)
     code = "from higherhrnet import decode; print(decode.is_compiled())"
@@ -304,7 +304,7 @@ def test_changed_source_is_compiled_again(tmp_path):
 
 
 def test_compile_command_says_that_nothing_is_left_to_do():
-    decode(*blank(17, 64, 96))
+    compile()
     done = subprocess.run(
         [sys.executable, "-m", "higherhrnet.decode"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -94,7 +94,7 @@ def test_items_are_not_taken_far_ahead_of_results():
 PARENT = """
 import sys
 from pathlib import Path
-from higherhrnet import workers
+from higherhrnet.system import workers
 from test_workers import process_id
 if __name__ == "__main__":
     with workers.Pool(2) as pool:
