@@ -12,7 +12,7 @@ from higherhrnet.errors import UserError
 
 
 @contextlib.contextmanager
-def held(directory: Path, *, instead: str = "give another --result") -> Iterator[None]:
+def held(directory: Path, *, instead: str) -> Iterator[None]:
     """Hold an existing directory; the system lets go of it when the program ends, however it ends.
 
     ``instead`` is what the user may do if another program holds it, beside waiting.

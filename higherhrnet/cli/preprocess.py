@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 scale=plan.scale(factor),
             )
             summary = preprocess.run(dataset, job, pool)
+            if summary.changed:
+                print(f"{summary.changed} pictures have changed since their inputs were made; these were made again")
             kept = summary.images - summary.written
             trees = " and ".join(str(tree) for tree, _ in job.trees)
             print(f"{summary.images} images in {trees}" + (f", {kept} were there" * bool(kept)))
