@@ -198,8 +198,8 @@ def claim(
         if why:
             for path in present:
                 atomic.remove(path)
-        elif before is not None and present:
-            devices = sorted({*before.facts.devices, *wanted.facts.devices})
+        elif present and before is not None:
+            devices = sorted(set(before.facts.devices) | set(wanted.facts.devices))
             wanted = dataclasses.replace(wanted, facts=dataclasses.replace(wanted.facts, devices=devices))
         atomic.remove_partials([directory])
         write(directory, wanted)
