@@ -5,7 +5,6 @@ Everything is at DATASET.INPUT_SIZE 128, five shapes, so that a whole run takes 
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Outcome, write_dataset
+from conftest import ROOT, Outcome, main_of, write_dataset
+from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.backends.ascend import cann_benchmark, convert
 from higherhrnet.cli import program
 from higherhrnet.image import geometry
@@ -90,7 +90,7 @@ class Host:
     def script(self, name: str, *args: object) -> Outcome:
         """Call a top-level script."""
         self.capture.readouterr()
-        status = program.run(importlib.import_module(name).main, [str(arg) for arg in args])
+        status = program.run(main_of(name), [str(arg) for arg in args])
         captured = self.capture.readouterr()
         return Outcome(status, captured.out, captured.err)
 
@@ -113,13 +113,12 @@ def dump_bytes(directory: Path) -> dict[str, bytes]:
 def prepare(work: Path, *more: str) -> None:
     """Make a data set and its lists prep_bin, prep_bin_flip in ``work``."""
     data = write_dataset(work / "data/coco", IMAGES)
-    preprocess = importlib.import_module("HigherHRNet_preprocess")
-    info = importlib.import_module("gen_dataset_info")
+    preprocess, info = main_of("HigherHRNet_preprocess"), main_of("gen_dataset_info")
     trees = str(work / "bins"), str(work / "bins_flip")
     where = ["--output", trees[0], "--output_flip", trees[1], "--workers", "1"]
-    preprocess.main([*where, *more, "DATASET.ROOT", str(data), *SIZE])
+    preprocess([*where, *more, "DATASET.ROOT", str(data), *SIZE])
     for tree, name in zip(trees, ("prep_bin", "prep_bin_flip"), strict=True):
-        info.main(["bin", tree, str(work / name)])
+        info(["bin", tree, str(work / name)])
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +139,7 @@ def small_models(tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", search_path())
         shapes = tuple(geometry.shape_grid(128))
-        convert.run(convert.Request(onnx, 1, shapes, 17, soc_version="310P3"), why="a test")
+        convert.run(convert.Request(onnx, 1, shapes, Heads(17, 17), soc_version="310P3"), why="a test")
     return folder
 
 
@@ -174,7 +173,7 @@ def expected(small_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempP
     """The result directory of the onnxruntime backend over ``small_inputs``; not to be changed."""
     result = tmp_path_factory.mktemp("expected")
     lists = ["--info", str(small_inputs / "prep_bin"), "--info_flip", str(small_inputs / "prep_bin_flip")]
-    main = importlib.import_module("HigherHRNet_benchmark").main
+    main = main_of("HigherHRNet_benchmark")
     model = ["--backend", "onnxruntime", "--model", str(tiny_onnx), "--threads", "1"]
     main([*lists, *model, "--result", str(result), *SIZE])
     return result

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ import cv2
 import numpy as np
 import pytest
 
+from higherhrnet.cli import main as commands
 from higherhrnet.cli import program
+from higherhrnet.config import loader
 from higherhrnet.dataset import joints
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
@@ -28,6 +30,24 @@ TINY_CONFIG = ROOT / "tests/data/tiny.yaml"
 
 # Sizes that reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest, and one whose ends are cut off.
 TINY_IMAGES = ((640, 480), (480, 640), (500, 500), (900, 450), (300, 600), (990, 300), (640, 480))
+
+
+# What a command line calls a program, and where its main is.
+MODULES = {
+    "HigherHRNet_preprocess": "preprocess",
+    "gen_dataset_info": "dataset_info",
+    "HigherHRNet_pth2onnx": "pth2onnx",
+    "HigherHRNet_benchmark": "benchmark",
+    "HigherHRNet_postprocess": "postprocess",
+    "HigherHRNet_performance": "performance",
+}
+
+
+def main_of(name: str) -> Callable[[Sequence[str] | None], None]:
+    """The main of a top-level script, or of ``python3 -m higherhrnet`` for higherhrnet.__main__."""
+    if name == "higherhrnet.__main__":
+        return commands._dispatch
+    return importlib.import_module(f"higherhrnet.cli.{MODULES[name]}").main
 
 
 @dataclass(frozen=True)
@@ -48,8 +68,8 @@ KINDS = "input", "fault", "kill", "interruption", "fuzz execution"  # hostile or
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the count of what the suite tries."""
-    loader.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
-    loader.stash[TRIED] = Counter()
+    config.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
+    config.stash[TRIED] = Counter()
     # A shell ignores Ctrl-C for what it runs in the background, and our programs then do as well.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -65,14 +85,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was tried."""
-    count = loader.stash[TRIED]
+    count = config.stash[TRIED]
     if count:
         terminalreporter.write_line("tried: " + ", ".join(f"{count[kind]:,} {kind}s" for kind in KINDS))
 
 
 def _count(config: pytest.Config, kind: str, times: int) -> None:
     assert kind in KINDS
-    loader.stash[TRIED][kind] += times
+    config.stash[TRIED][kind] += times
 
 
 @pytest.fixture
@@ -96,8 +116,7 @@ def script(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
     def call(name: str, *args: object) -> Outcome:
         capsys.readouterr()
-        module = importlib.import_module(name)
-        status = program.run(module.main, [str(arg) for arg in args])
+        status = program.run(main_of(name), [str(arg) for arg in args])
         captured = capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
 
@@ -169,12 +188,11 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded checkpoint of TINY_CONFIG's network whose heatmaps have peaks above the detection threshold."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet.config import loader
     from higherhrnet.model import architecture, network  # noqa: PLC0415
 
-    cfg = loader.load(TINY_CONFIG)
+    config = loader.load(TINY_CONFIG)
     torch.manual_seed(0)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
+    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save(net.state_dict(), path)
     return path
@@ -183,9 +201,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of ``tiny_weights`` at batch size 1."""
-    module = importlib.import_module("HigherHRNet_pth2onnx")
     path = tmp_path_factory.mktemp("models") / "tiny_bs1_dynamic.onnx"
-    module.main(["--weights", str(tiny_weights), "--cfg", str(TINY_CONFIG), "--output", str(path)])
+    main_of("HigherHRNet_pth2onnx")(["--weights", str(tiny_weights), "--cfg", str(TINY_CONFIG), "--output", str(path)])
     return path
 
 
@@ -193,13 +210,12 @@ def tiny_onnx(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def tiny_inputs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the inputs of ``tiny_data`` in ``bins`` and ``bins_flip`` and their lists; not to be changed."""
     work = tmp_path_factory.mktemp("inputs")
-    preprocess = importlib.import_module("HigherHRNet_preprocess")
-    info = importlib.import_module("gen_dataset_info")
+    preprocess, info = main_of("HigherHRNet_preprocess"), main_of("gen_dataset_info")
     trees = work / "bins", work / "bins_flip"
     where = ["--output", str(trees[0]), "--output_flip", str(trees[1])]
-    preprocess.main([*where, "--workers", "1", "--cfg", str(TINY_CONFIG), "DATASET.ROOT", str(tiny_data)])
-    info.main(["bin", str(trees[0]), str(work / "prep_bin")])
-    info.main(["bin", str(trees[1]), str(work / "prep_bin_flip")])
+    preprocess([*where, "--workers", "1", "--cfg", str(TINY_CONFIG), "DATASET.ROOT", str(tiny_data)])
+    info(["bin", str(trees[0]), str(work / "prep_bin")])
+    info(["bin", str(trees[1]), str(work / "prep_bin_flip")])
     return work
 
 
@@ -209,12 +225,11 @@ def tiny_results(
 ) -> bytes:
     """The results file that the six scripts write of ``tiny_data``: what every other way must give."""
     work = tmp_path_factory.mktemp("six_scripts")
-    benchmark = importlib.import_module("HigherHRNet_benchmark")
-    postprocess = importlib.import_module("HigherHRNet_postprocess")
+    benchmark, postprocess = main_of("HigherHRNet_benchmark"), main_of("HigherHRNet_postprocess")
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
-    benchmark.main([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(work)])
+    benchmark([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(work)])
     dumps = [str(work / f"dumpOutput_device0_bs1{flip}") for flip in ("", "_flip")]
     where = ["--dump_dir", dumps[0], "--dump_dir_flip", dumps[1], "--workers", "1", "--cfg", str(TINY_CONFIG)]
-    postprocess.main([*where, "DATASET.ROOT", str(tiny_data), "OUTPUT_DIR", str(work)])
+    postprocess([*where, "DATASET.ROOT", str(tiny_data), "OUTPUT_DIR", str(work)])
     (results,) = work.rglob("keypoints_val2017_results.json")
     return results.read_bytes()

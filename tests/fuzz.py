@@ -32,7 +32,8 @@ from higherhrnet.artifacts import dumps, info, models, perf, record, trtexec_log
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.backends.ascend import ais_bench, atc, chip
 from higherhrnet.cli import flags, run
-from higherhrnet.config import loader, values
+from higherhrnet.config import loader
+from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, shards
 from higherhrnet.errors import UserError
 from higherhrnet.image import reader
@@ -162,10 +163,10 @@ def _configuration(path: Path) -> object:
     return _used(loader.load(path))
 
 
-def _used(cfg: CfgNode) -> object:
+def _used(config: Config) -> object:
     """What the programs make of a configuration."""
-    values.plan(cfg), values.heads(cfg), values.options(cfg), values.results_file(cfg, loader.DEFAULT)
-    return architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
+    config.results_file()
+    return architecture.Architecture.from_extra(config.extra, config.heads)
 
 
 def _checkpoints() -> tuple[bytes, ...]:
@@ -189,7 +190,7 @@ def _checkpoint(path: Path) -> Callable[[bytes], object]:
 
 
 def _overrides() -> tuple[bytes, ...]:
-    sections = ((name, node) for name, node in loader.load().items() if isinstance(node, CfgNode))
+    sections = ((name, node) for name, node in loader.tree().items() if isinstance(node, CfgNode))
     return tuple(f"{name}.{key} {value!r}".encode() for name, node in sections for key, value in node.items())
 
 

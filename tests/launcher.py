@@ -14,23 +14,14 @@ import signal
 import sys
 from multiprocessing import util
 
+from conftest import MODULES, main_of
 from higherhrnet import decode
 from higherhrnet.cli import merge, program, run, terminal  # noqa: F401
-
-SCRIPTS = (
-    "HigherHRNet_preprocess",
-    "gen_dataset_info",
-    "HigherHRNet_pth2onnx",
-    "HigherHRNet_benchmark",
-    "HigherHRNet_postprocess",
-    "HigherHRNet_performance",
-    "higherhrnet.__main__",
-)
 
 
 def main() -> None:
     """Serve until stdin ends."""
-    modules = {name: importlib.import_module(name) for name in SCRIPTS}
+    mains = {name: main_of(name) for name in (*MODULES, "higherhrnet.__main__")}
     for library in ("torch", "onnx", "onnxruntime", "pycocotools.cocoeval"):
         importlib.import_module(library)
     decode.compile()
@@ -49,7 +40,7 @@ def main() -> None:
             os.chdir(job["cwd"])
             terminal.prepare()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-            status = program.run(modules[job["module"]].main, job["argv"])
+            status = program.run(mains[job["module"]], job["argv"])
             util._exit_function()  # type: ignore[attr-defined]  # as Python at its end; torch's own fails when forked
             os._exit(status)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

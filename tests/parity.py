@@ -21,7 +21,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,12 @@ import torch
 from demo import scenes
 from demo.synthesis import synthesise
 from higherhrnet.artifacts.dumps import Heads
-from higherhrnet.config import loader, values
+from higherhrnet.config import loader
 from higherhrnet.config.plan import Plan
+from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.decode.scales import decode_image, whole_maps, without_center
-from higherhrnet.image import reader, transform
+from higherhrnet.image import geometry, reader, transform
 from higherhrnet.model import architecture, checkpoint, network
 from reference import Outputs, Reference, ReferenceError
 
@@ -105,12 +106,12 @@ class Data:
 
     def file(self, image: coco.Image) -> Path:
         """Where an image lies."""
-        return coco.image_file(str(self.root), "val2017", image)
+        return coco.Location(str(self.root), "val2017").picture(image)
 
     @property
     def dataset(self) -> coco.Dataset:
         """As the stages load it."""
-        return coco.load(coco.annotation_file(str(self.root), "val2017"))
+        return coco.load(coco.Location(str(self.root), "val2017").annotations)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,7 +159,7 @@ def run(reference: Reference, table: Table, root: Path, *, limit: int | None, dr
 
 def subset(root: Path, target: Path, limit: int | None) -> Data:
     """The first ``limit`` images that have people (all images without a limit), as a data set of their own."""
-    annotations = json.loads(coco.annotation_file(str(root), "val2017").read_text())
+    annotations = json.loads(coco.Location(str(root), "val2017").annotations.read_text())
     persons: dict[int, list[np.ndarray]] = {}
     for entry in annotations["annotations"]:
         if entry["num_keypoints"]:
@@ -172,28 +173,28 @@ def subset(root: Path, target: Path, limit: int | None) -> Data:
     (target / "annotations").mkdir(parents=True)
     (target / "images").mkdir()
     (target / "images/val2017").symlink_to((root / "images/val2017").resolve())
-    path = coco.annotation_file(str(target), "val2017")
+    path = coco.Location(str(target), "val2017").annotations
     path.write_text(json.dumps(annotations))
     return Data(target, coco.load(path).images, persons)
 
 
 def _draw(target: Path, count: int) -> Data:
     scenes.write(target, images=count, seed=11)
-    return Data(target, coco.load(coco.annotation_file(str(target), "val2017")).images, {})
+    return Data(target, coco.load(coco.Location(str(target), "val2017").annotations).images, {})
 
 
-def _configure(reference: Reference, path: Path, data: Data, mode: str) -> tuple[Plan, loader.CfgNode]:
-    """The same configuration on both sides."""
+def _configure(reference: Reference, path: Path, data: Data, mode: str) -> Config:
+    """The same configuration on both sides, long images whole."""
     overrides = ["DATASET.ROOT", str(data.root), *MODES[mode]]
     reference.configure(path, overrides)
-    cfg = loader.load(path, overrides)
-    return values.plan(cfg, limit_long_side=False), cfg
+    config = loader.load(path, overrides)
+    return replace(config, plan=replace(config.plan, limited=False))
 
 
 def _inputs(plan: Plan, data: Data, image: coco.Image) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     pixels = reader.read_image(data.file(image))
     for factor in plan.factors:
-        tensor = transform.normalise(transform.warp(pixels, plan.fit(image.width, image.height, factor)))
+        tensor = transform.normalise(transform.warp(pixels, geometry.of_plan(image.width, image.height, plan, factor)))
         yield tensor, transform.mirror(tensor)
 
 
@@ -205,7 +206,7 @@ def _differing(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _compare_inputs(reference: Reference, table: Table, data: Data, mode: str) -> None:
-    plan, _ = _configure(reference, W32_512, data, mode)
+    plan = _configure(reference, W32_512, data, mode).plan
     worst, count = 0.0, 0
     for image in data.images:
         for ours, theirs in zip(
@@ -217,10 +218,8 @@ def _compare_inputs(reference: Reference, table: Table, data: Data, mode: str) -
     table.add("inputs", mode, f"{count} inputs, share of values", worst)
 
 
-def _network(cfg: loader.CfgNode) -> network.HigherHRNet:
-    return network.HigherHRNet(
-        architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS)
-    ).eval()
+def _network(config: Config) -> network.HigherHRNet:
+    return network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads)).eval()
 
 
 def _forward(net: network.HigherHRNet, inputs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Outputs]]:
@@ -244,15 +243,15 @@ def _relative(ours: Sequence[Sequence[Outputs]], theirs: Sequence[Sequence[Outpu
 
 def _compare_w32(reference: Reference, table: Table, data: Data) -> None:
     """The full-size network with random weights, as large as trained ones, on one image."""
-    plan, cfg = _configure(reference, W32_512, data, "single scale")
+    config = _configure(reference, W32_512, data, "single scale")
     torch.manual_seed(0)
-    net = _network(cfg)
+    net = _network(config)
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
         torch.save(net.state_dict(), file.name)
         reference.load(Path(file.name))
     image = data.images[0]
     reference.inputs(data.file(image), 1)
-    difference = _relative(_forward(net, list(_inputs(plan, data, image))), reference.forward(1))
+    difference = _relative(_forward(net, list(_inputs(config.plan, data, image))), reference.forward(1))
     table.add("network", "W32-512, random weights", "1 image, both passes, relative", difference)
 
 
@@ -260,11 +259,11 @@ def _compare_people(
     reference: Reference, table: Table, data: Data, mode: str, path: Path, weights: Path | None
 ) -> None:
     """Maps, people, results and figures of a mode; without weights, outputs are synthesised."""
-    plan, cfg = _configure(reference, path, data, mode)
-    decode = values.options(cfg)
+    config = _configure(reference, path, data, mode)
+    plan, decode = config.plan, config.options
     net: network.HigherHRNet | None = None
     if weights is not None:
-        net = _network(cfg)
+        net = _network(config)
         checkpoint.load(weights, net)
         reference.load(weights)
     case = f"{mode}, {'demo network' if weights else 'synthesised'}"
@@ -272,7 +271,7 @@ def _compare_people(
     entries: list[dict] = []
     for image in data.images:
         if net is None:
-            outputs = _synthesise(plan, data, image, values.heads(cfg))
+            outputs = _synthesise(plan, data, image, config.heads)
         else:
             reference.inputs(data.file(image), len(plan.factors))
             outputs = reference.forward(len(plan.factors))
@@ -296,7 +295,7 @@ def _compare_people(
                 np.abs(keypoints[:, :, 2] - theirs[:, :, 2]).max(), np.abs(scores - reference.scores()).max()
             )
             worst["values"] = max(worst["values"], float(difference))
-        entries += coco_results.entries(image.image_id, keypoints[:, : values.result_joints(cfg)], scores)
+        entries += coco_results.entries(image.image_id, keypoints[:, : config.result_joints], scores)
     count = len(data.images)
     if weights is not None:
         table.add("network", case, f"{count} images, relative", worst["network"])
@@ -326,7 +325,7 @@ def _synthesise(plan: Plan, data: Data, image: coco.Image, heads: Heads) -> list
     outputs = []
     for factor in plan.factors:
         rng = np.random.default_rng(image.image_id)  # the same tags at every scale
-        grid = plan.fit(image.width, image.height, factor)
+        grid = geometry.of_plan(image.width, image.height, plan, factor)
         passes = synthesise(data.persons.get(image.image_id, []), grid, rng)
         outputs.append([_with_heads(*each, heads) for each in passes])
     return outputs

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.backends.ascend import atc
 from higherhrnet.errors import UserError
 from higherhrnet.model import onnx_graph
@@ -44,6 +45,9 @@ def model(**changes: Shape) -> onnx.ModelProto:
     return helper.make_model(graph)
 
 
+HEADS = Heads(17, 17)
+
+
 def read(content: bytes, tmp_path: Path) -> onnx_graph.Graph:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
@@ -55,7 +59,7 @@ def test_initialisers_names_and_dynamic_sizes(tmp_path: Path):
     assert graph.inputs == (onnx_graph.Value("image", (None, 3, None, None)),)
     assert graph.outputs[1] == onnx_graph.Value("both", (None, 34, None, None))
     assert graph.producers == {"heat": ("头/split.0", 1), "both": ("Conv_1818", 0)}
-    assert atc.out_nodes(graph, 17, Path("m")) == "Conv_1818:0;头/split.0:1"
+    assert atc.out_nodes(graph, HEADS, Path("m")) == "Conv_1818:0;头/split.0:1"
     assert atc.input_name(graph, 4, Path("m")) == "image"
 
 
@@ -107,7 +111,7 @@ def test_damaged_bytes_never_crash(tmp_path: Path, tried: Callable[[str, int], N
 def test_other_outputs_are_refused(change: dict[str, Shape], message: str, tmp_path: Path):
     graph = read(model(**change).SerializeToString(), tmp_path)
     with pytest.raises(UserError, match=message):
-        atc.out_nodes(graph, 17, Path("m"))
+        atc.out_nodes(graph, HEADS, Path("m"))
 
 
 @pytest.mark.tries("input")
@@ -116,7 +120,7 @@ def test_node_names_that_atc_cannot_take_are_refused(name: str, tmp_path: Path):
     changed = model()
     changed.graph.node[1].name = name
     with pytest.raises(UserError, match="--out_nodes cannot name"):
-        atc.out_nodes(read(changed.SerializeToString(), tmp_path), 17, Path("m"))
+        atc.out_nodes(read(changed.SerializeToString(), tmp_path), HEADS, Path("m"))
 
 
 def test_a_fixed_batch_must_be_the_one_asked_for(tmp_path: Path):

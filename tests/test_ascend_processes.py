@@ -100,7 +100,7 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path):
 def test_a_second_ctrl_c_does_not_leave_the_group_alive(tmp_path: Path):
     pids = tmp_path / "pids"
     code = (
-        "import sys; from pathlib import Path; from higherhrnet import processes\n"
+        "import sys; from pathlib import Path; from higherhrnet.system import processes\n"
         "processes.run(processes.Command((sys.executable, '-c', *sys.argv[2:])), log=Path(sys.argv[1]))"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path / "log"), IGNORING, str(pids)]

@@ -82,7 +82,7 @@ def test_changed_normalisation_converts_again(pixels: Host, monkeypatch: pytest.
     pixels.install_benchmark()
     assert pixels.benchmark("--aipp", "--convert_only").status == 0
     assert "atc " not in pixels.benchmark("--aipp", "--print_commands").out
-    monkeypatch.setattr("higherhrnet.ascend.aipp.MEAN", (0.5, 0.5, 0.5))
+    monkeypatch.setattr("higherhrnet.backends.ascend.aipp.MEAN", (0.5, 0.5, 0.5))
     assert "atc " in pixels.benchmark("--aipp", "--print_commands").out
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from ascend_host import FLIP, PLAIN, Host, bare_host, expected, host, small_inputs, small_models  # noqa: F401
 from higherhrnet.artifacts import perf
+from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark
-from higherhrnet.backends.base import Work, external
+from higherhrnet.backends.base import Work
 
 WIDE = "128x192"
 
@@ -66,7 +68,7 @@ def test_the_throughput_comes_from_the_log_where_there_is_no_summary(ais: Host, 
 
 
 def test_a_summary_without_the_throughput_is_no_crash(tmp_path: Path):
-    backend = ais_bench.AisBench(external.Setting(Path("a.om"), 1, 17, (1024, 512), tmp_path))
+    backend = ais_bench.AisBench(external.Setting(Path("a.om"), 1, Heads(17, 17), (1024, 512), tmp_path))
     work = Work((512, 512), (), tmp_path)
     (work.private / "out").mkdir(parents=True)
     (work.private / "out/dumps_summary.json").write_text("{}")

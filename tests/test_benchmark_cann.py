@@ -294,9 +294,8 @@ def test_an_ascend_host_needs_neither_torch_nor_onnx_nor_onnxruntime(bare_host: 
     code = (
         "import sys\n"
         "for name in ('torch', 'onnx', 'onnxruntime', 'pycocotools', 'matplotlib'): sys.modules[name] = None\n"
-        "from higherhrnet import cli\n"
-        "import HigherHRNet_benchmark\n"
-        "sys.exit(cli.run(HigherHRNet_benchmark.main))\n"
+        "from higherhrnet.cli import benchmark, program\n"
+        "sys.exit(program.run(benchmark.main))\n"
     )
     # The stand-ins are programs of their own and find onnxruntime.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from higherhrnet.backends import select
 from higherhrnet.backends.ascend import cann_benchmark
-from higherhrnet.backends.base import choice
 from higherhrnet.errors import UserError
 
 TOOL = cann_benchmark.file_name()
@@ -19,11 +19,11 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def call(*, npu: bool = False, om: bool = False, tool: bool = False, modules: str = "") -> tuple[str, str]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(choice.chip, "is_present", lambda: npu)
-        monkeypatch.setattr(choice, "_is_installed", lambda name: name in modules.split())
+        monkeypatch.setattr(select.chip, "is_present", lambda: npu)
+        monkeypatch.setattr(select, "_is_installed", lambda name: name in modules.split())
         if tool:
             (tmp_path / TOOL).touch()
-        chosen = choice.choose("auto", om=om)
+        chosen = select.choose("auto", om=om)
         return chosen.name, chosen.why
 
     return call
@@ -61,8 +61,8 @@ def test_nothing_is_explained(choose):
 
 def test_a_tool_that_was_named_but_is_not_there_is_an_error(tmp_path: Path):
     with pytest.raises(UserError, match=r"benchmark tool .*/typo is not there"):
-        choice.choose("auto", om=True, benchmark_path=tmp_path / "typo")
+        select.choose("auto", om=True, benchmark_path=tmp_path / "typo")
 
 
 def test_what_is_requested_is_taken():
-    assert choice.choose("ais_bench", om=False) == choice.Choice("ais_bench", "requested")
+    assert select.choose("ais_bench", om=False) == select.Choice("ais_bench", "requested")

@@ -13,14 +13,14 @@ from higherhrnet.errors import UserError
 
 
 def test_images_come_in_the_file_s_order(tiny_data: Path):
-    dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     assert [i.index for i in dataset.images] == list(range(7))
     assert dataset.images[1] == coco.Image(1, 1007, "000000001007.jpg", width=480, height=640)
-    assert coco.image_file(str(tiny_data), "val2017", dataset.images[1]).is_file()
+    assert coco.Location(str(tiny_data), "val2017").picture(dataset.images[1]).is_file()
 
 
 def test_the_fingerprint_follows_order_and_sizes_but_not_the_place(tiny_data: Path, tmp_path: Path):
-    original = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    original = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     content = json.loads(original.annotations.read_text())
 
     def fingerprint(images: list[dict]) -> str:
@@ -72,7 +72,7 @@ def test_results_by_hand():
 
 
 def truth(tiny_data: Path) -> tuple[coco.Dataset, list[dict]]:
-    dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     return dataset, json.loads(dataset.annotations.read_text())["annotations"]
 
 
@@ -124,7 +124,7 @@ def test_annotations_without_boxes_are_named(tiny_data: Path, tmp_path: Path):
 
 
 def test_golden_figures(shared: Path):
-    dataset = coco.load(coco.annotation_file(str(shared / "data/coco_mini"), "val2017"))
+    dataset = coco.load(coco.Location(str(shared / "data/coco_mini"), "val2017").annotations)
     expected = json.loads((shared / "golden/decode/expected_stats.json").read_text())
     results = shared / "golden/decode/expected_results.json"
     figures = evaluation.evaluate(dataset, results, [i.image_id for i in dataset.images])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Outcome, write_dataset
+from conftest import Outcome, main_of, write_dataset
 from demo import scenes
 from higherhrnet.artifacts import dumps, record
 from higherhrnet.dataset import coco
@@ -83,8 +83,6 @@ def test_ap_beyond_its_tolerance_is_said():
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Batches of 1, 3 and 8 of the trained demonstration on 11 scenes: several a shape, most last batches partial."""
-    import importlib  # noqa: PLC0415
-
     work = tmp_path_factory.mktemp("batches")
     scenes.write(work / "data/coco", images=11, seed=7, obstacles=0.0)
     with pytest.MonkeyPatch.context() as patch:
@@ -96,7 +94,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("HigherHRNet_pth2onnx", "--weights", ROOT / "demo/weights/w16_512.pth", "--bs", -1, *DEMO),
             ("HigherHRNet_benchmark", "--bs", "1,3,8", "--backend", "onnxruntime", "--threads", 1, *DEMO),
         ):
-            importlib.import_module(str(name)).main([str(a) for a in arguments])
+            main_of(str(name))([str(a) for a in arguments])
     return work
 
 
@@ -169,15 +167,16 @@ def test_differences_are_found_and_end_with_status_1(
 
 def test_float16_dumps_are_read_as_their_record_says(tmp_path: Path):
     """2049 is no float16: the nearest is 2048."""
-    dataset = coco.load(coco.annotation_file(str(write_dataset(tmp_path / "coco", ((128, 128),))), "val2017"))
-    shapes = dumps.output_shapes((128, 128), 17)
+    dataset = coco.load(coco.Location(str(write_dataset(tmp_path / "coco", ((128, 128),))), "val2017").annotations)
+    heads = dumps.Heads(17, 17)
+    shapes = dumps.output_shapes((128, 128), heads)
     for name, dtype in (("a", "float32"), ("b", "float16")):
         (tmp_path / name).mkdir()
         made = record.DumpsRecord(inputs=None, indices=[0], model="", backend="", batch=1, flip=False, dtype=dtype)
         record.write(tmp_path / name, made)
         for file, shape in zip(dumps.BENCHMARK.paths(tmp_path / name, 0), shapes, strict=True):
             np.full(shape, 2049, dtype).tofile(file)
-    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", compare.OUTPUTS[:2], 128, 17)
+    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", compare.OUTPUTS[:2], 128, heads)
     assert count == 1
     assert [d.largest for d in found] == [1.0, 1.0]
     assert [d.output for d in found] == ["output1", "output2"]

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import TINY_CONFIG
 from higherhrnet.artifacts.dumps import Heads
-from higherhrnet.config import loader, values
+from higherhrnet.config import loader
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, joints
 from higherhrnet.errors import UserError
@@ -17,7 +17,7 @@ CROWD_POSE = loader.DEFAULT.parents[2] / "crowd_pose/higher_hrnet/w32_512_adam_l
 
 
 def test_the_default_is_w32_512():
-    cfg = loader.load()
+    cfg = loader.tree()
     assert cfg.DATASET.INPUT_SIZE == 512
     assert cfg.MODEL.EXTRA.STAGE4.NUM_CHANNELS == [32, 64, 128, 256]
     assert (cfg.TEST.DETECTION_THRESHOLD, cfg.TEST.TAG_THRESHOLD) == (0.1, 1.0)
@@ -26,7 +26,7 @@ def test_the_default_is_w32_512():
 
 
 def test_overrides_take_the_type_of_the_key():
-    cfg = loader.load(
+    cfg = loader.tree(
         TINY_CONFIG, ["DATASET.ROOT", "my data/coco", "TEST.TAG_THRESHOLD", "2.5", "TEST.REFINE", "False"]
     )
     assert cfg.DATASET.ROOT == "my data/coco"
@@ -35,7 +35,7 @@ def test_overrides_take_the_type_of_the_key():
 
 
 def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
-    cfg = loader.load(None, ["DATA_DIR", str(tmp_path), "DATASET.ROOT", "no/such/root"])
+    cfg = loader.tree(None, ["DATA_DIR", str(tmp_path), "DATASET.ROOT", "no/such/root"])
     assert str(tmp_path / "no/such/root") == cfg.DATASET.ROOT
 
 
@@ -124,14 +124,15 @@ def test_a_missing_yaml_file_is_named(tmp_path: Path):
 
 
 def test_a_center_adds_a_joint():
-    cfg = loader.load(None, ["DATASET.WITH_CENTER", "True"])
+    cfg = loader.tree(None, ["DATASET.WITH_CENTER", "True"])
     assert (cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS) == (18, 18)
-    assert values.heads(cfg) == Heads(18, 18)
-    assert values.joint_set(cfg) is joints.COCO
-    assert values.result_joints(cfg) == 17
+    config = loader.load(None, ["DATASET.WITH_CENTER", "True"])
+    assert config.heads == Heads(18, 18)
+    assert config.joints is joints.COCO
+    assert config.result_joints == 17
     kept = loader.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
-    assert values.options(kept).order[:3] == (17, 0, 1)
-    assert values.result_joints(kept) == 17
+    assert kept.options.order[:3] == (17, 0, 1)
+    assert kept.result_joints == 17
 
 
 def test_crowd_pose_has_no_order_of_grouping_with_a_center():
@@ -140,20 +141,20 @@ def test_crowd_pose_has_no_order_of_grouping_with_a_center():
 
 
 def test_what_the_stages_take_of_a_configuration():
-    cfg = loader.load(
+    config = loader.load(
         None,
         ["TEST.SCALE_FACTOR", "[0.5, 1, 2]", "TEST.FLIP_TEST", "False", "DATASET.DATA_FORMAT", "zip"],
     )
-    assert values.plan(cfg) == Plan(512, (2, 1, 0.5), flip=False, project=True, limited=True)
-    assert values.layout(cfg) == coco.Layout("coco", zipped=True)
-    assert values.heads(loader.load(None, ["MODEL.TAG_PER_JOINT", "False"])) == Heads(17, 1)
+    assert config.plan == Plan(512, (2, 1, 0.5), flip=False, project=True, limited=True)
+    assert (config.location.kind, config.location.zipped) == ("coco", True)
+    assert loader.load(None, ["MODEL.TAG_PER_JOINT", "False"]).heads == Heads(17, 1)
 
 
 def test_crowd_pose_s_joints():
-    cfg = loader.load(CROWD_POSE)
-    options = values.options(cfg)
+    config = loader.load(CROWD_POSE)
+    options = config.options
     # As lib/dataset/transforms/build.py and lib/core/group.py of the official code have them.
     assert options.flip == (1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13)
     assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
-    assert values.layout(cfg).kind == coco.CROWD_POSE
+    assert config.location.kind == coco.CROWD_POSE
     assert sorted(options.order) == list(range(14))

@@ -31,8 +31,8 @@ LEAST_DROP = 0.05
 
 Pair = tuple[np.ndarray, np.ndarray]
 
-_TEST = loader.load(CONFIG).TEST
-DECODE = Options(detection_threshold=_TEST.DETECTION_THRESHOLD, tag_threshold=_TEST.TAG_THRESHOLD)
+_CONFIG = loader.load(CONFIG)
+DECODE = _CONFIG.options
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def infer(tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Callab
         found = []
         for image in dataset.images:
             grid = geometry.fit(image.width, image.height, 512)
-            shapes = dumps.output_shapes(grid.shape, len(joints.NAMES))
+            shapes = dumps.output_shapes(grid.shape, _CONFIG.heads)
             pairs = []
             for folder in folders:
                 files = dumps.BENCHMARK.paths(folder, image.index)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import HigherHRNet_performance
 from conftest import ROOT, Outcome
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, performance
 
 PROGRAMS = [
     *([path.stem] for path in sorted(ROOT.glob("*.py"))),
@@ -21,7 +19,7 @@ PROGRAMS = [
 NO_NUMBERS = ["", " ", "-2", "1e999", "nan", "inf", "-inf", "9" * 30, "9" * 5000, "0x10", "1_0", "1 0", "1,,2", "1,1"]
 NO_NUMBERS += ["\0", "١", "½", "\udcff", "None", "x" * 100_000, "-", "1/0", "0/0", "1x"]
 # What some take after all: a shape of height 0, refused later, and a number of 30 digits.
-TAKEN: list[tuple[object, str]] = [(HigherHRNet_performance.shapes, "0x10"), (flags.non_negative, "9" * 30)]
+TAKEN: list[tuple[object, str]] = [(performance.shapes, "0x10"), (flags.non_negative, "9" * 30)]
 EXPECTED = {
     "HigherHRNet_benchmark": "--bs --device_id --device_ids --shard --threads --timeout",
     "HigherHRNet_performance": "--ap_tolerance --bs --device_id --distance --rounds --shapes --threads --timeout "
@@ -39,7 +37,7 @@ Flags = Callable[[list[str]], list[argparse.Action]]
 
 
 @pytest.fixture
-def flags(
+def numeric(
     monkeypatch: pytest.MonkeyPatch, script: Callable[..., Outcome]
 ) -> Callable[[list[str]], list[argparse.Action]]:
     """The flags of a program that take numbers."""
@@ -48,12 +46,12 @@ def flags(
         made: list[argparse.ArgumentParser] = []
         real = flags.parser
 
-        def recorded(doc: str | None) -> argparse.ArgumentParser:
-            made.append(real(doc))
+        def recorded(doc: str | None, command: str) -> argparse.ArgumentParser:
+            made.append(real(doc, command))
             return made[-1]
 
         with monkeypatch.context() as patched:
-            patched.setattr(cli, "parser", recorded)
+            patched.setattr(flags, "parser", recorded)
             assert script(*program, "--help").status == 0
         actions = made[-1]._actions
         return [action for action in actions if action.option_strings and action.type not in (None, Path, flags.names)]
@@ -64,12 +62,11 @@ def flags(
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_what_is_no_number_is_wrong_usage(
     program: list[str],
-    flags: Flags,
+    numeric: Flags,
     script: Callable[..., Outcome],
     tried: Callable[[str, int], None],
 ):
-    importlib.import_module(program[0])
-    actions = flags(program)
+    actions = numeric(program)
     assert sorted(action.option_strings[0] for action in actions) == EXPECTED[" ".join(program)].split()
     for action in actions:
         parse = action.type

@@ -15,6 +15,7 @@ import pytest
 from conftest import Outcome
 from demo.synthesis import synthesise
 from higherhrnet.artifacts import dumps
+from higherhrnet.config import loader
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.image import geometry
 
@@ -26,7 +27,7 @@ def data(shared: Path) -> Path:
 
 def one_of_each_shape(data: Path, root: Path) -> Path:
     """A data set of the first image of each input shape, and of those that are longer than the shapes; its root."""
-    file = coco.annotation_file(str(data), "val2017")
+    file = coco.Location(str(data), "val2017").annotations
     content = json.loads(file.read_text())
     chosen: dict[object, dict] = {}
     for image in content["images"]:
@@ -36,7 +37,7 @@ def one_of_each_shape(data: Path, root: Path) -> Path:
     ids = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in ids]
     (root / "annotations").mkdir(parents=True)
-    coco.annotation_file(str(root), "val2017").write_text(json.dumps(content))
+    coco.Location(str(root), "val2017").annotations.write_text(json.dumps(content))
     (root / "images").symlink_to(data / "images")
     return root
 
@@ -45,12 +46,11 @@ def test_six_scripts_on_real_images_with_seeded_weights(data: Path, command: Cal
     """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet.config import loader
     from higherhrnet.model import architecture, network  # noqa: PLC0415
 
-    cfg = loader.load()
+    config = loader.load()
     torch.manual_seed(0)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17))
+    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
     (tmp_path / "models").mkdir()
     torch.save(net.state_dict(), tmp_path / "models/seeded_w32_512.pth")
 
@@ -80,7 +80,7 @@ def test_annotated_people_come_back(data: Path, command: Callable[..., Outcome],
 
     What is missing to 1 are people whose keypoints are hidden under another's peaks.
     """
-    dataset = coco.load(coco.annotation_file(str(data), "val2017"))
+    dataset = coco.load(coco.Location(str(data), "val2017").annotations)
     people: dict[int, list[np.ndarray]] = {}
     for annotation in json.loads(dataset.annotations.read_text())["annotations"]:
         if annotation["num_keypoints"]:

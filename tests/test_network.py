@@ -13,6 +13,7 @@ import torch
 
 from conftest import TINY_CONFIG, Outcome
 from golden_weights import image, parameter
+from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.config import loader
 from higherhrnet.errors import UserError
 from higherhrnet.model import architecture, checkpoint, export, network
@@ -20,9 +21,9 @@ from higherhrnet.model.ort import onnxruntime
 
 
 def build(cfg_file: Path | None = None, *opts: str) -> network.HigherHRNet:
-    cfg = loader.load(cfg_file, opts)
+    config = loader.load(cfg_file, opts)
     torch.manual_seed(0)
-    return network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)).eval()
+    return network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads)).eval()
 
 
 @pytest.fixture
@@ -171,14 +172,14 @@ def test_checkpoint_forms(tmp_path: Path, tiny: network.HigherHRNet):
     ],
 )
 def test_a_network_without_bounds_is_refused(key: str, value: object):
-    extra = loader.load(TINY_CONFIG).MODEL.EXTRA.clone()
+    extra = loader.tree(TINY_CONFIG).MODEL.EXTRA.clone()
     extra.defrost()
     if key == "DECONV":
         extra.DECONV.NUM_CHANNELS = [value]
     else:
         extra.STAGE3[key] = value if key == "NUM_MODULES" else [16, value, 64]
     with pytest.raises(UserError, match=r"config: MODEL\.EXTRA has .*, expected whole numbers of 1 to"):
-        architecture.Architecture.from_extra(extra, joints=17)
+        architecture.Architecture.from_extra(extra, Heads(17, 17))
 
 
 def test_export_refuses_what_does_not_fit(tmp_path: Path, tiny_weights: Path, script: Callable[..., Outcome]):

@@ -17,9 +17,8 @@ from higherhrnet.model import architecture, network
 
 @pytest.fixture(scope="module")
 def tiny() -> network.HigherHRNet:
-    return network.HigherHRNet(
-        architecture.Architecture.from_extra(loader.load(TINY_CONFIG).MODEL.EXTRA, joints=17)
-    ).eval()
+    config = loader.load(TINY_CONFIG)
+    return network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads)).eval()
 
 
 def test_operations_are_those_of_every_convolution_that_runs(tiny: network.HigherHRNet):

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 import parity
-from higherhrnet.config import loader, values
+from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.config import loader
 from higherhrnet.image import geometry
 from higherhrnet.model import architecture, checkpoint, network
 from reference import STAND_IN, Reference, ReferenceError
@@ -91,32 +92,32 @@ def table(rows: list[tuple[str, tuple[int, ...]]]) -> tuple[int, int, str]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_parameters_are_the_official_network_s(name: str):
-    cfg = loader.load(ROOT / "experiments" / name)
+    config = loader.load(ROOT / "experiments" / name)
     with torch.device("meta"):
-        net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=cfg.MODEL.NUM_JOINTS))
+        net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
     assert table([(key, tuple(value.shape)) for key, value in net.state_dict().items()]) == CONFIGS[name]
 
 
 def test_one_tag_map_makes_the_heads_smaller():
-    cfg = loader.load(None, ["MODEL.TAG_PER_JOINT", "False"])
-    architecture = architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17, tag_per_joint=False)
+    config = loader.load(None, ["MODEL.TAG_PER_JOINT", "False"])
+    assert config.heads == Heads(17, 1)
     with torch.device("meta"):
-        output1, output2 = network.HigherHRNet(architecture)(torch.zeros(1, 3, 128, 192))
+        net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+        output1, output2 = net(torch.zeros(1, 3, 128, 192))
     assert (output1.shape, output2.shape) == ((1, 18, 32, 48), (1, 17, 64, 96))
 
 
 def test_short_side_640_has_21_shapes_from_640_to_1280():
-    cfg = loader.load(ROOT / "experiments/coco/higher_hrnet/w48_640_adam_lr1e-3.yaml")
-    shapes = values.plan(cfg).shapes
+    shapes = geometry.shapes(loader.load(ROOT / "experiments/coco/higher_hrnet/w48_640_adam_lr1e-3.yaml").plan)
     assert shapes == geometry.shape_grid(640)
     assert len(shapes) == 21
     assert {shape[0] for shape in shapes if shape[1] == 640} == set(range(640, 1281, 64))
 
 
 def test_a_checkpoint_of_mixed_precision_training_loads(tmp_path: Path):
-    cfg = loader.load(ROOT / "tests/data/tiny.yaml")
-    architecture = architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)
-    net, other = network.HigherHRNet(architecture), network.HigherHRNet(architecture)
+    config = loader.load(ROOT / "tests/data/tiny.yaml")
+    tiny = architecture.Architecture.from_extra(config.extra, config.heads)
+    net, other = network.HigherHRNet(tiny), network.HigherHRNet(tiny)
     path = tmp_path / "half.pth"
     torch.save({f"1.{name}": value for name, value in net.state_dict().items()}, path)
     checkpoint.load(path, other)
@@ -170,8 +171,8 @@ def test_the_patch_applies_to_what_it_was_made_for(checkout: Path, tmp_path: Pat
 def test_official_files_load_unchanged(checkout: Path, name: str):
     official = loader.load(checkout / "experiments" / name)
     if name in CONFIGS:
-        assert official == loader.load(ROOT / "experiments" / name)
-    assert values.plan(official).shapes == geometry.shape_grid(official.DATASET.INPUT_SIZE)
+        assert loader.tree(checkout / "experiments" / name) == loader.tree(ROOT / "experiments" / name)
+    assert geometry.shapes(official.plan) == geometry.shape_grid(official.plan.short_side)
 
 
 def test_parity(checkout: Path, shared: Path, tmp_path: Path):

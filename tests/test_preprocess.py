@@ -97,7 +97,7 @@ def test_a_jpeg_s_end_is_found_wherever_the_file_is_cut():
     segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
     with_thumbnail = content[:2] + segment + content[2:]
     for whole in (content, with_thumbnail, content + b"trailing"):
-        assert transform._is_whole_jpeg(whole)
+        assert reader._is_whole_jpeg(whole)
     for cut in range(2, len(content) - 1, 7):
-        assert not transform._is_whole_jpeg(content[:cut])
-        assert not transform._is_whole_jpeg(with_thumbnail[: len(segment) + cut])
+        assert not reader._is_whole_jpeg(content[:cut])
+        assert not reader._is_whole_jpeg(with_thumbnail[: len(segment) + cut])

@@ -13,6 +13,7 @@ import pytest
 from conftest import TINY_CONFIG, TINY_IMAGES, Outcome, write_dataset
 from higherhrnet.artifacts import atomic, record
 from higherhrnet.dataset import coco_results
+from higherhrnet.image import transform
 
 Script = Callable[..., Outcome]
 RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results{}.json"
@@ -90,18 +91,18 @@ def test_what_is_done_is_not_done_again(run: Script, tiny_results: bytes, monkey
     seen: list[int] = []
     real = infer.run
 
-    def counting(backend, passes, **options):
+    def counting(backend, passes, job):
         if len(seen) >= 3:
             raise KeyboardInterrupt
         seen.extend(passes[0].indices)
-        return real(backend, passes, **options)
+        return real(backend, passes, job)
 
     monkeypatch.setattr(infer, "run", counting)
     assert run("--disk_budget", LEAST).status == 130
 
-    def noting(backend, passes, **options):
+    def noting(backend, passes, job):
         seen.extend(passes[0].indices)
-        return real(backend, passes, **options)
+        return real(backend, passes, job)
 
     monkeypatch.setattr(infer, "run", noting)
     outcome = run("--disk_budget", LEAST)
@@ -143,7 +144,7 @@ def test_a_change_that_would_mix_people_is_refused(
     script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
     assert "(another model)" in error(run(model=model))
     with monkeypatch.context() as changed:
-        changed.setattr("higherhrnet.provenance.inputs_code", lambda: "another version")
+        changed.setattr(transform, "VERSION", transform.VERSION + 1)
         assert "(another version of the code or of OpenCV)" in error(run())
     assert Path("run_work/people.jsonl").read_bytes() == journal, "nothing done was lost"
     assert run("TEST.DETECTION_THRESHOLD", 0.2, "--overwrite").status == 0

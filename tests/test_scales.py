@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ import clear_decode
 from conftest import TINY_CONFIG, Outcome
 from demo.synthesis import synthesise
 from higherhrnet.artifacts.scales import beside
-from higherhrnet.config import loader, plan, values
+from higherhrnet.config import loader
 from higherhrnet.config.options import Options
-from higherhrnet.config.plan import Plan
+from higherhrnet.config.plan import Plan, Scale
 from higherhrnet.dataset import coco, evaluation, joints
 from higherhrnet.decode import Outputs, decode, fused
 from higherhrnet.decode.people import plain
@@ -36,7 +37,10 @@ def scene(plan: Plan, size: tuple[int, int], seed: int, count: int = 3) -> list[
     rng = np.random.default_rng(seed)
     centers = rng.uniform(0.2, 0.8, (count, 1, 2)) * size
     persons = [np.column_stack((rng.normal(center, 40, (17, 2)), rng.integers(0, 3, 17))) for center in centers]
-    passes = [synthesise(persons, plan.fit(*size, factor), np.random.default_rng(seed)) for factor in plan.factors]
+    passes = [
+        synthesise(persons, geometry.of_plan(*size, plan, factor), np.random.default_rng(seed))
+        for factor in plan.factors
+    ]
     return [list(each) if plan.flip else [each[0]] for each in passes]
 
 
@@ -49,7 +53,7 @@ def clear_maps(plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]) 
     size = outputs[0][0][1].shape[1:] if not plan.project else None
     total, tags = None, []
     for factor, passes in zip(plan.factors, outputs, strict=True):
-        target = size or plan.fit(640, 480, 1).shape
+        target = size or geometry.of_plan(640, 480, plan, 1).shape
         heats = []
         for number, (output1, output2) in enumerate(passes):
             half = to_size(output1, output2.shape[1:])
@@ -96,7 +100,7 @@ def test_people_are_those_of_the_clear_decode(plan: Plan):
     outputs = scene(plan, (640, 480), seed=3)
     options = Options()
     expected = clear_decode.decode_maps(*clear_maps(plan, outputs, options.flip), options)
-    size = plan.fit(640, 480, 1).shape if plan.project else None
+    size = geometry.of_plan(640, 480, plan, 1).shape if plan.project else None
     people = fused(outputs, size, plan.tags_of, options)
     for field in ("keypoints", "scores", "tags"):
         np.testing.assert_array_equal(getattr(people, field), getattr(expected, field), strict=True)
@@ -113,7 +117,7 @@ def test_whole_maps_give_the_same_people_as_the_fast_decode():
             noisy[:] += rng.normal(0, 0.02, noisy.shape).astype(np.float32)
     fast = decode(outputs[0][0], outputs[0][1])
     # Two scales of the same outputs: the sum of two equal maps, halved, is the map.
-    slow = fused([*outputs, *outputs], plan.fit(640, 480, 1).shape)
+    slow = fused([*outputs, *outputs], geometry.of_plan(640, 480, plan, 1).shape)
     np.testing.assert_array_equal(slow.keypoints, fast.keypoints)
     np.testing.assert_array_equal(slow.scores, fast.scores)
     np.testing.assert_array_equal(slow.tags, fast.tags)
@@ -126,7 +130,7 @@ def test_one_tag_map_serves_all_joints():
     for one_pass in outputs[0]:
         one_pass[0][17:] = one_pass[0][17:].max(axis=0)
     shared = [[(output1[:18], output2) for output1, output2 in outputs[0]]]
-    people = fused(shared, plan.fit(640, 480, 1).shape)
+    people = fused(shared, geometry.of_plan(640, 480, plan, 1).shape)
     np.testing.assert_array_equal(people.keypoints, decode(outputs[0][0], outputs[0][1]).keypoints)
 
 
@@ -140,7 +144,7 @@ def test_a_center_that_is_left_out_changes_nothing():
     with_center = [
         [(np.concatenate((widen(o1[:17]), widen(o1[17:]))), widen(o2)) for o1, o2 in passes] for passes in outputs
     ]
-    people = fused(with_center, plan.fit(640, 480, 1).shape)
+    people = fused(with_center, geometry.of_plan(640, 480, plan, 1).shape)
     np.testing.assert_array_equal(people.keypoints, decode(outputs[0][0], outputs[0][1]).keypoints)
 
 
@@ -162,18 +166,23 @@ def test_wrong_outputs_are_refused(change, message: str):
 def test_sizes_of_scales_are_the_official_ones():
     # get_multi_scale_size(640 x 427, 512, s, 0.5) by hand: 256 / 427 * 640 = 383.7, up to 384.
     plan = Plan(512, (2, 1, 0.5))
-    assert [plan.fit(640, 427, factor).shape for factor in plan.factors] == [(1024, 1536), (512, 768), (256, 384)]
+    assert [geometry.of_plan(640, 427, plan, factor).shape for factor in plan.factors] == [
+        (1024, 1536),
+        (512, 768),
+        (256, 384),
+    ]
     assert geometry.shape_grid(512, plan.scale(1)) == [
         *[(h, 512) for h in (1024, 896, 768, 640)],
         *[(512, w) for w in (512, 640, 768, 896, 1024)],
     ]
-    assert plan.shapes[0] == (2048, 1024)
-    assert len(plan.shapes) == 27
+    shapes = geometry.shapes(plan)
+    assert shapes[0] == (2048, 1024)
+    assert len(shapes) == 27
 
 
 @pytest.mark.parametrize("limited", [True, False])
 def test_long_images_are_cut_only_where_the_side_is_limited(limited: bool):
-    grid = geometry.fit(900, 300, 512, plan.Scale(limited=limited))
+    grid = geometry.fit(900, 300, 512, Scale(limited=limited))
     assert grid.shape == ((512, 1024) if limited else (512, 1536))
     assert grid.is_cut is limited
     assert np.allclose(grid.to_image(np.array([[0.0, 256.0]]))[0, 0], 150 if limited else 0, atol=1e-6)
@@ -232,11 +241,11 @@ def run_all(
 
 def as_test_dev(data: Path, root: Path) -> Path:
     """The same images as COCO publishes those of test-dev, without annotations, and zipped; return ``root``."""
-    content = json.loads(coco.annotation_file(str(data), "val2017").read_text())
+    content = json.loads(coco.Location(str(data), "val2017").annotations.read_text())
     (root / "annotations").mkdir(parents=True)
     (root / "images").mkdir()
     content.pop("annotations")
-    coco.annotation_file(str(root), "test-dev2017").write_text(json.dumps(content))
+    coco.Location(str(root), "test-dev2017").annotations.write_text(json.dumps(content))
     with zipfile.ZipFile(root / "images/test2017.zip", "w") as archive:
         for image in content["images"]:
             archive.write(data / "images/val2017" / image["file_name"], image["file_name"])
@@ -288,11 +297,11 @@ def test_flip_test_wants_both_trees(script: Script, tiny_data: Path, tmp_path: P
 
 def test_zipped_images_are_read_where_they_are(tiny_data: Path, tmp_path: Path):
     root = as_test_dev(tiny_data, tmp_path)
-    dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     for image in dataset.images[:2]:
-        zipped = coco.image_file(str(root), "test-dev2017", image, coco.Layout(zipped=True))
+        zipped = coco.Location(str(root), "test-dev2017", zipped=True).picture(image)
         assert zipped == tmp_path / f"images/test2017.zip@{image.file_name}"
-        unzipped = coco.image_file(str(tiny_data), "val2017", image)
+        unzipped = coco.Location(str(tiny_data), "val2017").picture(image)
         np.testing.assert_array_equal(reader.read_image(zipped), reader.read_image(unzipped))
     with pytest.raises(BadImageError, match=r"test2017\.zip@no\.jpg: .*no\.jpg.* in the archive"):
         reader.read_image(tmp_path / "images/test2017.zip@no.jpg")
@@ -301,22 +310,22 @@ def test_zipped_images_are_read_where_they_are(tiny_data: Path, tmp_path: Path):
 
 
 def test_test_splits_have_no_annotations():
-    layout = coco.Layout()
     image = coco.Image(0, 1, "a.jpg", 1, 1)
-    assert coco.annotation_file("r", "test-dev2017", layout) == Path("r/annotations/image_info_test-dev2017.json")
-    assert coco.image_file("r", "test-dev2017", image, layout) == Path("r/images/test2017/a.jpg")
-    assert not coco.has_annotations("test-dev2017", layout)
-    crowd = coco.Layout(coco.CROWD_POSE)
-    assert coco.annotation_file("r", "test", crowd) == Path("r/json/crowdpose_test.json")
-    assert coco.image_file("r", "test", image, crowd) == Path("r/images/a.jpg")
-    assert coco.image_file("r", "test", image, coco.Layout(coco.CROWD_POSE, zipped=True)) == Path("r/images.zip@a.jpg")
-    assert coco.has_annotations("test", crowd)
+    test_dev = coco.Location("r", "test-dev2017")
+    assert test_dev.annotations == Path("r/annotations/image_info_test-dev2017.json")
+    assert test_dev.picture(image) == Path("r/images/test2017/a.jpg")
+    assert not test_dev.has_annotations
+    crowd = coco.Location("r", "test", coco.CROWD_POSE)
+    assert crowd.annotations == Path("r/json/crowdpose_test.json")
+    assert crowd.picture(image) == Path("r/images/a.jpg")
+    assert replace(crowd, zipped=True).picture(image) == Path("r/images.zip@a.jpg")
+    assert crowd.has_annotations
 
 
 def test_crowd_pose_figures_need_their_package(tiny_data: Path, tmp_path: Path):
     if evaluation.can_evaluate(coco.CROWD_POSE):
         pytest.skip("crowdposetools is installed")
-    dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     with pytest.raises(UserError, match="crowdposetools is not installed"):
         evaluation.evaluate(dataset, tmp_path / "results.json", [1000], coco.CROWD_POSE)
 
@@ -335,5 +344,5 @@ def test_crowd_pose_s_joints_mirror_each_other():
 )
 def test_run_refuses_what_only_the_scripts_do(options: list[str]):
     with pytest.raises(UserError, match=f"{options[0]} is .*, this command "):
-        values.check_plain(loader.load(None, options))
-    values.check_plain(loader.load(None))
+        loader.load(None, options).require_plain()
+    loader.load(None).require_plain()

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ROOT, TINY_CONFIG, TINY_IMAGES, Outcome, write_dataset
+from conftest import MODULES, ROOT, TINY_CONFIG, TINY_IMAGES, Outcome, main_of, write_dataset
 from higherhrnet.artifacts import atomic, dumps, inputs, record
+from higherhrnet.config import loader
 from higherhrnet.image import geometry
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
@@ -89,9 +90,8 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_inputs: Path, tmp_path: Pa
     "module", ["HigherHRNet_preprocess", "HigherHRNet_postprocess", "HigherHRNet_benchmark", "HigherHRNet_performance"]
 )
 def test_stages_of_an_ascend_host_import_neither_torch_nor_onnx(module: str):
-    code = (
-        f"import sys, {module}; print([m for m in ('torch', 'onnx', 'onnxruntime', 'matplotlib') if m in sys.modules])"
-    )
+    loaded = "[m for m in ('torch', 'onnx', 'onnxruntime', 'matplotlib') if m in sys.modules]"
+    code = f"import sys, higherhrnet.cli.{MODULES[module]}; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -261,11 +261,10 @@ def benchmark(script: Script, lists: Path, model: Path, result: Path, *more: obj
 @pytest.fixture(scope="module")
 def result(tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The result directory of a whole run; not to be changed."""
-    import HigherHRNet_benchmark  # noqa: PLC0415
-
     path = tmp_path_factory.mktemp("result")
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
-    HigherHRNet_benchmark.main([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(path)])
+    run = main_of("HigherHRNet_benchmark")
+    run([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(path)])
     return path
 
 
@@ -279,11 +278,10 @@ def dump_files(root: Path) -> dict[str, bytes]:
 def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weights: Path):
     import torch  # noqa: PLC0415
 
-    from higherhrnet.config import loader
     from higherhrnet.model import architecture, checkpoint, network  # noqa: PLC0415
 
-    cfg = loader.load(TINY_CONFIG)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(cfg.MODEL.EXTRA, joints=17)).eval()
+    config = loader.load(TINY_CONFIG)
+    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads)).eval()
     checkpoint.load(tiny_weights, net)
     for tree, directory in (("bins", PLAIN), ("bins_flip", FLIP)):
         for item in inputs.find(tiny_inputs / tree):
@@ -433,7 +431,10 @@ def test_postprocess_is_the_same_with_two_workers_and_with_other_tools_names(
             first.unlink()
             second.unlink()
             for file, array, output in zip(
-                dumps.Naming(0, "npy").paths(directory, index), arrays, dumps.output_shapes(shape, 17), strict=True
+                dumps.Naming(0, "npy").paths(directory, index),
+                arrays,
+                dumps.output_shapes(shape, dumps.Heads(17, 17)),
+                strict=True,
             ):
                 np.save(file, array.reshape(1, *output))
     postprocess(script, tiny_data, work, monkeypatch)
@@ -447,7 +448,7 @@ def test_whole_buffer_dumps_give_the_same_people(
     expected = (work / RESULTS).read_bytes()
     for directory in (work / PLAIN, work / FLIP):
         for file in directory.glob("*.bin"):
-            largest = dumps.output_shapes((256, 128), 17)[int(file.stem[-1]) - 1]
+            largest = dumps.output_shapes((256, 128), dumps.Heads(17, 17))[int(file.stem[-1]) - 1]
             whole = np.full(int(np.prod(largest)), np.nan, np.float32)
             content = np.fromfile(file, np.float32)
             whole[: content.size] = content

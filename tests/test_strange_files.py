@@ -108,7 +108,7 @@ def test_damaged_archives_are_bad_images(tmp_path: Path, method: int, tried: Cal
 
 @pytest.mark.tries("input")
 def test_a_zip_bomb_is_a_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(preprocess, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(reader, "_MOST_BYTES", 1000)
     with pytest.raises(BadImageError, match="more than 1,000 bytes"):
         reader.read_image(f"{archive(tmp_path)}@1.jpg")
 
@@ -228,7 +228,7 @@ ENTRY = coco_results.entries(1000, np.ones((1, 17, 3)), np.ones(1))[0]
 def test_results_of_others_are_checked_before_they_are_merged(
     tiny_data: Path, tmp_path: Path, script: Script, content: object
 ):
-    dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     file = tmp_path / "results.json"
     file.write_text(json.dumps(content))
     fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True}
@@ -243,7 +243,7 @@ def test_results_of_others_are_checked_before_they_are_merged(
 def test_shards_of_other_numbers_of_images_are_not_merged(
     tiny_data: Path, tmp_path: Path, script: Script, change: dict[str, Any]
 ):
-    dataset = coco.load(coco.annotation_file(str(tiny_data), "val2017"))
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     file = tmp_path / "results.json"
     file.write_text("[]")
     fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True, **change}

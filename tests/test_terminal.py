@@ -60,8 +60,8 @@ def test_signals_while_libraries_are_imported(
 ):
     rng = random.Random(number)
     interrupted = 0
-    for program in PROGRAMS:
-        process = start([*program, *ARGUMENTS.get(program[0], [])], tmp_path)
+    for words in PROGRAMS:
+        process = start([*words, *ARGUMENTS.get(words[0], [])], tmp_path)
         time.sleep(rng.uniform(0, 0.15))
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
@@ -69,7 +69,7 @@ def test_signals_while_libraries_are_imported(
             assert err.startswith(("error: ", "usage: ")), err
             assert "Traceback" not in err
         else:
-            assert (process.returncode, out, err) == (128 + number, "", INTERRUPTED + "\n"), program
+            assert (process.returncode, out, err) == (128 + number, "", INTERRUPTED + "\n"), words
             interrupted += 1
     tried("interruption", interrupted)
     assert interrupted > len(PROGRAMS) / 2
@@ -207,12 +207,12 @@ def test_an_error_is_said_whatever_became_of_standard_output(tmp_path: Path, err
     """What the program had printed cannot be written when it ends; why it ends matters more."""
     code = f"""
 import sys
-from higherhrnet import cli
+from higherhrnet.cli import program
 from higherhrnet.errors import UserError
 def main(_):
     print("x" * 100)
     raise {error}
-sys.exit(cli.run(main))
+sys.exit(program.run(main))
 """
     shell = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}

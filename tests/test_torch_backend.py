@@ -11,8 +11,8 @@ import torch
 
 from conftest import TINY_CONFIG, Outcome
 from higherhrnet.artifacts import dumps, info, perf
+from higherhrnet.backends import torch as backend
 from higherhrnet.backends.base import PRECISIONS, Work
-from higherhrnet.backends.base import torch as backend
 from higherhrnet.config import loader
 from higherhrnet.errors import UserError
 from higherhrnet.model import architecture, checkpoint, fusion, network
@@ -24,20 +24,21 @@ Script = Callable[..., Outcome]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
-def architecture(cfg_file: Path) -> architecture.Architecture:
-    return architecture.Architecture.from_extra(loader.load(cfg_file).MODEL.EXTRA, joints=17)
+def architecture_of(cfg_file: Path) -> architecture.Architecture:
+    config = loader.load(cfg_file)
+    return architecture.Architecture.from_extra(config.extra, config.heads)
 
 
 @pytest.fixture(scope="module")
 def demo() -> network.HigherHRNet:
     """The trained demonstration: outputs that mean something, statistics that are not 0 and 1."""
-    net = network.HigherHRNet(architecture(DEMO_CONFIG)).eval()
+    net = network.HigherHRNet(architecture_of(DEMO_CONFIG)).eval()
     checkpoint.load(DEMO_WEIGHTS, net)
     return net
 
 
 def made(precision: str | None = None, batch: int = 1) -> backend.Torch:
-    return backend.Torch(DEMO_WEIGHTS, architecture(DEMO_CONFIG), batch=batch, precision=precision, threads=1)
+    return backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=batch, precision=precision, threads=1)
 
 
 def relative(ours: torch.Tensor, reference: torch.Tensor) -> float:
@@ -106,7 +107,7 @@ def test_any_number_of_images_fits_batches_of_three(demo: network.HigherHRNet, t
         image.tofile(entries[-1].path)
     (tmp_path / "dumps").mkdir()
     done: list[int] = []
-    run = backend.Torch(DEMO_WEIGHTS, architecture(DEMO_CONFIG), batch=3, threads=1, done=done.append)
+    run = backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=3, threads=1, done=done.append)
     text = run.run(Work((64, 64), entries, tmp_path / "dumps"))
     assert perf.parse(text, Path("x")) > 0
     assert done == [min(3, count - i) for i in range(0, count, 3)]
@@ -204,4 +205,4 @@ def test_a_captured_graph_gives_the_network_s_outputs(demo: network.HigherHRNet,
 @on_gpu
 def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(UserError, match="GPU 99 is not there"):
-        backend.Torch(DEMO_WEIGHTS, architecture(DEMO_CONFIG), batch=1, device=99)
+        backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=1, device=99)
