@@ -10,7 +10,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,32 +64,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-@dataclass(frozen=True)
-class Limit:
-    """How much of a JSON file from outside is read: parsed, it takes many times its bytes of memory."""
-
-    bytes: int
-    containers: int
-    """Objects and lists, counted by their opening brackets, those in texts included."""
-
-
-def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:
-    """Read a JSON file; ``what`` names its kind in the UserError, as which a file beyond ``limit`` ends too."""
-    try:
-        if limit is not None and (size := path.stat().st_size) > limit.bytes:
-            raise UserError(f"{what} {path}: found {size:,} bytes, at most {limit.bytes:,} are read; split it")
-        content = sources.read(path)
-        if limit is not None and (found := content.count(b"{") + content.count(b"[")) > limit.containers:
-            raise UserError(
-                f"{what} {path}: found {found:,} objects and lists, at most {limit.containers:,} are read; split it"
-            )
-        return json.loads(content)
-    except OSError as e:
-        raise UserError(f"cannot read {what} {path}: {e.strerror}; put it there or give another path") from e
-    except (ValueError, RecursionError) as e:
-        raise UserError(f"{what} {path} is not JSON ({e}); get the file again") from e
-
-
 def make_directory(path: Path) -> None:
     """Create a directory and its parents; nothing happens where it stands. Raises UserError where that fails."""
     try:
@@ -105,6 +78,14 @@ def refuse_link(folder: Path) -> None:
     """Raise UserError for a link in place of a folder of ours: what it names is another's."""
     if folder.is_symlink():
         raise UserError(f"{folder} is a link, expected a folder; remove it, or give another directory")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder of ours with all in it. Raises UserError as ``remove_folder``."""
+    if path.is_dir():
+        remove_folder(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_folder(path: Path) -> None:
@@ -167,3 +148,8 @@ def sha256(path: Path) -> str:
     except OSError as e:
         raise UserError(f"cannot read {path}: {e.strerror}; put it there or give another path") from e
     return digest.hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+    """Hexadecimal SHA-256 of a value's JSON."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

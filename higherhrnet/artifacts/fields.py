@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import types
 import typing
 from typing import Any, TypeVar
 
@@ -11,29 +13,42 @@ Kind = TypeVar("Kind")
 _LARGEST = 2**53
 
 
-def parse(value: Any, kind: type[Kind], what: str, instead: str) -> Kind:
-    """A ``kind`` from its JSON value.
+def parse(value: Any, kind: type[Kind], what: str, remedy: str) -> Kind:
+    """A ``kind`` from its JSON value; fields that are dataclasses are read so too.
 
     Parameters
     ----------
     what : the file, for the error
-    instead : what the user may do, for the error
+    remedy : what the user may do, for the error
 
     Raises
     ------
     UserError : other fields than the dataclass's, or values of another type or that it refuses itself
     """
     try:
-        hints = typing.get_type_hints(kind)
-        if wrong := [name for name, hint in hints.items() if name in value and not _fits(value[name], hint)]:
-            raise TypeError(f"{wrong[0]} {str(value[wrong[0]])[:40]!r}")
-        return kind(**value)
-    except (TypeError, ValueError, UserError) as e:  # the last of a record in the record
-        raise UserError(f"{what}: found other fields than a {kind.__name__}'s ({e}); {instead}") from e
+        return _made(value, kind)
+    except (TypeError, ValueError) as e:
+        raise UserError(f"{what}: found other fields than a {kind.__name__}'s ({e}); {remedy}") from e
+
+
+def _made(value: Any, kind: type[Kind]) -> Kind:
+    if not isinstance(value, dict):
+        raise TypeError(f"{str(value)[:40]!r}")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _field(item, hints[name], name) if name in hints else item for name, item in value.items()})
+
+
+def _field(value: Any, hint: Any, name: str) -> Any:
+    for one in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
+        if dataclasses.is_dataclass(one) and isinstance(one, type) and isinstance(value, dict):
+            return _made(value, one)
+        if _fits(value, one):
+            return value
+    raise TypeError(f"{name} {str(value)[:40]!r}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value is of a field's type: str, int, bool, float, a list of one of these, a dict, or a union.
+    """Whether a JSON value is of a field's type: str, int, bool, float, None, a list of one of these, or a dict.
 
     Numbers are of a size that any field can have, and texts such as can be written.
     """
@@ -43,9 +58,6 @@ def _fits(value: Any, hint: Any) -> bool:
         return type(value) is int and -_LARGEST < value < _LARGEST
     if hint is str:
         return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
-    arguments = typing.get_args(hint)
     if typing.get_origin(hint) is list:
-        return type(value) is list and all(_fits(item, arguments[0]) for item in value)
-    if typing.get_origin(hint) is dict:
-        return type(value) is dict
-    return any(_fits(value, one) for one in arguments) if arguments else type(value) is hint
+        return type(value) is list and all(_fits(item, typing.get_args(hint)[0]) for item in value)
+    return type(value) is (typing.get_origin(hint) or hint)

@@ -18,6 +18,8 @@ FLOAT16 = "float16"
 UINT8 = "uint8"
 _ITEM_BYTES = {FLOAT32: 4, FLOAT16: 2, UINT8: 1}
 DTYPES = tuple(_ITEM_BYTES)
+PICTURES = "pictures.jsonl"
+"""The journal, in a tree, of the pictures that its inputs are of."""
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
 _NAME = re.compile(r"(\d{12})\.bin")
 

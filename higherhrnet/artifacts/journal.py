@@ -1,8 +1,9 @@
-"""The journal of people: what has been decoded, a line an image, so that nothing decoded is lost or decoded again.
+"""A journal: what has been done of some work, a line per image, so that nothing is lost or done again.
 
-The first line says what the work is. Every other line is one image: its index and its results entries, or why it was
-left out, and the CRC-32 of what stands before that. A line that was cut off, by a kill or a full disk, or has changed
-is dropped with all that follows; its image is done again.
+The first line is the record of the work. Every other line is one image: its index, the picture that was read for it,
+its results entries where people are kept, or why it was left out, and the CRC-32 of what stands before that. A later
+line of an image replaces an earlier one. A line that was cut off, by a kill or a full disk, or has changed is dropped
+with all that follows; its image is done again.
 """
 
 from __future__ import annotations
@@ -12,36 +13,38 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from higherhrnet.artifacts import lock, record, sources
+from higherhrnet.artifacts import claim, lock, sources
+from higherhrnet.artifacts.claim import Record, Work
+from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.work import Difference
 from higherhrnet.errors import UserError
 
 _LONGEST_HEADER = 1 << 20
 _SUM = b',"crc":'
-_START = b'{"dataset":'  # of a header, whose first field that is
+_START = b'{"artifact":'  # of a header, whose first field that is
 
 
-class Journal:
-    """An open journal; only places of lines are held in memory."""
+class Journal(Generic[Work]):
+    """An open journal; of people only the places of their lines are held in memory."""
 
-    def __init__(self, path: Path, wanted: record.ResultsRecord, *, afresh: bool = False) -> None:
+    def __init__(self, path: Path, wanted: Record[Work], *, afresh: bool = False) -> None:
         """Open the journal of ``wanted``'s work at ``path``, or begin it.
 
-        ``afresh``: one of other work is emptied, not refused; ``replaced`` then names the fields that differ.
+        ``afresh``: one of other work is emptied, not refused.
 
         Raises
         ------
         UserError : another program has it open, it is of other work, or it cannot be written
         """
         self.path = path
-        self.replaced: list[str] = []
         self.left_out: dict[int, str] = {}
         """Why images were left out, by index."""
+        self.pictures: dict[int, Picture] = {}
+        """The pictures that were read, by index."""
         self._places: dict[int, tuple[int, int]] = {}
-        self._resumed = False
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as e:
@@ -54,8 +57,10 @@ class Journal:
         except BaseException:
             os.close(self._file)
             raise
+        self.is_resumed = len(self) > 0
+        """Whether an earlier run's images are in it."""
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Journal[Work]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,23 +74,28 @@ class Journal:
         return len(self._places) + len(self.left_out)
 
     @property
-    def is_resumed(self) -> bool:
-        """Whether an earlier run's images are in it."""
-        return self._resumed
-
-    @property
     def size(self) -> int:
         """Bytes on disk."""
         return self._end
 
-    def add(self, index: int, people: Sequence[dict[str, Any]]) -> None:
-        """Keep an image's results entries. Raises UserError where the disk does not take them."""
-        self._places[index] = self._append(_with_sum({"index": index, "people": people}))
+    def add(self, index: int, picture: Picture | None, people: Sequence[dict[str, Any]] = ()) -> None:
+        """Keep that an image is done, and its results entries. Raises UserError where the disk does not take it."""
+        line = {"index": index, "picture": picture and picture.row(), "people": people}
+        place = self._append(_with_sum(line))
+        self.left_out.pop(index, None)
+        self._set(index, picture, place)
 
     def leave_out(self, index: int, why: str) -> None:
         """Keep that an image is bad, and why."""
         self._append(_with_sum({"index": index, "left_out": why}))
+        self.forget(index)
         self.left_out[index] = why
+
+    def forget(self, index: int) -> None:
+        """Take an image for not done: it has changed since."""
+        self._places.pop(index, None)
+        self.pictures.pop(index, None)
+        self.left_out.pop(index, None)
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """All results entries by image index, read from disk image by image."""
@@ -100,7 +110,7 @@ class Journal:
         """Delete the journal: its results are written."""
         self.path.unlink(missing_ok=True)
 
-    def _load(self, wanted: record.ResultsRecord, *, afresh: bool) -> None:
+    def _load(self, wanted: Record[Work], *, afresh: bool) -> None:
         self._end = 0
         with os.fdopen(os.dup(self._file), "rb") as lines:
             first = lines.readline()
@@ -109,29 +119,33 @@ class Journal:
                 raise UserError(
                     f"{self.path} is no journal of this program; move it away or choose another output path"
                 )
+            stale: list[Difference] = []
             if header is not None:
-                made = record.parse(header, record.ResultsRecord, self.path)
-                self.replaced = list(record.differences(made, wanted))
-                if self.replaced and not afresh:
-                    which = ", ".join(f"another {record.DIFFERENCES[name]}" for name in self.replaced)
+                stale = claim.parse(header, type(wanted.work), self.path).stale(wanted)
+                if stale and not afresh:
                     raise UserError(
-                        f"{self.path} holds people of other work ({which}); run that again to its end, or give "
-                        f"--overwrite to start afresh"
+                        f"{self.path} holds people of other work: {claim.reasons(stale)}; run that again to its end, "
+                        f"or give --overwrite to start afresh"
                     )
-            if header is None or self.replaced:  # new, killed while it was begun, or of other work
+            if header is None or stale:  # new, killed while it was begun, or of other work
                 os.ftruncate(self._file, 0)
-                self._append(_text(asdict(wanted)))
+                self._append(_text(wanted.as_json()))
                 return
             self._end = lines.tell()
             while (line := _entry(lines.readline())) is not None:
                 place = self._end, lines.tell() - self._end
                 self._end = lines.tell()
+                self.forget(line["index"])
                 if "left_out" in line:
                     self.left_out[line["index"]] = line["left_out"]
                 else:
-                    self._places[line["index"]] = place
+                    self._set(line["index"], _picture(line["picture"]), place)
         os.ftruncate(self._file, self._end)
-        self._resumed = len(self) > 0
+
+    def _set(self, index: int, picture: Picture | None, place: tuple[int, int]) -> None:
+        self._places[index] = place
+        if picture is not None:
+            self.pictures[index] = picture
 
     def _append(self, text: bytes) -> tuple[int, int]:
         line = text + b"\n"
@@ -147,12 +161,12 @@ class Journal:
         return start, len(line)
 
 
-def work_of(path: Path) -> record.ResultsRecord | None:
+def work_of(path: Path, kind: type[Work]) -> Record[Work] | None:
     """Whose work a journal holds; None for a file that is none, not there, or was killed while it was begun."""
     try:
         with sources.open_file(path) as file:
             header = _whole(file.readline())
-        return None if header is None else record.parse(header, record.ResultsRecord, path)
+        return None if header is None else claim.parse(header, kind, path)
     except (OSError, UserError):
         return None
 
@@ -194,12 +208,17 @@ def _is_entry(value: dict[str, Any]) -> bool:
         return False
     if value.keys() == {"index", "left_out"}:
         return isinstance(value["left_out"], str)
-    people = value.get("people")
+    people, picture = value.get("people"), value.get("picture")
     return (
-        value.keys() == {"index", "people"}
+        value.keys() == {"index", "picture", "people"}
         and isinstance(people, list)
         and all(isinstance(entry, dict) for entry in people)
+        and (picture is None or Picture.is_row(picture))
     )
+
+
+def _picture(value: list[Any] | None) -> Picture | None:
+    return None if value is None else Picture.of_row(value)
 
 
 def _whole(line: bytes) -> dict[str, Any] | None:

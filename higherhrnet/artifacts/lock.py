@@ -12,7 +12,7 @@ from higherhrnet.errors import UserError
 
 
 @contextlib.contextmanager
-def held(directory: Path, *, instead: str = "give another --result") -> Iterator[None]:
+def held(directory: Path, *, instead: str) -> Iterator[None]:
     """Hold an existing directory; the system lets go of it when the program ends, however it ends.
 
     ``instead`` is what the user may do if another program holds it, beside waiting.
@@ -38,5 +38,5 @@ def take(descriptor: int, otherwise: str) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as e:
         raise UserError(otherwise) from e
-    except OSError:  # a file system without locks: go on unprotected
+    except OSError:  # a file system without locks: continue unprotected
         pass

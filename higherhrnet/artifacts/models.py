@@ -1,12 +1,9 @@
-"""Model files under models/: {name}_bs{N}_dynamic.onnx, what ATC makes of it, and the record beside an .om."""
+"""Model files under models/: {name}_bs{N}_dynamic.onnx, what ATC makes of it."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
-from higherhrnet.artifacts import atomic, fields
 from higherhrnet.errors import UserError
 
 
@@ -75,34 +72,3 @@ def om_output(onnx: Path, batch: int, *, aipp: bool, dynamic_dims: bool) -> Path
 
 def _suffix(*, aipp: bool, dynamic_dims: bool) -> str:
     return "_aipp" * aipp + "_dims" * dynamic_dims
-
-
-@dataclass(frozen=True)
-class OmRecord:
-    """What made an .om. An .om without a record was made by hand, with the guide's command for example."""
-
-    onnx: str
-    """SHA-256 of the .onnx."""
-    settings: dict[str, str]
-    """ATC's options that decide what the .om computes."""
-    soc_version: str
-    complete: bool = False
-    """False from before ATC starts until it has succeeded: an .om of a run that was killed is not trusted."""
-
-
-def om_record_path(output: Path) -> Path:
-    """Where the record of ATC's ``output`` lies."""
-    return output.with_name(f"{output.name}.om.json")
-
-
-def read_om_record(output: Path) -> OmRecord | None:
-    """The record of ATC's ``output``, None where there is none or it is not one of ours."""
-    path = om_record_path(output)
-    if not path.exists():
-        return None
-    return fields.parse(atomic.read_json(path, "record"), OmRecord, f"record {path}", "remove it")
-
-
-def write_om_record(output: Path, record: OmRecord) -> None:
-    """Write the record of ATC's ``output``."""
-    atomic.write_json(om_record_path(output), dataclasses.asdict(record))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
-from typing import BinaryIO
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from higherhrnet.errors import UserError
 
 _LARGEST = 2**31
 """Bytes of a file that is read whole: beyond any model, annotation file or image there is."""
@@ -39,3 +44,29 @@ def read(path: str | os.PathLike[str], most: int = _LARGEST) -> bytes:
 def too_large(path: str | os.PathLike[str], most: int) -> OSError:
     """What to raise for a file, or a member of an archive, of more than ``most`` bytes."""
     return OSError(errno.EFBIG, f"more than {most:,} bytes", os.fspath(path))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much of a JSON file from outside is read: parsed, it takes many times its bytes of memory."""
+
+    bytes: int
+    containers: int
+    """Objects and lists, counted by their opening brackets, those in texts included."""
+
+
+def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:
+    """Read a JSON file; ``what`` names its kind in the UserError, as which a file beyond ``limit`` ends too."""
+    try:
+        if limit is not None and (size := path.stat().st_size) > limit.bytes:
+            raise UserError(f"{what} {path}: found {size:,} bytes, at most {limit.bytes:,} are read; split it")
+        content = read(path)
+        if limit is not None and (found := content.count(b"{") + content.count(b"[")) > limit.containers:
+            raise UserError(
+                f"{what} {path}: found {found:,} objects and lists, at most {limit.containers:,} are read; split it"
+            )
+        return json.loads(content)
+    except OSError as e:
+        raise UserError(f"cannot read {what} {path}: {e.strerror}; put it there or give another path") from e
+    except (ValueError, RecursionError) as e:
+        raise UserError(f"{what} {path} is not JSON ({e}); get the file again") from e

@@ -25,10 +25,11 @@ from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.plan import Plan
 from higherhrnet.errors import UserError
 from higherhrnet.stages import infer
+from higherhrnet.stages.passes import Pass, check_pair, load
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage, a batch size after the other, and print where the dumps are."""
+    """Run the stage, one batch size after another, and print where the dumps are."""
     args, config = flags.parse(_parser(), argv)
     # All models are found before the first of them runs.
     inferences = [
@@ -55,10 +56,10 @@ def _named(name: str, factor: float) -> str:
     return name if factor == 1 else str(beside(Path(name), factor))
 
 
-def _load(args: argparse.Namespace, plan: Plan, factor: float) -> tuple[infer.Pass, ...]:
+def _load(args: argparse.Namespace, plan: Plan, factor: float) -> tuple[Pass, ...]:
     """The inputs at a scale: plain and, with flip test, flipped."""
-    plain = infer.load(_named(args.info, factor), flip=False, shard=args.shard)
-    made = plain.record
+    plain = load(_named(args.info, factor), flip=False, shard=args.shard)
+    made = None if plain.made is None else plain.made.work
     if made is not None and (made.factor, made.smallest) != (factor, min(plan.factors)):
         raise UserError(
             f"{_named(args.info, factor)}_HxW.info list inputs at scale {made.factor:g} of a test from scale "
@@ -67,8 +68,8 @@ def _load(args: argparse.Namespace, plan: Plan, factor: float) -> tuple[infer.Pa
         )
     if not plan.flip:
         return (plain,)
-    flipped = infer.load(_named(args.info_flip, factor), flip=True, shard=args.shard)
-    infer.check_pair(plain, flipped)
+    flipped = load(_named(args.info_flip, factor), flip=True, shard=args.shard)
+    check_pair(plain, flipped)
     return plain, flipped
 
 
@@ -91,7 +92,7 @@ def _run(
     inference: Inference,
     name: str,
     model: Path,
-    passes: tuple[infer.Pass, ...],
+    passes: tuple[Pass, ...],
     result: Path,
 ) -> None:
     """Run the network, or print what would."""
@@ -120,4 +121,4 @@ def _run(
 
 def _say_removed(directory: Path, why: str) -> None:
     of = "" if why == "--overwrite" else " of other work"
-    tqdm.write(f"{directory}: dumps{of} were removed first ({why})")
+    tqdm.write(f"{directory}: dumps{of} were removed first: {why}")

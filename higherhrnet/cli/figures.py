@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from higherhrnet.artifacts import record
+from higherhrnet.artifacts import claim
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.stages import postprocess
 
@@ -15,8 +16,8 @@ def say(dataset: coco.Dataset, images: Sequence[coco.Image], results: Path, arch
 
     ``of`` follows the number of images, ' of 3 shards' for example.
     """
-    made = record.read_results(results)
-    left_out = set(made.left_out if made else ())
+    made = claim.read(results, PeopleWork)
+    left_out = set(made.facts.left_out if made else ())
     ids = [image.image_id for image in images if image.index not in left_out]
     people, figures = postprocess.evaluate(dataset, results, ids)
     print(f"=> {people} people in {len(ids)} images{of}, {results}")
@@ -24,4 +25,5 @@ def say(dataset: coco.Dataset, images: Sequence[coco.Image], results: Path, arch
         print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
     if left_out:
         print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
+    assert figures is not None, "a COCO data set is evaluated"
     print(evaluation.table(figures, arch))

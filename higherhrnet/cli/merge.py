@@ -33,4 +33,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
     made = merge.run(dataset, shards, whole)
-    figures.say(dataset, dataset.images[: made.images], whole, config.network, of=f" of {len(shards)} shards")
+    figures.say(dataset, dataset.images[: made.work.images], whole, config.network, of=f" of {len(shards)} shards")

@@ -58,20 +58,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         decode.compile()
     start = time.perf_counter()
     with workers.Pool(args.workers) as pool:
-        summary = postprocess.run(
-            dataset,
+        job = postprocess.PostprocessJob(
             args.dump_dir,
             args.dump_dir_flip,
-            plan=replace(config.plan, limited=not args.no_long_side_limit),
-            heads=config.heads,
-            options=config.options,
-            results=results,
-            pool=pool,
+            replace(config.plan, limited=not args.no_long_side_limit),
+            config.heads,
+            config.options,
+            results,
             shard=shard,
             overwrite=args.overwrite,
             result_joints=config.result_joints,
             kind=evaluated,
         )
+        summary = postprocess.run(dataset, job, pool)
     seconds = time.perf_counter() - start
     log.say(f"=> {summary.people} people in {summary.images} images, {seconds:.1f} s, {summary.results}")
     if summary.kept:

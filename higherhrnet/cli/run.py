@@ -3,27 +3,25 @@
     python3 -m higherhrnet run --disk_budget 4GB
 
 Preprocesses a chunk, infers it, decodes it, deletes it, the stages side by side; writes the results file that the six
-scripts write, byte for byte. Stopped at any moment, the same command goes on. With --shard I/N it does one part of the
+scripts write, byte for byte. Stopped at any moment, the same command resumes. With --shard I/N it does one part of the
 images, for one of N machines; ``python3 -m higherhrnet merge`` joins the parts.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic, inputs, lock, record
-from higherhrnet.artifacts.journal import Journal, is_begun, work_of
+from higherhrnet.artifacts import atomic, inputs
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import select
 from higherhrnet.backends.base import Backend
 from higherhrnet.backends.select import Inference
@@ -32,18 +30,16 @@ from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
-from higherhrnet.image import transform
-from higherhrnet.pipeline import estimate
+from higherhrnet.model import fingerprint
+from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
-from higherhrnet.pipeline.flow import Flow
-from higherhrnet.pipeline.runner import Runner, Settings
+from higherhrnet.pipeline.flow import Flow, Stop
+from higherhrnet.pipeline.steps import Settings, Steps
 from higherhrnet.report import tables
-from higherhrnet.stages import postprocess
 from higherhrnet.system import memory, workers
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?)\s*([KMGT]?)B?", re.IGNORECASE)
-_CHUNKS, _LOGS, _JOURNAL = "chunks", "logs", "people.jsonl"
 _IN_PROCESS_CHUNK = 32  # images: enough to amortise a chunk's small files, few enough to overlap in small data sets
 
 
@@ -64,54 +60,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not decode.is_compiled():
         print("compiling the decode kernel: about half a minute, once", flush=True)
         decode.compile()
-
     work = args.work or Path(f"run_work{args.shard.suffix}")
-    flow_calls: list[Callable[[], object]] = []
-
-    def backend_in(folder: Path) -> Backend:
-        return inference.backend(
-            chosen.name, settings.model, logs=folder / _LOGS, done=lambda _: [call() for call in flow_calls]
-        )
-
-    def chunks(backend: Backend, budget: int, in_flight: int = IN_FLIGHT) -> list[Chunk]:
-        return plan(
-            images,
-            short_side=settings.short_side,
-            budget=budget,
-            image_bytes=lambda shape: _image_bytes(shape, settings, backend),
-            batch=backend.batch,
-            most=None if chosen.name in select.ON_ASCEND else _IN_PROCESS_CHUNK,
-            in_flight=in_flight,
-        )
-
+    run = _Run(inference, chosen.name, settings, images, args.disk_budget, args.workers, work)
     if args.dry_run:
-        with atomic.temporary_folder(work.absolute().parent) as folder, workers.Pool(args.workers) as pool:
-            backend = backend_in(folder)
-            runner = Runner(settings, pool, backend)
-            todo = chunks(backend, args.disk_budget)
-            print(estimate.report(runner, todo, args.disk_budget, folder, workers=args.workers))
+        with atomic.temporary_folder(work.absolute().parent) as folder:
+            print(run.estimate(folder))
         return
-    backend = backend_in(work)
+    backend = run.backend_in(work)
     results = config.results_file(args.shard)
-    wanted = _wanted(dataset, settings, len(first), str(args.shard), backend)
-    if args.overwrite or not postprocess.is_done(results, wanted):
-        _replaces(results, wanted)
-        with _working(work, wanted, overwrite=args.overwrite) as journal:
+    wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
+    if args.overwrite or not chain.is_done(results, wanted, images, config.location):
+        if why := chain.replaces(results, wanted):
+            print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
+        with chain.working(work, wanted, overwrite=args.overwrite) as journal:
+            if changed := chain.forget_changed(journal, images, config.location):
+                print(f"{changed} pictures have changed since; their people are found again")
             if journal.is_resumed:
-                print(f"going on: {len(journal)} of {len(images)} images are done")
+                print(f"resuming: {len(journal)} of {len(images)} images are done")
             if args.dask:
-                _on_dask(args, inference, chosen.name, settings, partial(chunks, backend), journal, work, len(images))
+                run.on_dask(args.dask, journal, backend)
             else:
-                _here(
-                    args, backend, settings, chunks(backend, args.disk_budget), journal, work, flow_calls, len(images)
-                )
+                run.here(journal, backend)
             flags.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
-            _remove_folders(work)  # before the journal, which shows that they are ours
-            postprocess.finish(results, journal, wanted, images)
+            chain.remove_folders(work)  # before the journal, which shows that they are ours
+            chain.finish(results, journal, wanted, images)
     else:
-        print(f"{results} is of this very work; --overwrite does it again")
-    _clear(work, wanted)
+        print(f"{results} is up to date; --overwrite does it again")
+    chain.clear(work, wanted)
     figures.say(dataset, images, results, config.network)
 
 
@@ -152,7 +128,7 @@ def _settings(
         heads=inference.heads,
         options=config.options,
         model=model.absolute(),
-        model_hash=atomic.sha256(model),
+        model_hash=fingerprint.sha256(model),
         device=inference.options.device,
         devices=args.device_ids,
         input_dtype=input_dtype,
@@ -161,131 +137,98 @@ def _settings(
     )
 
 
-def _wanted(
-    dataset: coco.Dataset, settings: Settings, images: int, shard: str, backend: Backend
-) -> record.ResultsRecord:
-    kind = f"{backend.runtime or backend.name}, batch {backend.batch}"
-    return record.ResultsRecord(
-        dataset=dataset.fingerprint,
-        short_side=settings.short_side,
-        images=images,
-        shard=shard,
-        model=settings.model_hash,
-        options=asdict(settings.options),
-        code=f"{decode.VERSION} {transform.VERSION} opencv {cv2.__version__}",
-        inference=f"{kind}, inputs {settings.input_dtype}, dumps {settings.dump_dtype}",
-    )
+@dataclass(frozen=True)
+class _Run:
+    """The chunks of a run, and who does them."""
 
+    inference: Inference
+    backend: str
+    settings: Settings
+    images: Sequence[coco.Image]
+    budget: int
+    """Bytes on disk."""
+    workers: int
+    work: Path
+    stop: Stop = field(default_factory=Stop)
 
-def _image_bytes(shape: tuple[int, int], settings: Settings, backend: Backend) -> tuple[int, int]:
-    """Of one image of shape (H, W): its two inputs, and the most that inference leaves beside them."""
-    return 2 * inputs.size(shape, settings.input_dtype), 2 * backend.scratch_bytes(shape, settings.dump_dtype)
+    def backend_in(self, folder: Path) -> Backend:
+        """The backend, with its logs in a folder; one that runs in this process ends when ``stop`` is set."""
+        logs = folder / chain.LOGS
+        return self.inference.backend(self.backend, self.settings.model, logs=logs, done=self.stop.check)
 
+    def chunks(self, backend: Backend, in_flight: int = IN_FLIGHT) -> list[Chunk]:
+        """The images in chunks of which so many fit the budget."""
+        settings = self.settings
 
-@contextlib.contextmanager
-def _working(work: Path, wanted: record.ResultsRecord, *, overwrite: bool) -> Iterator[Journal]:
-    """Hold the working folder, and open its journal; a folder of others' files, which has none, is not touched."""
-    atomic.make_directory(work)
-    with lock.held(work, instead="give another --work"):
-        found = {path.name for path in work.iterdir()}
-        # A run that was killed while it began its journal has made nothing else.
-        begun = found == {_JOURNAL} and is_begun(work / _JOURNAL)
-        if found and not begun and work_of(work / _JOURNAL) is None:
-            raise UserError(f"--work {work} holds files of others; give a new folder, or an empty one")
-        if overwrite:
-            _remove_folders(work)
-            (work / _JOURNAL).unlink(missing_ok=True)
-        with Journal(work / _JOURNAL, wanted) as journal:
-            atomic.make_directory(work / _CHUNKS)
-            yield journal
+        def image_bytes(shape: tuple[int, int]) -> tuple[int, int]:
+            of_dumps = backend.scratch_bytes(shape, settings.dump_dtype)
+            return 2 * inputs.size(shape, settings.input_dtype), 2 * of_dumps
 
-
-def _clear(work: Path, wanted: record.ResultsRecord) -> None:
-    """Remove an empty working folder, and before what a run of this work left that was killed in its last two steps."""
-    if record.same_work(work_of(work / _JOURNAL), wanted):
-        with lock.held(work, instead="give another --work"):
-            _remove_folders(work)
-            (work / _JOURNAL).unlink()
-    with contextlib.suppress(OSError):  # not there, or something else is in it
-        work.rmdir()
-
-
-def _remove_folders(work: Path) -> None:
-    for folder in (_CHUNKS, _LOGS):
-        atomic.remove_folder(work / folder)
-
-
-def _here(
-    args: argparse.Namespace,
-    backend: Backend,
-    settings: Settings,
-    chunks: Sequence[Chunk],
-    journal: Journal,
-    work: Path,
-    calls: list[Callable[[], object]],
-    total: int,
-) -> None:
-    """Run the chunks on this machine, and say what took how long."""
-    before = len(journal)
-    start = time.perf_counter()
-    with workers.Pool(args.workers) as pool, _bar(total, before) as bar:
-
-        def done(count: int) -> None:
-            bar.set_postfix_str(f"{flow.clock.limit} limits", refresh=False)
-            bar.update(count)
-
-        flow = Flow(
-            Runner(settings, pool, backend),
-            journal,
-            work / _CHUNKS,
-            args.disk_budget,
-            done=done,
-            end_backend=backend.end,
+        return plan(
+            self.images,
+            short_side=settings.short_side,
+            budget=self.budget,
+            image_bytes=image_bytes,
+            batch=backend.batch,
+            most=None if self.backend in select.ON_ASCEND else _IN_PROCESS_CHUNK,
+            in_flight=in_flight,
         )
-        calls.append(flow.check_stop)
-        flow.run(chunks)
+
+    def estimate(self, folder: Path) -> str:
+        """What the run will take, measured in a folder."""
+        with workers.Pool(self.workers) as pool:
+            backend = self.backend_in(folder)
+            steps = Steps(self.settings, pool, backend)
+            return estimate.report(steps, self.chunks(backend), self.budget, folder, workers=self.workers)
+
+    def here(self, journal: Journal[PeopleWork], backend: Backend) -> None:
+        """Run the chunks on this machine, and say what took how long."""
+        chunks = self.chunks(backend)
+        before = len(journal)
+        start = time.perf_counter()
+        with workers.Pool(self.workers) as pool, self._bar(before) as bar:
+
+            def done(count: int) -> None:
+                bar.set_postfix_str(f"{flow.clock.limit} limits", refresh=False)
+                bar.update(count)
+
+            flow = Flow(
+                Steps(self.settings, pool, backend),
+                journal,
+                self.work / chain.CHUNKS,
+                self.budget,
+                stop=self.stop,
+                done=done,
+                end_backend=backend.end,
+            )
+            flow.run(chunks)
+            seconds = time.perf_counter() - start
+            memories = memory.peak_mb(), memory.children_peak_mb()
+        images = len(journal) - before
+        print(tables.stages(flow.clock.seconds, seconds, images, limit=flow.clock.limit))
+        print(
+            f"peak on disk {flow.usage.peak / 1e6:.1f} MB of {self.budget / 1e6:.1f} MB allowed; "
+            f"peak memory {memories[0]:.0f} MB" + f", {memories[1]:.0f} MB per worker" * bool(memories[1])
+        )
+
+    def on_dask(self, address: str, journal: Journal[PeopleWork], backend: Backend) -> None:
+        """Give the chunks to the workers of a Dask scheduler."""
+        try:
+            from higherhrnet.pipeline import cluster  # noqa: PLC0415
+        except ImportError as e:
+            raise UserError(f"--dask needs the package distributed ({e}); pip install -r requirements-dask.txt") from e
+        before = len(journal)
+        start = time.perf_counter()
+        connected = cluster.connected(address, self.inference, self.backend, self.settings)
+        with connected as workers_of, self._bar(before) as bar:
+            folder = (self.work / chain.CHUNKS).absolute()
+            cluster.run(workers_of, self.chunks(backend, workers_of.slots), journal, folder, done=bar.update)
         seconds = time.perf_counter() - start
-        memories = memory.peak_mb(), memory.children_peak_mb()
-    images = len(journal) - before
-    print(tables.stages(flow.clock.seconds, seconds, images, limit=flow.clock.limit))
-    print(
-        f"peak on disk {flow.usage.peak / 1e6:.1f} MB of {args.disk_budget / 1e6:.1f} MB allowed; "
-        f"peak memory {memories[0]:.0f} MB" + f", {memories[1]:.0f} MB a worker" * bool(memories[1])
-    )
+        images = len(journal) - before
+        print(
+            f"{images} images in {seconds:.1f} s on {workers_of.slots} threads of Dask workers, "
+            f"{images / seconds:.2f} images/s"
+        )
 
-
-def _on_dask(
-    args: argparse.Namespace,
-    inference: Inference,
-    name: str,
-    settings: Settings,
-    chunks: Callable[[int, int], list[Chunk]],
-    journal: Journal,
-    work: Path,
-    total: int,
-) -> None:
-    """Give the chunks to the workers of a Dask scheduler."""
-    try:
-        from higherhrnet.pipeline import cluster  # noqa: PLC0415
-    except ImportError as e:
-        raise UserError(f"--dask needs the package distributed ({e}); pip install -r requirements-dask.txt") from e
-    before = len(journal)
-    start = time.perf_counter()
-    with cluster.connected(args.dask, inference, name, settings) as workers_of, _bar(total, before) as bar:
-        slots = workers_of.slots
-        cluster.run(workers_of, chunks(args.disk_budget, slots), journal, (work / _CHUNKS).absolute(), done=bar.update)
-    seconds = time.perf_counter() - start
-    images = len(journal) - before
-    print(f"{images} images in {seconds:.1f} s on {slots} threads of Dask workers, {images / seconds:.2f} images/s")
-
-
-def _bar(total: int, initial: int) -> tqdm:
-    return tqdm(total=total, initial=initial, desc="run", unit="image", disable=None)
-
-
-def _replaces(results: Path, wanted: record.ResultsRecord) -> None:
-    """Say where results of other work will be replaced."""
-    made = record.read_results(results)
-    if made is not None and (different := list(record.differences(made, wanted))):
-        which = ", ".join(f"another {record.DIFFERENCES[name]}" for name in different)
-        print(f"{results} holds people of other work ({which}); it is replaced when this run is complete")
+    def _bar(self, done: int) -> tqdm:
+        return tqdm(total=len(self.images), initial=done, desc="run", unit="image", disable=None)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from higherhrnet.artifacts import atomic, info
+from higherhrnet.artifacts import info, sources
 from higherhrnet.dataset import ground_truth, joints
 from higherhrnet.errors import UserError
 
-LIMIT = atomic.Limit(bytes=512 * 10**6, containers=4 * 10**6)
+LIMIT = sources.Limit(bytes=512 * 10**6, containers=4 * 10**6)
 """Of annotation files. COCO's largest of people, train2017, has 239 MB and fewer than two million objects and lists."""
 
 
@@ -94,7 +94,7 @@ def load(annotations: Path, evaluated_as: str | None = None) -> Dataset:
     UserError : missing file, not JSON, beyond ``LIMIT``, no images, or an image entry without a unique id, a plain
         file name inside the image folder and sides of 1 to ``info.LONGEST_SIDE``; people that would be misread
     """
-    content = atomic.read_json(annotations, "annotation file", LIMIT)
+    content = sources.read_json(annotations, "annotation file", LIMIT)
     rows = content.get("images") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise UserError(f"annotation file {annotations} lists no images; give COCO's person_keypoints_*.json")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import sources
 from higherhrnet.dataset.coco import COCO, CROWD_POSE, Dataset
 from higherhrnet.errors import UserError
 
@@ -58,7 +58,7 @@ def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int], kin
     with contextlib.redirect_stdout(io.StringIO()):  # the packages report on stdout
         try:
             truth = truth_class(str(dataset.annotations))
-            found = truth.loadRes(str(results_file)) if atomic.read_json(results_file, "results") else _nothing(truth)
+            found = truth.loadRes(str(results_file)) if sources.read_json(results_file, "results") else _nothing(truth)
             evaluation = evaluation_class(truth, found, "keypoints")
             evaluation.params.imgIds = sorted(image_ids)
             evaluation.evaluate()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from higherhrnet.errors import UserError
+
 _TEXT = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
@@ -60,3 +62,15 @@ class Shard:
 
 ALL = Shard()
 """The whole data set as one shard."""
+
+
+def of_part(asked: Shard, part: Shard, otherwise: str) -> Shard:
+    """The shard to do of files that are of ``part``: all of theirs where none was asked for.
+
+    Raises
+    ------
+    UserError : ``otherwise``, where they are of another shard than the one asked for
+    """
+    if part != ALL and asked not in {ALL, part}:
+        raise UserError(otherwise)
+    return part if asked == ALL else asked

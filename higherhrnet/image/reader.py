@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import zipfile
@@ -12,27 +13,73 @@ import cv2
 import numpy as np
 
 from higherhrnet.artifacts import sources
+from higherhrnet.artifacts.pictures import Picture, Stamp
 from higherhrnet.errors import BadImageError
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation.
 
-    ``A.zip@B`` is the file B in A.zip, as the official code writes it.
-
-    Raises
-    ------
-    BadImageError : naming the file: missing, neither JPEG nor PNG, of more than ``MOST_PIXELS``, or without its end,
-        which OpenCV would fill with grey
+    ``A.zip@B`` is the file B in A.zip, as the official code writes it. Raises BadImageError as ``read`` and ``decode``.
     """
+    return decode(read(path), path)
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """An image file's content. Raises BadImageError where it cannot be read."""
     try:
-        data = _read(str(path))
+        return _read(str(path))
     except OSError as e:
         raise BadImageError(
             f"cannot read image {path}: {e.strerror or e}; put it there or correct the data set's path"
         ) from e
     except Exception as e:  # whatever the damage of a .zip file leads its reader and the decompressors to
         raise BadImageError(f"cannot read image {path}: {' '.join(map(str, e.args))}; get the .zip file again") from e
+
+
+def stamp(path: str | os.PathLike[str]) -> Stamp | None:
+    """Size and time of an image file, of a zipped one those of its archive; None where it is not there."""
+    archive, found, _ = str(path).partition(".zip@")
+    try:
+        status = os.stat(f"{archive}.zip" if found else path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def picture(path: str | os.PathLike[str]) -> Picture:
+    """Hash an image file. Raises BadImageError where it cannot be read."""
+    return read_picture(path)[1]
+
+
+def read_picture(path: str | os.PathLike[str]) -> tuple[bytes, Picture]:
+    """An image file's content, and its hash. Raises BadImageError where it cannot be read."""
+    before = stamp(path) or Stamp(0, 0, 0, 0)  # a change while it is read is then seen later
+    content = read(path)
+    return content, Picture(before, hashlib.sha256(content).hexdigest())
+
+
+def is_still(path: str | os.PathLike[str], known: Picture) -> bool:
+    """Whether an image file has the content that was read before. It is read again only where its stamp differs."""
+    found = stamp(path)
+    if found == known.stamp:
+        return True
+    if found is None:
+        return False
+    try:
+        return picture(path).sha256 == known.sha256
+    except BadImageError:
+        return False
+
+
+def decode(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
+    """Pixels of an image file's content: RGB uint8 [H, W, 3]; ``path`` names it in errors.
+
+    Raises
+    ------
+    BadImageError : neither JPEG nor PNG, of more than ``MOST_PIXELS``, or without its end, which OpenCV would fill
+        with grey
+    """
     size = _announced_size(data)
     if size is not None and size[0] * size[1] > MOST_PIXELS:
         raise BadImageError(

@@ -6,12 +6,15 @@ the few fields below are read; weights are skipped. The reader is strict: anythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
+
+Parsed = TypeVar("Parsed")
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
@@ -26,6 +29,19 @@ _TYPE_TENSOR = 1
 _TENSOR_SHAPE = 2
 _SHAPE_DIM = 1
 _DIM_VALUE, _DIM_PARAM = 1, 2
+
+
+# Where tensors can stand: by kind of message, the fields that hold messages of another kind.
+_HOLDS = {
+    "model": {7: "graph", 25: "function"},
+    "function": {7: "node"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "external data"},
+}
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -55,14 +71,35 @@ def read(path: Path) -> Graph:
     ------
     UserError : a file that cannot be read, or is not an ONNX model
     """
+    return _read(path, _model)
+
+
+def external_data(path: Path) -> tuple[str, ...]:
+    """The files, relative to its folder, in which an .onnx keeps tensors; each once, sorted. Raises as ``read``."""
+    return _read(path, lambda content: tuple(sorted(set(_locations(content, "model")))))
+
+
+def _read(path: Path, parse: Callable[[memoryview], Parsed]) -> Parsed:
     try:
-        return _model(memoryview(sources.read(path)))
+        return parse(memoryview(sources.read(path)))
     except OSError as e:
         raise UserError(
             f"cannot read model {path}: {e.strerror}; run HigherHRNet_pth2onnx.py or correct the path"
         ) from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise UserError(f"model {path} is not an ONNX file ({e}); export it with HigherHRNet_pth2onnx.py") from e
+
+
+def _locations(content: memoryview, kind: str) -> Iterator[str]:
+    """The names of files that a message's tensors name as their data's location."""
+    if kind == "external data":
+        entry = dict(_fields(content))
+        if entry.get(_ENTRY_KEY) == b"location":
+            yield _text(entry[_ENTRY_VALUE])
+        return
+    for number, value in _fields(content):
+        if number in _HOLDS[kind]:
+            yield from _locations(_message(value), _HOLDS[kind][number])
 
 
 class _FormatError(ValueError):

@@ -17,14 +17,15 @@ from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed
 
 from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends.select import Inference
 from higherhrnet.errors import UserError
 from higherhrnet.pipeline.chunks import Chunk
-from higherhrnet.pipeline.runner import Person, Runner, Settings
+from higherhrnet.pipeline.steps import Person, Prepared, Settings, Steps
 from higherhrnet.system import workers
 
 _CONNECT = 20  # seconds
-_Done = tuple[dict[int, str], list[tuple[int, list[Person]]]]
+_Done = tuple[Prepared, list[tuple[int, list[Person]]]]
 
 
 class _Plugin(WorkerPlugin):
@@ -33,13 +34,13 @@ class _Plugin(WorkerPlugin):
     def __init__(self, inference: Inference, backend: str, settings: Settings) -> None:
         self.name = f"higherhrnet-{uuid.uuid4().hex[:8]}"
         self._inference, self._backend, self._settings = inference, backend, settings
-        self.runner: Runner | None = None
+        self.steps: Steps | None = None
 
     def setup(self, worker: object) -> None:
         settings = self._settings
         logs = Path("run_logs")
         backend = self._inference.backend(self._backend, settings.model, logs=logs, done=lambda _: None)
-        self.runner = Runner(settings, workers.Pool(1), backend)
+        self.steps = Steps(settings, workers.Pool(1), backend)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,12 @@ def connected(address: str, inference: Inference, backend: str, settings: Settin
 
 
 def run(
-    cluster: Cluster, chunks: Sequence[Chunk], journal: Journal, folder: Path, *, done: Callable[[int], object]
+    cluster: Cluster,
+    chunks: Sequence[Chunk],
+    journal: Journal[PeopleWork],
+    folder: Path,
+    *,
+    done: Callable[[int], object],
 ) -> None:
     """Do all chunks whose images the journal lacks, ``cluster.slots`` at a time.
 
@@ -108,19 +114,19 @@ def run(
     futures = as_completed(list(islice(submitted, cluster.slots)))
     for future in futures:
         try:
-            left_out, people = future.result()
+            prepared, people = future.result()
         except KilledWorker as e:
             raise UserError(
-                f"the Dask workers given a chunk died ({' '.join(str(e).split())[:200]}), often for want of memory; "
+                f"the Dask workers given a chunk died ({' '.join(str(e).split())[:200]}), probably out of memory; "
                 f"what is done is kept"
             ) from e
-        for index, why in left_out.items():
+        for index, why in prepared.left_out.items():
             if index not in journal:
                 journal.leave_out(index, why)
                 done(1)
         for index, entries in people:
             if index not in journal:
-                journal.add(index, entries)
+                journal.add(index, prepared.pictures.get(index), entries)
                 done(1)
         future.release()
         for following in islice(submitted, 1):
@@ -131,15 +137,15 @@ def _process(plugin: str, chunk: Chunk, base: str) -> _Done:
     """On a worker: one chunk from images to people."""
     made = get_worker().plugins[plugin]
     assert isinstance(made, _Plugin)
-    runner = made.runner
-    assert runner is not None, "setup has run"
+    steps = made.steps
+    assert steps is not None, "setup has run"
     folder = Path(base) / f"{chunk.name}_{uuid.uuid4().hex[:8]}"
     try:
-        left_out = runner.preprocess(chunk, folder)
-        if len(left_out) == len(chunk.images):
-            return left_out, []
-        runner.infer(chunk, folder)
-        runner.remove_inputs(folder)
-        return left_out, [(image.index, people) for image, people in runner.decode(chunk, folder, left_out)]
+        prepared = steps.preprocess(chunk, folder)
+        if len(prepared.left_out) == len(chunk.images):
+            return prepared, []
+        steps.infer(chunk, folder)
+        steps.remove_inputs(folder)
+        return prepared, [(image.index, people) for image, people in steps.decode(chunk, folder, prepared.left_out)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)

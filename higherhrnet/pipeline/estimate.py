@@ -9,7 +9,7 @@ from pathlib import Path
 
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.flow import STAGES
-from higherhrnet.pipeline.runner import Runner
+from higherhrnet.pipeline.steps import Steps
 from higherhrnet.report import tables
 
 VAL2017 = 5000
@@ -32,13 +32,13 @@ class Rates:
         return {stage: rate * pixels for stage, rate in self.seconds_per_pixel.items()}
 
 
-def report(runner: Runner, chunks: Sequence[Chunk], budget: int, folder: Path, *, workers: int) -> str:
+def report(steps: Steps, chunks: Sequence[Chunk], budget: int, folder: Path, *, workers: int) -> str:
     """Measure in a ``folder``, and say what this data set and 5,000 images like its own will take."""
     images = sum(len(chunk.images) for chunk in chunks)
     pixels = sum(_pixels(chunk) for chunk in chunks)
     on_disk = sum(chunk.bytes for chunk in chunks)
     inputs = sum(chunk.input_bytes for chunk in chunks)
-    rates = measure(runner, chunks, folder)
+    rates = measure(steps, chunks, folder)
     counts = [images] + [VAL2017] * (images != VAL2017)
     rows = [["", *(f"{count} images" for count in counts)]]
     for stage in STAGES:
@@ -55,15 +55,15 @@ def report(runner: Runner, chunks: Sequence[Chunk], budget: int, folder: Path, *
     )
 
 
-def measure(runner: Runner, chunks: Sequence[Chunk], folder: Path) -> Rates:
+def measure(steps: Steps, chunks: Sequence[Chunk], folder: Path) -> Rates:
     """Send a few chunks' first images through the stages, one stage after the other, and time each."""
     by_size = sorted(chunks, key=lambda chunk: chunk.shape[0] * chunk.shape[1])
     step = max(len(by_size) // _SAMPLES, 1)
     samples = [replace(chunk, images=chunk.images[:_IMAGES]) for chunk in by_size[::step][:_SAMPLES]]
-    _through(runner, samples[0], folder / "warm_up")  # starts processes and plans memory: not timed
+    _through(steps, samples[0], folder / "warm_up")  # starts processes and plans memory: not timed
     totals = dict.fromkeys(STAGES, 0.0)
     for number, chunk in enumerate(samples):
-        for stage, seconds in _through(runner, chunk, folder / str(number)).items():
+        for stage, seconds in _through(steps, chunk, folder / str(number)).items():
             totals[stage] += seconds
     pixels = sum(_pixels(chunk) for chunk in samples)
     return Rates(
@@ -71,15 +71,15 @@ def measure(runner: Runner, chunks: Sequence[Chunk], folder: Path) -> Rates:
     )
 
 
-def _through(runner: Runner, chunk: Chunk, folder: Path) -> dict[str, float]:
+def _through(steps: Steps, chunk: Chunk, folder: Path) -> dict[str, float]:
     marks = [time.perf_counter()]
-    left_out = runner.preprocess(chunk, folder)
+    left_out = steps.preprocess(chunk, folder).left_out
     marks.append(time.perf_counter())
     if len(left_out) < len(chunk.images):
-        runner.infer(chunk, folder)
+        steps.infer(chunk, folder)
     marks.append(time.perf_counter())
     if len(left_out) < len(chunk.images):
-        list(runner.decode(chunk, folder, left_out))
+        list(steps.decode(chunk, folder, left_out))
     marks.append(time.perf_counter())
     return {stage: after - before for stage, before, after in zip(STAGES, marks, marks[1:], strict=False)}
 

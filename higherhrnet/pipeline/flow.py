@@ -12,9 +12,10 @@ from pathlib import Path
 
 from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.disk import Budget, Usage
-from higherhrnet.pipeline.runner import Runner
+from higherhrnet.pipeline.steps import Prepared, Steps
 from higherhrnet.system import signals
 
 STAGES = ("preprocess", "infer", "decode")
@@ -44,48 +45,53 @@ class Clock:
 
 @dataclass(frozen=True)
 class _Item:
-    """A chunk on its way, the images left out of it, and what went wrong, after which nothing follows."""
+    """A chunk on its way, what became of its images, and what went wrong, after which nothing follows."""
 
     chunk: Chunk | None = None
-    left_out: dict[int, str] = field(default_factory=dict)
+    prepared: Prepared = field(default_factory=lambda: Prepared({}, {}))
     error: BaseException | None = None
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """Another stage has failed, or the user stopped the run."""
 
 
+class Stop(threading.Event):
+    """Set when a run is to end."""
+
+    def check(self, _count: int = 0) -> None:
+        """Raise StoppedError where it is set: a backend that runs in this process calls it between images."""
+        if self.is_set():
+            raise StoppedError
+
+
 class Flow:
-    """Runs chunks through a Runner's steps."""
+    """Runs chunks through the steps."""
 
     def __init__(
         self,
-        runner: Runner,
-        journal: Journal,
+        steps: Steps,
+        journal: Journal[PeopleWork],
         folder: Path,
         budget: int,
         *,
+        stop: Stop,
         done: Callable[[int], object],
         end_backend: Callable[[], object],
     ) -> None:
-        """Chunks are worked on in folders below ``folder``.
+        """Chunks are worked on in folders below ``folder``, until ``stop`` is set.
 
         ``done`` is called with the number of images after each that was decoded or left out, ``end_backend`` when the
         network's runs are to end.
         """
         self.clock = Clock()
         self.usage = Usage(folder.parent)
-        self._runner, self._journal, self._folder = runner, journal, folder
+        self._steps, self._journal, self._folder = steps, journal, folder
         self._budget = Budget(budget, lambda: journal.size)
         self._done, self._end_backend = done, end_backend
-        self._stop = threading.Event()
+        self._stop = stop
         self._preprocessed: queue.Queue[_Item] = queue.Queue(1)
         self._inferred: queue.Queue[_Item] = queue.Queue(1)
-
-    def check_stop(self) -> None:
-        """End a backend that runs in this process, from the calls it makes between images."""
-        if self._stop.is_set():
-            raise _StoppedError
 
     def run(self, chunks: Sequence[Chunk]) -> None:
         """Do all chunks whose images the journal lacks; those that a stopped run began come first.
@@ -132,21 +138,21 @@ class Flow:
         def work() -> None:
             for chunk in todo:
                 if chunk.number not in held and not self._budget.take(chunk.bytes, self._stop.is_set):
-                    raise _StoppedError
+                    raise StoppedError
                 with self.clock.measure("preprocess"):
-                    left_out = self._runner.preprocess(chunk, self._folder / chunk.name)
-                self._put(self._preprocessed, _Item(chunk, left_out))
+                    prepared = self._steps.preprocess(chunk, self._folder / chunk.name)
+                self._put(self._preprocessed, _Item(chunk, prepared))
 
         self._to_the_end(work, self._preprocessed)
 
     def _infer_all(self) -> None:
         def work() -> None:
             while (item := self._get(self._preprocessed)).chunk is not None:
-                if len(item.left_out) < len(item.chunk.images):
+                if len(item.prepared.left_out) < len(item.chunk.images):
                     with self.clock.measure("infer"):
-                        self._runner.infer(item.chunk, self._folder / item.chunk.name)
+                        self._steps.infer(item.chunk, self._folder / item.chunk.name)
                 self.usage.measure()
-                self._runner.remove_inputs(self._folder / item.chunk.name)
+                self._steps.remove_inputs(self._folder / item.chunk.name)
                 self._budget.give_back(item.chunk.input_bytes)
                 self._put(self._inferred, item)
             if item.error is not None:
@@ -158,15 +164,15 @@ class Flow:
         chunk = item.chunk
         assert chunk is not None
         folder = self._folder / chunk.name
-        for index, why in item.left_out.items():
+        for index, why in item.prepared.left_out.items():
             if index not in self._journal:
                 self._journal.leave_out(index, why)
                 self._done(1)
-        people = iter(()) if len(item.left_out) == len(chunk.images) else self._decoded(item, folder)
+        people = iter(()) if len(item.prepared.left_out) == len(chunk.images) else self._decoded(item, folder)
         with self.clock.measure("decode"):
             for image, entries in people:
                 if image.index not in self._journal:
-                    self._journal.add(image.index, entries)
+                    self._journal.add(image.index, item.prepared.pictures.get(image.index), entries)
                     self._done(1)
             self.usage.measure()
             atomic.remove_folder(folder)
@@ -174,25 +180,25 @@ class Flow:
 
     def _decoded(self, item: _Item, folder: Path):
         assert item.chunk is not None
-        return self._runner.decode(item.chunk, folder, item.left_out)
+        return self._steps.decode(item.chunk, folder, item.prepared.left_out)
 
     def _to_the_end(self, work: Callable[[], None], following: queue.Queue[_Item]) -> None:
         """Run a stage's thread; tell the next stage how it ended."""
         error: BaseException | None = None
         try:
             work()
-        except _StoppedError:
+        except StoppedError:
             return
         except BaseException as e:
             error = e
         try:
             self._put(following, _Item(error=error))
-        except _StoppedError:
+        except StoppedError:
             return
 
     def _put(self, to: queue.Queue[_Item], item: _Item) -> None:
         while True:
-            self.check_stop()
+            self._stop.check()
             try:
                 return to.put(item, timeout=_POLL)
             except queue.Full:
@@ -200,7 +206,7 @@ class Flow:
 
     def _get(self, source: queue.Queue[_Item]) -> _Item:
         while True:
-            self.check_stop()
+            self._stop.check()
             try:
                 return source.get(timeout=_POLL)
             except queue.Empty:

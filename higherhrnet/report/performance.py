@@ -18,7 +18,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
 from higherhrnet.report import published, tables
 from higherhrnet.report.tables import Column
-from higherhrnet.stages import infer, measure
+from higherhrnet.stages import measure, passes
 
 BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME)
 _RESULT = Path("result")
@@ -171,7 +171,7 @@ def _measure(args: argparse.Namespace, config: Config) -> tuple[list[perf.Perf],
     files: dict[tuple[int, int], list[Path]] = {}
     dtype = inputs.FLOAT32
     if args.info:
-        plain = infer.load(args.info, flip=False)
+        plain = passes.load(args.info, flip=False)
         files, dtype = dict(measure.of_pass(plain)), plain.dtype
     shapes = _shapes(args, config, list(files))
     sizes = args.bs or (1,)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import atomic, dumps, record
+from higherhrnet.artifacts import claim, dumps, sources
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
@@ -125,17 +126,12 @@ def run(
             file = Path(folder, name, "results.json")
             summary = postprocess.run(
                 dataset,
-                plain,
-                flip_of(plain),
-                plan=Plan(short_side),
-                heads=heads,
-                options=options,
-                results=file,
-                pool=pool,
+                postprocess.PostprocessJob(plain, flip_of(plain), Plan(short_side), heads, options, file),
+                pool,
             )
             assert summary.figures is not None, "a COCO data set is evaluated"
             figures.append(summary.figures)
-            results.append(atomic.read_json(file, "results"))
+            results.append(sources.read_json(file, "results"))
     people = compare_people(results[0], results[1], distance=distance)
     return Comparison(images, tuple(differences), people, (figures[0], figures[1]))
 
@@ -183,8 +179,8 @@ def _outputs(
         raise UserError(f"{first}: found a dump of image {indices[-1]}, but {dataset.annotations} lists "
                         f"{len(dataset.images)}; give the data set the dumps are of")  # fmt: skip
     dtypes = [
-        dumps.FLOAT32 if made is None else made.dtype
-        for made in (record.read(directory, record.DumpsRecord) for directory in (first, second))
+        dumps.FLOAT32 if made is None else made.work.dtype
+        for made in (claim.read(directory, DumpsWork) for directory in (first, second))
     ]
     largest = dumps.output_shapes(geometry.shape_grid(short_side)[0], heads)
     sums = [Sums() for _ in names]

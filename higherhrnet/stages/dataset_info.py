@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from higherhrnet.artifacts import atomic, info, inputs, record
-from higherhrnet.dataset.shards import ALL, Shard
+from higherhrnet.artifacts import atomic, claim, info, inputs
+from higherhrnet.artifacts.work import InputsWork
+from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.errors import UserError
 from higherhrnet.image import reader
 
@@ -24,15 +25,14 @@ def list_inputs(tree: Path, name: str, shard: Shard = ALL) -> list[Path]:
     ------
     UserError : a missing, empty or unfinished tree, or a file of the wrong size
     """
-    made = record.read(tree, record.InputsRecord)
+    made = claim.read(tree, InputsWork)
     if made is not None and not made.complete:
-        raise UserError(f"input tree {tree} is unfinished; run HigherHRNet_preprocess.py again, it goes on by itself")
-    found = inputs.find(tree, inputs.FLOAT32 if made is None else made.dtype)
+        raise UserError(f"input tree {tree} is unfinished; run HigherHRNet_preprocess.py again, it resumes")
+    found = inputs.find(tree, inputs.FLOAT32 if made is None else made.work.dtype)
     if made is not None:
-        part = Shard.parse(made.shard)
-        if shard not in {ALL, part} and part != ALL:
-            raise UserError(f"input tree {tree} is of shard {part}, not {shard}; list it with --shard {part}")
-        expected = sum(map(part.holds, range(made.images))) - len(made.left_out)
+        part = Shard.parse(made.work.shard)
+        of_part(shard, part, f"input tree {tree} is of shard {part}, not {shard}; list it with --shard {part}")
+        expected = sum(map(part.holds, range(made.work.images))) - len(made.facts.left_out)
         if len(found) != expected:
             raise UserError(
                 f"input tree {tree} holds {len(found)} inputs, its record says {expected}; "

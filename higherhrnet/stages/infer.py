@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,41 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import atomic, dumps, info, inputs, lock, perf, record
+from higherhrnet.artifacts import atomic, claim, dumps, info, inputs, lock, perf
+from higherhrnet.artifacts.claim import Claim, Facts, Record
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.base import PRIVATE, Backend, Work
-from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
-from higherhrnet.image import geometry
-
-
-@dataclass(frozen=True)
-class Group:
-    """The inputs of one shape (H, W), plain or flipped, as an .info file lists them."""
-
-    shape: tuple[int, int]
-    info_file: Path
-    entries: tuple[info.Entry, ...]
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One run over all inputs: plain or flipped."""
-
-    groups: tuple[Group, ...]
-    record: record.InputsRecord | None
-    """What made the inputs, None where nothing says so."""
-    flip: bool
-    shard: Shard = ALL
-
-    @property
-    def dtype(self) -> str:
-        """Of the inputs; float32 where nothing says so."""
-        return inputs.FLOAT32 if self.record is None else self.record.dtype
-
-    @property
-    def indices(self) -> list[int]:
-        """Image indices, ascending."""
-        return sorted(inputs.index_of(entry.path) for group in self.groups for entry in group.entries)
+from higherhrnet.model import fingerprint
+from higherhrnet.stages.passes import Pass
 
 
 @dataclass(frozen=True)
@@ -54,77 +27,6 @@ class Summary:
     skipped: int
     """Images whose dumps, plain or flipped, were there already."""
     directories: tuple[Path, ...]
-
-
-def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
-    """Read all NAME_{H}x{W}.info files and check every input's size; keep the inputs of ``shard``.
-
-    Without a shard, inputs that are themselves of one are taken as that.
-
-    Raises
-    ------
-    UserError : no such files, a wrong line, a file of the wrong size or in two lists
-    """
-    groups: list[Group] = []
-    made, dtype = None, inputs.FLOAT32
-    for shape, file in info.of_shapes(name).items():
-        if any(side % geometry.SMALLEST_STEP for side in shape):
-            raise UserError(
-                f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of "
-                f"{geometry.SMALLEST_STEP}; remove it"
-            )
-        entries = tuple(info.read(file))
-        if not groups:
-            made = record.read(entries[0].path.parent.parent, record.InputsRecord)
-            dtype = dtype if made is None else made.dtype
-            shard = _part(shard, made, name)
-        entries = tuple(entry for entry in entries if shard.holds(inputs.index_of(entry.path)))
-        for entry in entries:
-            if entry.shape != shape:
-                raise UserError(
-                    f"{file}: {entry.path} is listed as {entry.height}x{entry.width}, expected {shape[0]}x{shape[1]} "
-                    f"(lines end in width, then height); run gen_dataset_info.py again"
-                )
-            inputs.check_size(entry.path, shape, dtype)
-        if entries:
-            groups.append(Group(shape, file, entries))
-    if not groups and info.of_shapes(name):
-        raise UserError(f"{name}_HxW.info name no images of shard {shard}; list them with --shard {shard}, or without")
-    if not groups:
-        raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")
-    loaded = Pass(tuple(groups), made, flip, shard)
-    if len(set(loaded.indices)) != len(loaded.indices):
-        raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
-    if loaded.record is not None and loaded.record.flip != flip:
-        which = "flipped" if loaded.record.flip else "plain"
-        raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
-    return loaded
-
-
-def _part(shard: Shard, made: record.InputsRecord | None, name: str) -> Shard:
-    """The shard to run of inputs whose record is ``made``."""
-    part = ALL if made is None else Shard.parse(made.shard)
-    if shard not in {ALL, part} and part != ALL:
-        raise UserError(f"the inputs that {name}_HxW.info list are of shard {part}, not {shard}; give --shard {part}")
-    return part if shard == ALL else shard
-
-
-def check_pair(plain: Pass, flip: Pass) -> None:
-    """Raise UserError unless both passes are over the same images in the same shapes and form."""
-    if plain.dtype != flip.dtype:
-        raise UserError(
-            f"the plain inputs are {plain.dtype}, the flipped ones {flip.dtype}; preprocess both in one run"
-        )
-    for a, b in ((plain, flip), (flip, plain)):
-        shapes = {inputs.index_of(e.path): g.shape for g in b.groups for e in g.entries}
-        for group in a.groups:
-            for entry in group.entries:
-                if shapes.get(inputs.index_of(entry.path)) != group.shape:
-                    raise UserError(
-                        f"{entry.path} has no counterpart of shape {group.shape[0]}x{group.shape[1]} in the "
-                        f"{'flipped' if b.flip else 'plain'} lists; preprocess again, then list both trees with "
-                        f"gen_dataset_info.py"
-                    )
 
 
 def dump_directory(result: Path, batch: int, device: int, *, flip: bool) -> Path:
@@ -167,7 +69,7 @@ def run(
     """Run the backend over every shape of each pass, plain first.
 
     Dumps that are there, made by the same model from the same input files, are kept; others are removed first. The
-    performance file of a shape and device is the plain pass's: the flipped one does the same work.
+    performance file per shape and device is the plain pass's: the flipped one does the same work.
 
     Parameters
     ----------
@@ -179,18 +81,17 @@ def run(
     UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
         dump directory, too little space, or dumps missing after the run
     """
-    job = replace(job, model_hash=job.model_hash or atomic.sha256(job.model))
+    job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
     kept = 0
     directories = []
     for current in passes:
         directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         directories.append(directory)
-        atomic.make_directory(directory)
-        with lock.held(directory):
-            wanted = _record(current, backend, job)
-            opened = _open_directory(directory, wanted, job.result, overwrite=job.overwrite)
-            if opened.afresh:
-                removed(directory, opened.afresh)
+        wanted = _wanted(current, backend, job)
+        with _claimed(directory, wanted, overwrite=job.overwrite) as claimed:
+            _remove_stale(claimed, wanted, job.result, overwrite=job.overwrite)
+            if claimed.replaced:
+                removed(directory, claimed.replaced)
             _recover(backend, current, directory, job)
             _begin_private(directory, wanted)
             todo = _todo(current, directory, job)
@@ -204,7 +105,7 @@ def run(
                     if problem := _missing(directory, entry, job):
                         raise UserError(f"{backend.name} left {problem} after shape {shape[0]}x{shape[1]}")
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
-            record.write(directory, replace(opened.record, complete=True))
+            claimed.complete()
             atomic.remove_partials_of(*_figures(current, backend.batch, job))
     return Summary(len(passes[0].indices), kept, tuple(directories))
 
@@ -215,18 +116,18 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
     No dump is removed. A later ``run`` takes over what the lines leave, if the model was there already.
     """
     if not job.model_hash and job.model.is_file():
-        job = replace(job, model_hash=atomic.sha256(job.model))
+        job = replace(job, model_hash=fingerprint.sha256(job.model))
     for current in passes:
         directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         atomic.make_directory(directory)
-        with lock.held(directory):
-            wanted = _record(current, backend, job)
-            present = record.read(directory, record.DumpsRecord)
+        with lock.held(directory, instead="give another --result"):
+            wanted = _wanted(current, backend, job)
+            present = claim.read(directory, DumpsWork)
             is_ours = _is_private_of(directory, wanted)
             if is_ours and present is None and not _dumps_in(directory):  # the lines were run, but nothing else yet
-                record.write(directory, wanted)
+                claim.write(directory, wanted)
                 present = wanted
-            same = record.same_work(present, wanted)
+            same = present is not None and not present.stale(wanted)
             if same and is_ours:
                 _recover(backend, current, directory, job)
             _begin_private(directory, wanted)
@@ -332,16 +233,17 @@ def _recover(backend: Backend, current: Pass, directory: Path, job: InferJob) ->
                     _keep_figures(backend, work, text, job.result)
 
 
-def _begin_private(directory: Path, wanted: record.DumpsRecord) -> None:
+def _begin_private(directory: Path, wanted: Record[DumpsWork]) -> None:
     """Make the private folder afresh and say in it what its content is for."""
     shutil.rmtree(directory / PRIVATE, ignore_errors=True)
     atomic.make_directory(directory / PRIVATE)
-    record.write(directory / PRIVATE, wanted)
+    claim.write(directory / PRIVATE, wanted)
 
 
-def _is_private_of(directory: Path, wanted: record.DumpsRecord) -> bool:
+def _is_private_of(directory: Path, wanted: Record[DumpsWork]) -> bool:
     private = directory / PRIVATE
-    return private.is_dir() and record.same_work(record.read(private, record.DumpsRecord), wanted)
+    made = claim.read(private, DumpsWork) if private.is_dir() else None
+    return made is not None and not made.stale(wanted)
 
 
 def _todo(current: Pass, directory: Path, job: InferJob) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
@@ -370,79 +272,47 @@ def _check_space(
         )
 
 
-def _record(current: Pass, backend: Backend, job: InferJob) -> record.DumpsRecord:
-    return record.DumpsRecord(
-        inputs=None if current.record is None else vars(current.record),
+def _wanted(current: Pass, backend: Backend, job: InferJob) -> Record[DumpsWork]:
+    """What a pass's dumps will be of."""
+    work = DumpsWork(
+        inputs=current.made,
         indices=current.indices,
+        flip=current.flip,
+        shard=str(current.shard),
         model=job.model_hash,
         backend=backend.name,
-        batch=backend.batch,
-        flip=current.flip,
-        files=_fingerprint(current),
-        dtype=job.dtype,
         runtime=backend.runtime,
-        shard=str(current.shard),
-        devices=sorted(job.all_devices),
+        batch=backend.batch,
+        dtype=job.dtype,
+    )
+    files = (entry.path for group in current.groups for entry in group.entries)
+    return Record(work, Facts(made_from=claim.stamps(files), devices=sorted(job.all_devices)))
+
+
+def _claimed(
+    directory: Path, wanted: Record[DumpsWork], *, overwrite: bool
+) -> contextlib.AbstractContextManager[Claim[DumpsWork]]:
+    return claim.claim(
+        directory,
+        wanted,
+        content=_dumps_in,
+        what="dumps",
+        instead="give another --result",
+        overwrite=overwrite,
+        replaces=True,
+        keeps_apart=("shard",),
     )
 
 
-def _fingerprint(current: Pass) -> str:
-    return record.files_fingerprint(entry.path for group in current.groups for entry in group.entries)
-
-
-@dataclass(frozen=True)
-class _Opened:
-    record: record.DumpsRecord
-    afresh: str
-    """Why dumps that were there were removed, '' where none were."""
-
-
-_REASONS = {
-    "inputs": "another input tree",
-    "indices": "other images",
-    "files": "changed input files",
-    "model": "another model",
-    "backend": "another backend",
-    "batch": "another batch size",
-    "flip": "the other pass",
-    "dtype": "another --dtype",
-    "runtime": "another version of the backend",
-}
-
-
-def _open_directory(directory: Path, wanted: record.DumpsRecord, result: Path, *, overwrite: bool) -> _Opened:
-    """Make the dump directory ready: dumps of other work, and its figures, are removed."""
-    present = record.read(directory, record.DumpsRecord)
-    stale = _dumps_in(directory)
-    if stale and present is None and not overwrite:
-        raise UserError(
-            f"{directory} already holds {len(stale)} dumps that this program did not make; move them away, or give "
-            f"--overwrite to replace them"
-        )
-    if present is not None and present.shard != wanted.shard and not overwrite:
-        raise UserError(
-            f"{directory} is of shard {present.shard}, not {wanted.shard}; give each shard its own --result, or "
-            f"--overwrite to replace what is there"
-        )
-    same = record.same_work(present, wanted)
-    afresh = ""
-    if overwrite or not _is_private_of(directory, wanted):
-        shutil.rmtree(directory / PRIVATE, ignore_errors=True)
-    if overwrite or not same:
-        if stale:
-            reasons = [] if present is None else [_REASONS[name] for name in record.differences(present, wanted)]
-            afresh = "--overwrite" if overwrite else ", ".join(reasons)
-        for file in stale:
-            file.unlink()
-        if present is not None and not wanted.flip:
-            for device in present.devices:
-                for file in result.glob(f"perf_vision_batchsize_{present.batch}_device_{device}_[0-9]*x[0-9]*.txt"):
-                    file.unlink()
-    elif present is not None:
-        wanted = replace(wanted, devices=sorted({*present.devices, *wanted.devices}))
-    atomic.remove_partials([directory])
-    record.write(directory, wanted)
-    return _Opened(wanted, afresh)
+def _remove_stale(claimed: Claim[DumpsWork], wanted: Record[DumpsWork], result: Path, *, overwrite: bool) -> None:
+    """Remove what other work left beside its dumps: a private folder and, of the plain pass, figures."""
+    if overwrite or not _is_private_of(claimed.place, wanted):
+        shutil.rmtree(claimed.place / PRIVATE, ignore_errors=True)
+    before = claimed.before
+    if before is not None and not wanted.work.flip and (overwrite or before.stale(wanted)):
+        for device in before.facts.devices:
+            for file in result.glob(f"perf_vision_batchsize_{before.work.batch}_device_{device}_[0-9]*x[0-9]*.txt"):
+                file.unlink()
 
 
 def _dumps_in(directory: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 from higherhrnet.artifacts import inputs
 from higherhrnet.artifacts.perf import Perf
 from higherhrnet.backends import in_process
-from higherhrnet.stages import infer
+from higherhrnet.stages.passes import Pass
 
 PERCENTILES = (50, 90, 99)
 
@@ -56,7 +56,7 @@ def measure(
     return Perf(backend.batch, device, shape, rate, dict(zip(PERCENTILES, map(float, values), strict=True)))
 
 
-def of_pass(plain: infer.Pass) -> Iterator[tuple[tuple[int, int], list[Path]]]:
+def of_pass(plain: Pass) -> Iterator[tuple[tuple[int, int], list[Path]]]:
     """The shapes that a pass has inputs of, and these."""
     for group in plain.groups:
         yield group.shape, [entry.path for entry in group.entries]

@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from higherhrnet.artifacts import atomic, record
+from higherhrnet.artifacts import atomic, claim, sources
+from higherhrnet.artifacts.claim import Facts, Record
+from higherhrnet.artifacts.pictures import combine
+from higherhrnet.artifacts.work import PeopleWork, differences
 from higherhrnet.dataset import coco, coco_results
-from higherhrnet.dataset.shards import Shard
+from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
 
-_OWN = frozenset({"shard", "dumps"})  # fields in which shards of one work differ
 
-
-def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.ResultsRecord:
+def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> Record[PeopleWork]:
     """Write ``results``, the bytes that one run over all images writes, from the shards' files; return its record.
 
     Raises
@@ -23,18 +24,20 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
     UserError : shards that are missing, unfinished, changed, given twice, or of other work than the first
     """
     records = [_checked(file) for file in shards]
-    parts = [Shard.parse(made.shard) for made in records]
+    first = records[0].work
+    parts = [Shard.parse(made.work.shard) for made in records]
     for file, made in zip(shards, records, strict=True):
-        if different := [n for n in record.differences(records[0], made) if n not in _OWN]:
-            which = ", ".join(f"another {record.DIFFERENCES[name]}" for name in different)
-            raise UserError(f"{file} is not of the same work as {shards[0]} ({which}); run its shard again")
-    if records[0].dataset != dataset.fingerprint:
+        if different := differences(replace(made.work, shard=first.shard), first):
+            raise UserError(
+                f"{file} is not of the same work as {shards[0]}: {claim.reasons(different)}; run its shard again"
+            )
+    if first.dataset != dataset.fingerprint:
         raise UserError(f"{shards[0]} is of another data set than {dataset.annotations}; give that with DATASET.ROOT")
     _check_complete(parts)
-    left_out = sorted(index for made in records for index in made.left_out)
-    if not 0 < records[0].images <= len(dataset.images) or not all(index < records[0].images for index in left_out):
+    left_out = sorted(index for made in records for index in made.facts.left_out)
+    if not 0 < first.images <= len(dataset.images) or not all(index < first.images for index in left_out):
         raise UserError(
-            f"{shards[0]} is of {records[0].images} images, {len(left_out)} of all left out, {dataset.annotations} "
+            f"{shards[0]} is of {first.images} images, {len(left_out)} of all left out, {dataset.annotations} "
             f"lists {len(dataset.images)}; run its shard again"
         )
     by_index = {image.image_id: image.index for image in dataset.images}
@@ -42,31 +45,28 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> record.
     of = parts[0].of
     merged = (
         entry
-        for index in range(records[0].images)
+        for index in range(first.images)
         for entry in entries[index % of + 1].get(index, ())  # as Shard.holds has it
     )
     atomic.make_directory(results.parent)
     coco_results.write(results, merged)
-    made = replace(
-        records[0],
-        shard="1/1",
-        dumps="",
-        left_out=left_out,
-        sha256=atomic.sha256(results),
+    facts = Facts(
+        pictures=combine(made.facts.pictures for made in records), left_out=left_out, sha256=atomic.sha256(results)
     )
-    record.write_results(results, made)
-    atomic.remove_partials_of(results, record.of_results(results))
+    made = Record(replace(first, shard=str(ALL)), facts, complete=True)
+    claim.write(results, made)
+    atomic.remove_partials_of(results, claim.record_of(results))
     return made
 
 
-def _checked(file: Path) -> record.ResultsRecord:
+def _checked(file: Path) -> Record[PeopleWork]:
     """The record of a shard's whole, unchanged results file."""
     if not file.is_file():
         raise UserError(f"results {file} are no file; run that shard, or name its file")
-    made = record.read_results(file)
+    made = claim.read(file, PeopleWork)
     if made is None or not made.complete:
-        raise UserError(f"{file} has no record of complete work beside it ({record.of_results(file).name}); run again")
-    if atomic.sha256(file) != made.sha256:
+        raise UserError(f"{file} has no record of complete work beside it ({claim.record_of(file).name}); run again")
+    if atomic.sha256(file) != made.facts.sha256:
         raise UserError(f"{file} has changed since its record was written; run its shard again")
     return made
 
@@ -85,6 +85,6 @@ def _check_complete(parts: Sequence[Shard]) -> None:
 def _by_image(file: Path, indices: dict[int, int]) -> dict[int, list[dict[str, Any]]]:
     """A results file's entries by image index."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for entry in coco_results.check(atomic.read_json(file, "results"), file, indices):
+    for entry in coco_results.check(sources.read_json(file, "results"), file, indices):
         found.setdefault(indices[entry["image_id"]], []).append(entry)
     return found

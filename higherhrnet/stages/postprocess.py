@@ -13,16 +13,19 @@ import numpy as np
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic, dumps, record
+from higherhrnet.artifacts import atomic, claim, dumps, sources
+from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
-from higherhrnet.artifacts.scales import beside
+from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
-from higherhrnet.config.plan import Plan, Scale
+from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, coco_results, evaluation, joints
-from higherhrnet.dataset.shards import ALL, Shard
+from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.decode.scales import decode_image
 from higherhrnet.errors import UserError
 from higherhrnet.image import draw, geometry, reader
+from higherhrnet.stages import dump_sources
+from higherhrnet.stages.dump_sources import Source
 from higherhrnet.system import workers
 
 
@@ -43,18 +46,11 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A directory of dumps."""
+class _Decoding:
+    """What a worker needs to know to decode an image."""
 
-    directory: Path
-    naming: dumps.Naming
-    dtype: str
-
-
-@dataclass(frozen=True)
-class _Job:
     plan: Plan
-    sources: list[list[_Source]]
+    sources: list[list[Source]]
     """By scale of the plan, of each pass."""
     heads: dumps.Heads
     options: Options
@@ -69,105 +65,102 @@ def shard_of(dump_dir: Path, shard: Shard) -> Shard:
     ------
     UserError : dumps of another shard
     """
-    made = record.read(dump_dir, record.DumpsRecord)
-    part = ALL if made is None else Shard.parse(made.shard)
-    if shard not in {ALL, part} and part != ALL:
-        raise UserError(f"{dump_dir} holds dumps of shard {part}, not {shard}; give --shard {part}, or none")
-    return part if shard == ALL else shard
+    made = claim.read(dump_dir, DumpsWork)
+    part = ALL if made is None else Shard.parse(made.work.shard)
+    return of_part(shard, part, f"{dump_dir} holds dumps of shard {part}, not {shard}; give --shard {part}, or none")
 
 
-def run(
-    dataset: coco.Dataset,
-    dump_dir: Path,
-    dump_dir_flip: Path | None,
-    *,
-    plan: Plan,
-    heads: dumps.Heads,
-    options: Options,
-    results: Path,
-    pool: workers.Pool,
-    shard: Shard = ALL,
-    overwrite: bool = False,
-    result_joints: int | None = None,
-    kind: str | None = coco.COCO,
-) -> Summary:
+@dataclass(frozen=True)
+class PostprocessJob:
+    """Dumps to decode, and where their people go."""
+
+    dump_dir: Path
+    dump_dir_flip: Path | None
+    """Needed where the plan has the flip test."""
+    plan: Plan
+    heads: dumps.Heads
+    options: Options
+    results: Path
+    shard: Shard = ALL
+    """Decode its images only, which must all be there."""
+    overwrite: bool = False
+    """Decode all images in any case."""
+    result_joints: int | None = None
+    """How many of a person's joints are results; None is all."""
+    kind: str | None = coco.COCO
+    """Of data set, for its evaluation; None does not evaluate."""
+
+
+def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summary:
     """Decode all dumps of a run, write the people as a COCO results file, and evaluate it.
 
-    Dumps of other scales than 1 lie under the same names in a folder beside theirs (scales.beside). Where the dumps
+    Dumps of other scales than 1 lie under the same names in a folder beside theirs (artifacts.scales). Where the dumps
     are of some of the data set's images only, the figures are over those. Images that a stopped run has decoded are not
     decoded again, nor are all of them where the results are there already, of the same dumps.
-
-    Parameters
-    ----------
-    shard : decode its images only, which must all be there
-    overwrite : decode all images in any case
-    dump_dir_flip : needed where the plan has the flip test
-    result_joints : how many of a person's joints are results; by default all
-    kind : of data set, for its evaluation; None does not evaluate
 
     Raises
     ------
     UserError : dumps that are missing, unfinished, damaged or of another data set, network or pass
     """
-    directories = _directories(dump_dir, dump_dir_flip, plan)
-    found = [[dumps.find(directory) for directory in each] for each in directories]
-    made = record.read(directories[0][0], record.DumpsRecord)
-    indices = _check_scales(dataset, directories, [[i for i, _ in each] for each in found], plan, shard)
-    job = _job(plan, directories, [[naming for _, naming in each] for each in found], heads, options, result_joints)
-    inputs = (made.inputs if made else None) or {}
-    wanted = record.ResultsRecord(
-        dataset=dataset.fingerprint,
-        short_side=plan.short_side,
-        images=inputs.get("images", len(dataset.images)),
-        shard=str(shard),
-        model=made.model if made else "",
-        options={**asdict(options), "plan": asdict(plan)},
-        code=str(decode.VERSION),
-        dumps=record.files_fingerprint(file for index in indices for file in _files(job, index)),
-        left_out=[index for index in inputs.get("left_out", []) if shard.holds(index)],
+    opened, indices = dump_sources.open_all(dataset, job.dump_dir, job.dump_dir_flip, job.plan, shard=job.shard)
+    decoding = _Decoding(job.plan, opened, job.heads, job.options, job.result_joints or len(job.options.flip))
+    made = opened[0][0].made
+    inputs = made.inputs if made is not None else None
+    wanted = Record(
+        PeopleWork.of(
+            made,
+            dataset=dataset.fingerprint,
+            images=len(dataset.images) if inputs is None else inputs.work.images,
+            shard=str(job.shard),
+            options=decode_options(job.options, job.plan),
+            version=decode.VERSION,
+        ),
+        Facts(
+            made_from=claim.stamps(file for index in indices for file in _files(decoding, index)),
+            pictures="" if inputs is None else inputs.pictures,
+            left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
+        ),
     )
-    atomic.make_directory(results.parent)
+    atomic.make_directory(job.results.parent)
     images = [dataset.images[index] for index in indices]
     kept = len(images)
-    if overwrite or not is_done(results, wanted):
-        kept = _decode_all(job, images, wanted, results, pool, overwrite=overwrite)
-    figures = evaluation.evaluate(dataset, results, [image.image_id for image in images], kind) if kind else None
-    return Summary(len(images), len(dataset.images), _count(results), figures, results, len(wanted.left_out), kept)
+    if job.overwrite or not claim.is_complete(job.results, wanted):
+        kept = _decode_all(decoding, images, wanted, job.results, pool, overwrite=job.overwrite)
+    ids = [image.image_id for image in images]
+    people, figures = evaluate(dataset, job.results, ids, job.kind)
+    left_out = len(wanted.facts.left_out)
+    return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept)
 
 
-def is_done(results: Path, wanted: record.ResultsRecord) -> bool:
-    """Whether a results file is there, whole and of this very work."""
-    made = record.read_results(results)
-    return (
-        made is not None
-        and made.complete
-        and record.same_work(made, wanted)
-        and results.is_file()
-        and atomic.sha256(results) == made.sha256
-    )
+def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
+    """What PeopleWork says of the decode."""
+    return {**asdict(options), "plan": asdict(plan)}
 
 
-def finish(results: Path, journal: Journal, wanted: record.ResultsRecord, images: Sequence[coco.Image]) -> None:
+def finish(
+    results: Path, journal: Journal[PeopleWork], wanted: Record[PeopleWork], images: Sequence[coco.Image]
+) -> None:
     """Write the results file and its record from a journal that holds all ``images``, then delete the journal."""
     missing = [image.index for image in images if image.index not in journal]
     assert not missing, f"images {missing} were neither decoded nor left out"
     coco_results.write(results, journal.entries())
-    left_out = sorted({*wanted.left_out, *journal.left_out})
-    made = replace(wanted, left_out=left_out, sha256=atomic.sha256(results), complete=True)
-    record.write_results(results, made)
+    left_out = sorted({*wanted.facts.left_out, *journal.left_out})
+    facts = replace(wanted.facts, left_out=left_out, sha256=atomic.sha256(results))
+    claim.write(results, replace(wanted, facts=facts, complete=True))
     journal.remove()
-    atomic.remove_partials_of(results, record.of_results(results))
+    atomic.remove_partials_of(results, claim.record_of(results))
 
 
 def evaluate(
-    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str = coco.COCO
-) -> tuple[int, dict[str, float]]:
-    """Number of people of a results file, and its figures over the images named."""
-    return _count(results), evaluation.evaluate(dataset, results, image_ids, kind)
+    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str | None = coco.COCO
+) -> tuple[int, dict[str, float] | None]:
+    """Number of people of a results file, and its figures over the images named; None for a ``kind`` of None."""
+    figures = evaluation.evaluate(dataset, results, image_ids, kind) if kind else None
+    return _count(results), figures
 
 
 def _count(results: Path) -> int:
-    return len(atomic.read_json(results, "results"))
+    return len(sources.read_json(results, "results"))
 
 
 def people(
@@ -185,37 +178,21 @@ def people(
     ------
     UserError : dumps that are missing or damaged
     """
-    job = _job(Plan(short_side), [directories], [[dumps.BENCHMARK, dumps.BENCHMARK]], heads, options, None)
-    return zip(images, pool.map(partial(_decode, job), images), strict=True)
+    opened = [[dump_sources.open_one(directory, dumps.BENCHMARK) for directory in directories]]
+    decoding = _Decoding(Plan(short_side), opened, heads, options, len(options.flip))
+    return zip(images, pool.map(partial(_decode, decoding), images), strict=True)
 
 
-def _job(
-    plan: Plan,
-    directories: Sequence[Sequence[Path]],
-    naming: Sequence[Sequence[dumps.Naming]],
-    heads: dumps.Heads,
-    options: Options,
-    result_joints: int | None,
-) -> _Job:
-    """``directories`` and their ``naming`` by scale of the plan, of each pass."""
-    sources = []
-    for folders, names in zip(directories, naming, strict=True):
-        made = [record.read(folder, record.DumpsRecord) for folder in folders]
-        dtypes = [dumps.FLOAT32 if each is None else each.dtype for each in made]
-        sources.append([_Source(*source) for source in zip(folders, names, dtypes, strict=True)])
-    return _Job(plan, sources, heads, options, len(options.flip) if result_joints is None else result_joints)
-
-
-def _files(job: _Job, index: int) -> list[Path]:
+def _files(decoding: _Decoding, index: int) -> list[Path]:
     """All dumps of an image."""
-    sources = [source for passes in job.sources for source in passes]
+    sources = [source for passes in decoding.sources for source in passes]
     return [file for source in sources for file in source.naming.paths(source.directory, index)]
 
 
 def _decode_all(
-    job: _Job,
+    decoding: _Decoding,
     images: Sequence[coco.Image],
-    wanted: record.ResultsRecord,
+    wanted: Record[PeopleWork],
     results: Path,
     pool: workers.Pool,
     *,
@@ -229,141 +206,39 @@ def _decode_all(
         kept = len(journal)
         todo = [image for image in images if image.index not in journal]
         with tqdm(total=len(images), initial=kept, desc="decode", unit="image", disable=None) as bar:
-            for image, entries in zip(todo, pool.map(partial(_decode, job), todo), strict=True):
-                journal.add(image.index, entries)
+            for image, entries in zip(todo, pool.map(partial(_decode, decoding), todo), strict=True):
+                journal.add(image.index, None, entries)
                 bar.update()
         finish(results, journal, wanted, images)
     return kept
 
 
-def _directories(dump_dir: Path, dump_dir_flip: Path | None, plan: Plan) -> list[list[Path]]:
-    """The dump directories by scale of the plan: plain and, with flip test, flipped."""
-    if plan.flip and dump_dir_flip is None:
-        raise UserError("TEST.FLIP_TEST is True and --dump_dir_flip is missing; give it, or TEST.FLIP_TEST False")
-    given = [dump_dir] + ([dump_dir_flip] if plan.flip and dump_dir_flip else [])
-
-    def of_scale(directory: Path, factor: float) -> Path:
-        return directory if factor == 1 else beside(directory.absolute().parent, factor) / directory.name
-
-    return [[of_scale(directory, factor) for directory in given] for factor in plan.factors]
-
-
-def _check_scales(
-    dataset: coco.Dataset,
-    directories: Sequence[Sequence[Path]],
-    found: Sequence[Sequence[list[int]]],
-    plan: Plan,
-    shard: Shard,
-) -> list[int]:
-    """As _check for every scale; all must be of the same images, run by the same model."""
-    by_scale = [
-        _check(dataset, folders, indices, plan, factor, shard)
-        for folders, indices, factor in zip(directories, found, plan.factors, strict=True)
-    ]
-    made = [record.read(folders[0], record.DumpsRecord) for folders in directories]
-    models = {each.model for each in made if each is not None}
-    if len(models) > 1 or any(indices != by_scale[0] for indices in by_scale):
-        raise UserError(
-            f"{', '.join(str(folders[0]) for folders in directories)} are of several models or sets of images; run "
-            f"HigherHRNet_benchmark.py again, for all of TEST.SCALE_FACTOR"
-        )
-    return by_scale[0]
-
-
-def _check(
-    dataset: coco.Dataset,
-    directories: Sequence[Path],
-    found: Sequence[list[int]],
-    plan: Plan,
-    factor: float,
-    shard: Shard,
-) -> list[int]:
-    """The indices to decode, ascending, after all that can be checked without reading a dump."""
-    expected: set[int] = set().union(*found)
-    if shard != ALL:  # an incomplete shard would only be found when the shards are merged
-        expected |= _shard_indices(dataset, directories[0], shard)
-    records = [record.read(directory, record.DumpsRecord) for directory in directories]
-    for directory, made, flip in zip(directories, records, (False, True), strict=False):
-        if made is None:
-            continue
-        if not made.complete:
-            raise UserError(f"{directory} is unfinished; run HigherHRNet_benchmark.py again, it goes on by itself")
-        if made.flip != flip:
-            raise UserError(
-                f"{directory} holds dumps of the {'flipped' if made.flip else 'plain'} inputs; exchange --dump_dir and "
-                f"--dump_dir_flip"
-            )
-        if made.inputs is not None and made.inputs.get("dataset") != dataset.fingerprint:
-            raise UserError(
-                f"{directory} holds dumps of another data set than {dataset.annotations}; give that one with "
-                f"DATASET.ROOT and DATASET.TEST"
-            )
-        if made.inputs is not None and made.inputs.get("short_side") != plan.short_side:
-            raise UserError(
-                f"{directory} holds dumps of inputs of short side {made.inputs.get('short_side')}, the config says "
-                f"DATASET.INPUT_SIZE {plan.short_side}; give the --cfg that preprocessing had"
-            )
-        if made.inputs is not None and _scale_of(made.inputs) != plan.scale(factor):
-            raise UserError(
-                f"{directory} holds dumps of inputs at another scale, or with long images cut otherwise; give "
-                f"TEST.SCALE_FACTOR and --no_long_side_limit as to preprocessing"
-            )
-        expected |= set(made.indices)
-    if len({made.model for made in records if made is not None}) > 1:
-        raise UserError(f"{directories[0]} and {directories[1]} are of two models; run HigherHRNet_benchmark.py again")
-    if max(expected) >= len(dataset.images):
-        raise UserError(
-            f"{directories[0]}: found a dump of image {max(expected)}, but {dataset.annotations} lists "
-            f"{len(dataset.images)} images (0 to {len(dataset.images) - 1}); give the data set the dumps are of"
-        )
-    expected = set(filter(shard.holds, expected))
-    for directory, present in zip(directories, found, strict=True):
-        if missing := sorted(expected.difference(present)):
-            raise UserError(
-                f"{directory}: no dumps of {len(missing)} of {len(expected)} images, the first is {missing[0]:012d}; "
-                f"run HigherHRNet_benchmark.py again"
-            )
-    return sorted(expected)
-
-
-def _scale_of(inputs: dict[str, Any]) -> Scale:
-    """The scale that the record of inputs names."""
-    default = asdict(Scale())
-    return Scale(**{name: inputs.get(name, value) for name, value in default.items()})
-
-
-def _shard_indices(dataset: coco.Dataset, dump_dir: Path, shard: Shard) -> set[int]:
-    """The images of a shard that should have dumps."""
-    made = record.read(dump_dir, record.DumpsRecord)
-    inputs = (made.inputs if made else None) or {}
-    images = range(inputs.get("images", len(dataset.images)))
-    return set(filter(shard.holds, images)) - set(inputs.get("left_out", []))
-
-
-def _decode(job: _Job, image: coco.Image) -> list[dict[str, Any]]:
+def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     """One image's people as results entries."""
-    largest = dumps.output_shapes(geometry.shapes(job.plan)[0], job.heads)
+    largest = dumps.output_shapes(geometry.shapes(decoding.plan)[0], decoding.heads)
     outputs = []
-    for factor, sources in zip(job.plan.factors, job.sources, strict=True):
-        shapes = dumps.output_shapes(geometry.of_plan(image.width, image.height, job.plan, factor).shape, job.heads)
+    for factor, of_scale in zip(decoding.plan.factors, decoding.sources, strict=True):
+        shapes = dumps.output_shapes(
+            geometry.of_plan(image.width, image.height, decoding.plan, factor).shape, decoding.heads
+        )
         passes = []
-        for source in sources:
+        for source in of_scale:
             files = source.naming.paths(source.directory, image.index)
             first, second = (dumps.read(*file, source.dtype) for file in zip(files, shapes, largest, strict=True))
             passes.append((first, second))
         outputs.append(passes)
     try:
-        keypoints, scores = decode_image(job.plan, image.width, image.height, outputs, job.options)
+        keypoints, scores = decode_image(decoding.plan, image.width, image.height, outputs, decoding.options)
     except ValueError as e:
         arrays = (array for passes in outputs for pair in passes for array in pair)
-        for file, array in zip(_files(job, image.index), arrays, strict=True):
+        for file, array in zip(_files(decoding, image.index), arrays, strict=True):
             if not np.isfinite(array).all():
                 raise UserError(
                     f"dump {file}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite; "
                     f"check the model's precision, then run HigherHRNet_benchmark.py again"
                 ) from e
         raise
-    return coco_results.entries(image.image_id, keypoints[:, : job.result_joints], scores)
+    return coco_results.entries(image.image_id, keypoints[:, : decoding.result_joints], scores)
 
 
 def draw_results(
@@ -385,7 +260,7 @@ def draw_results(
     UserError : an image that cannot be read, or an output directory that cannot be written
     """
     by_image: dict[int, list[Any]] = {}
-    for entry in atomic.read_json(results, "results"):
+    for entry in sources.read_json(results, "results"):
         if entry["score"] < min_score:
             continue
         by_image.setdefault(entry["image_id"], []).append(entry["keypoints"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import atomic, inputs, lock, record
+from higherhrnet.artifacts import atomic, inputs
+from higherhrnet.artifacts.claim import Claim, Record, claim
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.pictures import digest as pictures_digest
+from higherhrnet.artifacts.work import InputsWork
 from higherhrnet.config.plan import Scale
 from higherhrnet.dataset import coco
 from higherhrnet.dataset.shards import ALL, Shard
@@ -33,6 +39,10 @@ class Summary:
     """File names of the images whose ends the shape grid cuts off."""
     left_out: dict[int, str]
     """Bad images without inputs: why, by index."""
+    changed: int
+    """Images whose inputs were made again, because their pictures had changed."""
+    pictures: dict[int, Picture]
+    """By index, of the images that have inputs."""
 
 
 @dataclass(frozen=True)
@@ -62,102 +72,116 @@ class PreprocessJob:
 
 
 def run(dataset: coco.Dataset, job: PreprocessJob, pool: workers.Pool, *, quiet: bool = False) -> Summary:
-    """Write the inputs of a data set's images, and the flip inputs, each tree with its record.
+    """Write the inputs of a data set's images, and the flip inputs, each tree with its record and its pictures' hashes.
 
-    Files that are there already, made from the same data set at the same size, are kept, so a stopped run resumes.
+    Files that are there already, made from the same pictures in the same way, are kept, so a stopped run resumes.
     ``quiet``: without a bar.
 
     Raises
     ------
-    UserError : a tree of other images, a bad image (missing, truncated, no image, of another size than annotated), a
+    UserError : a tree of other work, a bad image (missing, truncated, no image, of another size than annotated), a
         full disk, another run in a tree; whole files stay
     """
     transform.check_opencv()
     if job.output_flip and os.path.realpath(job.output) == os.path.realpath(job.output_flip):
         raise UserError(f"--output and --output_flip are both {job.output}; give two directories")
     first = dataset.images[: job.limit]
-    wanted = record.InputsRecord(
-        dataset.fingerprint,
-        job.short_side,
-        len(first),
-        flip=False,
+    images = job.shard.select(first)
+    with contextlib.ExitStack() as stack:
+        trees = [
+            stack.enter_context(
+                claim(
+                    tree,
+                    Record(work(dataset, job, len(first), flip=flip)),
+                    content=_folders,
+                    what="inputs",
+                    instead="give another --output and --output_flip",
+                    overwrite=job.overwrite,
+                )
+            )
+            for tree, flip in job.trees
+        ]
+        ledgers = [
+            stack.enter_context(Journal(tree.place / inputs.PICTURES, tree.record, afresh=True)) for tree in trees
+        ]
+        return _fill(job, images, trees, ledgers, pool, quiet=quiet)
+
+
+def work(dataset: coco.Dataset, job: PreprocessJob, images: int, *, flip: bool) -> InputsWork:
+    """What decides the inputs that a job makes of a data set's first ``images``, beside the pictures."""
+    return InputsWork(
+        dataset=dataset.fingerprint,
+        images=images,
+        shard=str(job.shard),
+        short_side=job.short_side,
+        flip=flip,
         dtype=job.dtype,
         **asdict(job.scale),
-        shard=str(job.shard),
-        code=f"{transform.VERSION} opencv {cv2.__version__}",
+        version=transform.VERSION,
+        opencv=cv2.__version__,
     )
-    with contextlib.ExitStack() as locks:
-        for tree, _ in job.trees:
-            atomic.make_directory(tree)
-            locks.enter_context(lock.held(tree, instead=_INSTEAD))
-        return _fill(job, job.shard.select(first), wanted, pool, quiet=quiet)
 
 
-_INSTEAD = "give another --output and --output_flip"
+def _folders(tree: Path) -> list[Path]:
+    found = list(inputs.folders(tree))
+    for folder in found:
+        atomic.refuse_link(folder)
+    return found
 
 
 def _fill(
     job: PreprocessJob,
     images: list[coco.Image],
-    wanted: record.InputsRecord,
+    trees: Sequence[Claim[InputsWork]],
+    ledgers: Sequence[Journal[InputsWork]],
     pool: workers.Pool,
     *,
     quiet: bool,
 ) -> Summary:
-    """Write what is missing in both trees, which this process holds."""
-    grids = [geometry.fit(image.width, image.height, job.short_side, job.scale) for image in images]
-    shapes = {grid.shape for grid in grids}
-    for tree, flip in job.trees:
-        _open_tree(tree, replace(wanted, flip=flip), shapes, overwrite=job.overwrite)
-    todo = [(image, grid) for image, grid in zip(images, grids, strict=True) if not _is_done(job, image, grid.shape)]
-    _check_space(job, [grid.shape for _, grid in todo])
+    """Write what is missing in the trees, which this process holds."""
+    grids = {image.index: geometry.fit(image.width, image.height, job.short_side, job.scale) for image in images}
+    folders = {inputs.folder(tree.place, grid.shape) for tree in trees for grid in grids.values()}
+    for folder in folders:
+        atomic.make_directory(folder)
+    atomic.remove_partials(folders)
+    there = [image for image in images if _is_there(job, image.index, grids[image.index].shape)]
+    known = [image for image in there if all(image.index in ledger.pictures for ledger in ledgers)]
+    done = {image.index for image in known if _is_of(job, image, ledgers)}
+    changed = [image for image in known if image.index not in done]
+    todo = [image for image in images if image.index not in done]
+    _check_space(job, [grids[image.index].shape for image in todo])
+    for image in changed:  # also where this run is stopped and the old picture comes back
+        for ledger in ledgers:
+            ledger.leave_out(image.index, "its picture has changed")
     left_out: dict[int, str] = {}
-    faults = pool.map(partial(_preprocess, job), [image for image, _ in todo])
     with tqdm(
-        total=len(images),
-        initial=len(images) - len(todo),
-        desc="preprocess",
-        unit="image",
-        disable=True if quiet else None,
+        total=len(images), initial=len(done), desc="preprocess", unit="image", disable=True if quiet else None
     ) as bar:
-        for (image, _), why in zip(todo, faults, strict=True):
-            if why:
-                left_out[image.index] = why
+        for image, outcome in zip(todo, pool.map(partial(_preprocess, job), todo), strict=True):
+            if isinstance(outcome, str):
+                left_out[image.index] = outcome
+            else:
+                for ledger in ledgers:
+                    ledger.add(image.index, outcome)
             bar.update()
-    for tree, flip in job.trees:
-        _remove_partials(tree, shapes)  # a killed run's workers may outlive it by a moment
-        record.write(tree, replace(wanted, flip=flip, left_out=sorted(left_out), complete=True))
-    cut = [image.file_name for image, grid in zip(images, grids, strict=True) if grid.is_cut]
-    return Summary(len(images) - len(left_out), len(todo) - len(left_out), cut, left_out)
+    atomic.remove_partials(folders)  # a killed run's workers may outlive it by a moment
+    pictures = {image.index: ledgers[0].pictures[image.index] for image in images if image.index not in left_out}
+    digest = pictures_digest((index, picture.sha256) for index, picture in pictures.items())
+    for tree in trees:
+        tree.complete(pictures=digest, left_out=sorted(left_out))
+    cut = [image.file_name for image in images if grids[image.index].is_cut]
+    return Summary(len(pictures), len(todo) - len(left_out), cut, left_out, len(changed), pictures)
 
 
-def _remove_partials(tree: Path, shapes: set[tuple[int, int]]) -> None:
-    atomic.remove_partials([tree, *(inputs.folder(tree, shape) for shape in shapes)])
-
-
-def _open_tree(tree: Path, wanted: record.InputsRecord, shapes: set[tuple[int, int]], *, overwrite: bool) -> None:
-    """Make the tree's folders and start its record; refuse or, if told so, empty a tree of something else."""
-    present = record.read(tree, record.InputsRecord)
-    stale = inputs.folders(tree)
-    if stale and not overwrite and not record.same_work(present, wanted):
-        what = "it has no record" if present is None else f"other {', '.join(record.differences(present, wanted))}"
-        raise UserError(
-            f"{tree} already holds inputs of another run ({what}); give an empty directory, or --overwrite to replace "
-            f"them"
-        )
-    for folder in stale:
-        atomic.refuse_link(folder)
-        if overwrite:
-            atomic.remove_folder(folder)
-    record.write(tree, wanted)
-    for shape in shapes:
-        atomic.make_directory(inputs.folder(tree, shape))
-    _remove_partials(tree, shapes)
-
-
-def _is_done(job: PreprocessJob, image: coco.Image, shape: tuple[int, int]) -> bool:
-    files = (inputs.path(tree, shape, image.index) for tree, _ in job.trees)
+def _is_there(job: PreprocessJob, index: int, shape: tuple[int, int]) -> bool:
+    files = (inputs.path(tree, shape, index) for tree, _ in job.trees)
     return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
+
+
+def _is_of(job: PreprocessJob, image: coco.Image, ledgers: Sequence[Journal[InputsWork]]) -> bool:
+    """Whether all trees' inputs of an image are of its picture as it is now."""
+    known = {ledger.pictures[image.index] for ledger in ledgers}
+    return len({picture.sha256 for picture in known}) == 1 and reader.is_still(job.location.picture(image), known.pop())
 
 
 def _check_space(job: PreprocessJob, shapes: list[tuple[int, int]]) -> None:
@@ -174,11 +198,11 @@ def _check_space(job: PreprocessJob, shapes: list[tuple[int, int]]) -> None:
             )
 
 
-def _preprocess(job: PreprocessJob, image: coco.Image) -> str:
-    """Write one image's two inputs; return '' or, where bad images are skipped, what is wrong with it."""
+def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
+    """Write one image's inputs; return its picture or, where bad images are skipped, what is wrong with it."""
     cv2.setNumThreads(1)  # the processes share the cores already
     try:
-        pixels = _read(job, image)
+        pixels, picture = _read(job, image)
     except BadImageError as e:
         if not job.skip_bad:
             raise
@@ -193,17 +217,18 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> str:
     for (tree, _), content in zip(job.trees, pair, strict=False):
         stored = content.astype(job.dtype, copy=False)
         atomic.write_bytes(inputs.path(tree, grid.shape, image.index), stored)
-    return ""
+    return picture
 
 
-def _read(job: PreprocessJob, image: coco.Image) -> np.ndarray:
-    """An image's pixels. Raises BadImageError, also where it is not of the size that is annotated."""
+def _read(job: PreprocessJob, image: coco.Image) -> tuple[np.ndarray, Picture]:
+    """An image's pixels, and its file. Raises BadImageError, also where it is not of the size that is annotated."""
     file = job.location.picture(image)
-    pixels = reader.read_image(file)
+    content, picture = reader.read_picture(file)
+    pixels = reader.decode(content, file)
     height, width = pixels.shape[:2]
     if (width, height) != (image.width, image.height):
         raise BadImageError(
             f"image {file}: found {width}x{height} pixels, the annotation file says {image.width}x{image.height}; "
             f"use the images that belong to the annotations"
         )
-    return pixels
+    return pixels, picture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import atomic, dumps, lock, models
+from higherhrnet.artifacts import atomic, claim, dumps, lock, models
+from higherhrnet.artifacts.claim import Facts, Record
+from higherhrnet.artifacts.work import OmWork
 from higherhrnet.backends.ascend import aipp, atc, chip
 from higherhrnet.errors import UserError
-from higherhrnet.model import onnx_graph
+from higherhrnet.model import fingerprint, onnx_graph
 from higherhrnet.system import processes
 
 _UNKNOWN_CHIP = "AscendCHIP"  # where commands are only printed, nothing asks for the chip
@@ -24,7 +26,7 @@ class Request:
     onnx: Path
     batch: int
     shapes: tuple[tuple[int, int], ...]
-    """(H, W) of the inputs, which become the gears."""
+    """(H, W) of the inputs, which become the shape profiles."""
     heads: dumps.Heads
     soc_version: str | None = None
     """Chip name, with or without Ascend before it; None asks npu-smi when it is needed."""
@@ -86,24 +88,27 @@ def find(request: Request) -> Result:
 
 
 def _stale(request: Request, conversion: atc.Conversion, om: Path) -> str:
-    made = models.read_om_record(request.output)
-    if made is not None and not made.complete:
+    try:
+        made = claim.read(_named(request), OmWork)
+    except UserError as e:
+        return str(e).partition(";")[0]
+    if made is None:  # made by hand, as in the guide: its age is all that is known
+        return f"{om} is older than {request.onnx}" * (om.stat().st_mtime_ns < request.onnx.stat().st_mtime_ns)
+    if not made.complete:
         return "an earlier conversion did not finish"
-    if om.stat().st_mtime_ns < request.onnx.stat().st_mtime_ns:
-        return f"{om} is older than {request.onnx}"
-    # An .om without a record was made by hand, as in the guide: its age is all that is known.
-    return "" if made is None else _differs(request, conversion, om, made)
+    chip_name = chip.soc_version(request.soc_version) if request.soc_version else made.work.soc_version
+    if different := made.stale(Record(_work(request, conversion, chip_name))):
+        return f"{om} is of {claim.reasons(different)}"
+    return f"{om} has changed since it was made" * (atomic.sha256(om) != made.facts.sha256)
 
 
-def _differs(request: Request, conversion: atc.Conversion, om: Path, made: models.OmRecord) -> str:
-    if made.onnx != atomic.sha256(request.onnx):
-        return f"{request.onnx} is another than {om} was made from"
-    settings = _settings(conversion)
-    if different := sorted(key for key in settings | made.settings if settings.get(key) != made.settings.get(key)):
-        return f"{om} was made with another --{', --'.join(different)}"
-    if request.soc_version and chip.soc_version(request.soc_version) != made.soc_version:
-        return f"{om} is for {made.soc_version}"
-    return ""
+def _named(request: Request) -> Path:
+    """The .om that its record is named after, wherever ATC puts it."""
+    return atc.candidates(request.output)[0]
+
+
+def _work(request: Request, conversion: atc.Conversion, soc_version: str) -> OmWork:
+    return OmWork(fingerprint.sha256(request.onnx), _settings(conversion), soc_version)
 
 
 def _settings(conversion: atc.Conversion) -> dict[str, str]:
@@ -133,24 +138,24 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
     else:
         soc_version = chip.ask(output.with_name(f"{output.name}.npu-smi.log"))
     conversion = request.conversion(soc_version)
-    record = models.OmRecord(atomic.sha256(request.onnx), _settings(conversion), soc_version)
+    record = Record(_work(request, conversion, soc_version))
     if conversion.aipp is not None:
         atomic.write_text(conversion.aipp, aipp.configuration())
     tuning, last = _tuned(request, conversion, timeout)
-    with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(output):
-        models.write_om_record(output, record)
+    with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(request):
+        claim.write(_named(request), record)
         for number, command in enumerate(tuning, start=1):
             _run(command, output.with_name(f"{output.name}.aoe{number}.log"), timeout)
         for path in atc.candidates(output):  # AOE leaves an .om too, which is not to pass for ATC's
             path.unlink(missing_ok=True)
         outcome = _run(last, output.with_name(f"{output.name}.atc.log"), timeout)
         made = request.om
-        if made is None:
+        if made is None or made.stat().st_size == 0:
             raise UserError(
-                f"atc {outcome.ending}, but left no {atc.candidates(output)[0]}: {outcome.last_lines()}; all it "
-                f"printed: {outcome.log}"
+                f"atc {outcome.ending}, but left {'no' if made is None else 'an empty'} {made or _named(request)}: "
+                f"{outcome.last_lines()}; all it printed: {outcome.log}"
             )
-    models.write_om_record(output, models.OmRecord(record.onnx, record.settings, soc_version, complete=True))
+    claim.write(_named(request), replace(record, facts=Facts(sha256=atomic.sha256(made)), complete=True))
     return Result(made, why)
 
 
@@ -189,7 +194,7 @@ def _tuned(
     if shutil.which("aoe") is None:
         raise UserError(
             f"--auto_tune: this atc has no {atc.AUTO_TUNE_FLAG} ({log}) and aoe is not on PATH; source the toolkit's "
-            f"set_env.sh, or leave --auto_tune away"
+            f"set_env.sh, or omit --auto_tune"
         )
     return conversion.aoe(request.onnx, request.output, device=request.device), plain
 
@@ -207,9 +212,10 @@ def _run(command: processes.Command, log: Path, timeout: float | None) -> proces
 
 
 @contextlib.contextmanager
-def _set_aside(output: Path) -> Iterator[None]:
+def _set_aside(request: Request) -> Iterator[None]:
     """Keep what is at ATC's output out of its way; put it back, with its record, where the block fails."""
-    places = (*atc.candidates(output), models.om_record_path(output))
+    output = request.output
+    places = (*atc.candidates(output), claim.record_of(_named(request)))
     kept = {path: path.with_name(f".{path.name}.previous") for path in places}
     try:
         for path, aside in kept.items():

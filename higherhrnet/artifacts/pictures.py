@@ -1,0 +1,61 @@
+"""The pictures that an artifact comes from, by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Stamp(NamedTuple):
+    """What a file system says of a file without reading it.
+
+    Time of change and number tell a file that was put in the place of another from that one, even where somebody gave
+    both the same size and time of writing, as archives and container images do.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was read: its hash, and the stamp that spares reading it again while it stays the same."""
+
+    stamp: Stamp
+    sha256: str
+
+    def row(self) -> list[Any]:
+        """As JSON keeps it: the stamp's numbers and the hash."""
+        return [*self.stamp, self.sha256]
+
+    @staticmethod
+    def is_row(value: Any) -> bool:
+        """Whether a JSON value is one."""
+        return isinstance(value, list) and [type(item) for item in value] == [int] * len(Stamp._fields) + [str]
+
+    @classmethod
+    def of_row(cls, row: list[Any]) -> Picture:
+        """Of what ``row`` gave."""
+        return cls(Stamp(*row[:-1]), row[-1])
+
+
+def digest(contents: Iterable[tuple[int, str]]) -> str:
+    """One hash of pictures, given as index in the annotation file and SHA-256.
+
+    A sum, so that those of shards and chunks add up to that of the whole in any order, see ``combine``.
+    """
+    return combine(hashlib.sha256(f"{index} {sha256}".encode()).hexdigest() for index, sha256 in contents)
+
+
+def combine(digests: Iterable[str]) -> str:
+    """The digest of pictures whose parts have these digests; '' where one is unknown."""
+    total = 0
+    for part in digests:
+        if not part:
+            return ""
+        total += int(part, 16)
+    return f"{total % 2**256:064x}"

@@ -1,0 +1,162 @@
+"""The whole chain over a data set: its working folder, its results, and whether they are there already."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from higherhrnet import decode
+from higherhrnet.artifacts import atomic, claim, lock, sources
+from higherhrnet.artifacts.claim import Record
+from higherhrnet.artifacts.journal import Journal, is_begun, work_of
+from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.pictures import digest as pictures_digest
+from higherhrnet.artifacts.work import DumpsWork, Inputs, PeopleWork
+from higherhrnet.backends.base import Backend
+from higherhrnet.config.plan import Plan
+from higherhrnet.dataset import coco
+from higherhrnet.dataset.shards import Shard
+from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.image import reader
+from higherhrnet.pipeline.steps import Settings
+from higherhrnet.stages import postprocess, preprocess
+
+CHUNKS, LOGS, JOURNAL = "chunks", "logs", "people.jsonl"
+"""What a working folder holds."""
+
+
+def wanted(
+    dataset: coco.Dataset, settings: Settings, backend: Backend, *, images: int, shard: Shard
+) -> Record[PeopleWork]:
+    """What the results of a run will be of: the work that the six scripts' would be of."""
+    job = preprocess.PreprocessJob(
+        settings.location, settings.short_side, Path(), None, shard=shard, dtype=settings.input_dtype
+    )
+    inputs = Inputs(preprocess.work(dataset, job, images, flip=False), pictures="")
+    dumps = DumpsWork(
+        inputs,
+        indices=[],
+        flip=False,
+        shard=str(shard),
+        model=settings.model_hash,
+        backend=backend.name,
+        runtime=backend.runtime,
+        batch=backend.batch,
+        dtype=settings.dump_dtype,
+    )
+    options = postprocess.decode_options(settings.options, Plan(settings.short_side))
+    made = PeopleWork.of(
+        dumps, dataset=dataset.fingerprint, images=images, shard=str(shard), options=options, version=decode.VERSION
+    )
+    return Record(made)
+
+
+def is_done(results: Path, work: Record[PeopleWork], images: Sequence[coco.Image], location: coco.Location) -> bool:
+    """Whether the results are there already, of this work and of the pictures as they are now.
+
+    A picture is read only where the table of those that were read does not know it with its size and time.
+    """
+    if not claim.is_complete(results, work):
+        return False
+    made = claim.read(results, PeopleWork)
+    assert made is not None, "a complete one has a record"
+    known = _read_table(_table(results))
+    pictures = {}
+    for image in images:
+        if image.index not in made.facts.left_out:
+            file = location.picture(image)
+            picture = known.get(image.index)
+            try:
+                pictures[image.index] = picture if picture and reader.is_still(file, picture) else reader.picture(file)
+            except BadImageError:
+                return False
+    if _digest(pictures) != made.facts.pictures:
+        return False
+    _write_table(_table(results), pictures)
+    return True
+
+
+def finish(results: Path, journal: Journal[PeopleWork], work: Record[PeopleWork], images: Sequence[coco.Image]) -> None:
+    """Write the results of a journal that holds all images, and the table of the pictures that they are of."""
+    pictures = {index: journal.pictures[index] for index in sorted(journal.pictures)}
+    facts = dataclasses.replace(work.facts, pictures=_digest(pictures))
+    _write_table(_table(results), pictures)
+    postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images)
+
+
+def forget_changed(journal: Journal[PeopleWork], images: Iterable[coco.Image], location: coco.Location) -> int:
+    """Take images whose pictures have changed since for not done; return how many."""
+    changed = [
+        image.index
+        for image in images
+        if image.index in journal.pictures
+        and not reader.is_still(location.picture(image), journal.pictures[image.index])
+    ]
+    for index in changed:
+        journal.forget(index)
+    return len(changed)
+
+
+@contextlib.contextmanager
+def working(work: Path, record: Record[PeopleWork], *, overwrite: bool) -> Iterator[Journal[PeopleWork]]:
+    """Hold the working folder, and open its journal; a folder of others' files, which has none, is not touched."""
+    atomic.make_directory(work)
+    with lock.held(work, instead="give another --work"):
+        found = {path.name for path in work.iterdir()}
+        # A run that was killed while it began its journal has made nothing else.
+        begun = found == {JOURNAL} and is_begun(work / JOURNAL)
+        if found and not begun and work_of(work / JOURNAL, PeopleWork) is None:
+            raise UserError(f"--work {work} holds files of others; give a new folder, or an empty one")
+        if overwrite:
+            remove_folders(work)
+            (work / JOURNAL).unlink(missing_ok=True)
+        with Journal(work / JOURNAL, record) as journal:
+            atomic.make_directory(work / CHUNKS)
+            yield journal
+
+
+def clear(work: Path, record: Record[PeopleWork]) -> None:
+    """Remove an empty working folder, and before what a run of this work left that was killed in its last two steps."""
+    left = work_of(work / JOURNAL, PeopleWork)
+    if left is not None and not left.stale(record):
+        with lock.held(work, instead="give another --work"):
+            remove_folders(work)
+            (work / JOURNAL).unlink()
+    with contextlib.suppress(OSError):  # not there, or something else is in it
+        work.rmdir()
+
+
+def remove_folders(work: Path) -> None:
+    """Remove the chunks and logs of a working folder."""
+    for folder in (CHUNKS, LOGS):
+        atomic.remove_folder(work / folder)
+
+
+def replaces(results: Path, record: Record[PeopleWork]) -> str:
+    """Why results that are there are of other work; '' where none are."""
+    made = claim.read(results, PeopleWork)
+    return "" if made is None else claim.reasons(made.stale(record))
+
+
+def _digest(pictures: Mapping[int, Picture]) -> str:
+    return pictures_digest((index, picture.sha256) for index, picture in pictures.items())
+
+
+def _table(results: Path) -> Path:
+    return results.with_suffix(".pictures.json")
+
+
+def _write_table(file: Path, pictures: Mapping[int, Picture]) -> None:
+    atomic.write_json(file, {str(index): picture.row() for index, picture in pictures.items()})
+
+
+def _read_table(file: Path) -> dict[int, Picture]:
+    """The pictures by index; none of a table that is not there or damaged: they are read again then."""
+    try:
+        rows = sources.read_json(file, "table of pictures")
+    except UserError:
+        return {}
+    entries = rows.items() if isinstance(rows, dict) else ()
+    return {int(index): Picture.of_row(row) for index, row in entries if index.isdecimal() and Picture.is_row(row)}

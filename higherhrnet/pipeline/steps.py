@@ -1,0 +1,150 @@
+"""One chunk through the guide's stages, in a folder of its own: the same files, checks and records as the scripts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from higherhrnet.artifacts import atomic, claim, dumps, inputs
+from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.work import DumpsWork, InputsWork
+from higherhrnet.backends.base import Backend
+from higherhrnet.config.options import Options
+from higherhrnet.dataset import coco
+from higherhrnet.image import reader
+from higherhrnet.pipeline.chunks import Chunk
+from higherhrnet.stages import dataset_info, infer, passes, postprocess, preprocess
+from higherhrnet.system import workers
+
+_TREES = ("prep_bin", "prep_bin_flip")
+_RESULT = "result"
+
+Person = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all chunks of a run have in common."""
+
+    annotations: Path
+    location: coco.Location
+    short_side: int
+    heads: dumps.Heads
+    options: Options
+    model: Path
+    model_hash: str
+    device: int = 0
+    devices: tuple[int, ...] = ()
+    input_dtype: str = inputs.FLOAT32
+    dump_dtype: str = inputs.FLOAT32
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of a chunk's images when they were read."""
+
+    left_out: dict[int, str]
+    """Why images were left out, by index."""
+    pictures: dict[int, Picture]
+    """Of the others."""
+
+
+class Steps:
+    """Does the three steps, each of which resumes where a stopped run was."""
+
+    def __init__(self, settings: Settings, pool: workers.Pool, backend: Backend) -> None:
+        """Use ``pool`` for preprocessing and decoding, ``backend`` for the network."""
+        self._settings, self._pool, self._backend = settings, pool, backend
+
+    def preprocess(self, chunk: Chunk, folder: Path) -> Prepared:
+        """Write the chunk's inputs, unless its dumps are there already."""
+        if (inferred := self._if_inferred(folder)) is not None:
+            if self._is_still(chunk, inferred):
+                return inferred
+            atomic.remove_folder(folder)
+        settings = self._settings
+        job = preprocess.PreprocessJob(
+            settings.location,
+            settings.short_side,
+            folder / _TREES[0],
+            folder / _TREES[1],
+            dtype=settings.input_dtype,
+            skip_bad=settings.skip_bad,
+        )
+        summary = preprocess.run(coco.Dataset(settings.annotations, chunk.images), job, self._pool, quiet=True)
+        return Prepared(summary.left_out, summary.pictures)
+
+    def infer(self, chunk: Chunk, folder: Path) -> None:
+        """Run the network over the chunk's inputs; at least one image must have them."""
+        if self._if_inferred(folder) is not None:
+            return
+        settings = self._settings
+        loaded = []
+        for tree, flip in zip(_TREES, (False, True), strict=True):
+            dataset_info.list_inputs(folder / tree, str(folder / tree))
+            loaded.append(passes.load(str(folder / tree), flip=flip))
+        job = infer.InferJob(
+            settings.model,
+            folder / _RESULT,
+            settings.heads,
+            device=settings.device,
+            devices=settings.devices,
+            dtype=settings.dump_dtype,
+            model_hash=settings.model_hash,
+        )
+        infer.run(self._backend, loaded, job)
+
+    def remove_inputs(self, folder: Path) -> None:
+        """Delete what is not needed any more once the chunk is inferred; what pictures it is of stays known."""
+        for tree in _TREES:
+            if (folder / tree).is_dir():
+                for inputs_folder in inputs.folders(folder / tree):
+                    shutil.rmtree(inputs_folder, ignore_errors=True)
+
+    def decode(self, chunk: Chunk, folder: Path, left_out: dict[int, str]) -> Iterator[tuple[coco.Image, list[Person]]]:
+        """The people of each of the chunk's images that was not left out."""
+        settings = self._settings
+        return postprocess.people(
+            self._dump_directories(folder),
+            [image for image in chunk.images if image.index not in left_out],
+            short_side=settings.short_side,
+            heads=settings.heads,
+            options=settings.options,
+            pool=self._pool,
+        )
+
+    def _dump_directories(self, folder: Path) -> tuple[Path, Path]:
+        batch, device = self._backend.batch, self._settings.device
+        plain, flip = (infer.dump_directory(folder / _RESULT, batch, device, flip=flip) for flip in (False, True))
+        return plain, flip
+
+    def _if_inferred(self, folder: Path) -> Prepared | None:
+        """What became of the images of a chunk whose dumps are complete; None where they are not."""
+        made = [claim.read(directory, DumpsWork) for directory in self._dump_directories(folder)]
+        if not all(m is not None and m.complete and m.work.model == self._settings.model_hash for m in made):
+            return None
+        tree = folder / _TREES[0]
+        record = claim.read(tree, InputsWork)
+        if record is None:
+            return None
+        with Journal(tree / inputs.PICTURES, record, afresh=True) as ledger:
+            return Prepared(
+                dict.fromkeys(record.facts.left_out, "a bad image, left out before the run was stopped"),
+                dict(ledger.pictures),
+            )
+
+    def _is_still(self, chunk: Chunk, prepared: Prepared) -> bool:
+        """Whether a chunk's dumps are of its pictures as they are now."""
+        return all(
+            image.index in prepared.left_out
+            or (
+                image.index in prepared.pictures
+                and reader.is_still(self._settings.location.picture(image), prepared.pictures[image.index])
+            )
+            for image in chunk.images
+        )

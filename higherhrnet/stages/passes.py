@@ -1,0 +1,127 @@
+"""The inputs to run, as .info files list them: a group per shape, plain and flipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from higherhrnet.artifacts import claim, info, inputs
+from higherhrnet.artifacts.work import Inputs, InputsWork, differences
+from higherhrnet.dataset.shards import ALL, Shard, of_part
+from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
+
+
+@dataclass(frozen=True)
+class Group:
+    """The inputs of one shape (H, W), plain or flipped, as an .info file lists them."""
+
+    shape: tuple[int, int]
+    info_file: Path
+    entries: tuple[info.Entry, ...]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run over all inputs: plain or flipped."""
+
+    groups: tuple[Group, ...]
+    made: Inputs | None
+    """What the inputs are of, None where nothing says so."""
+    flip: bool
+    shard: Shard = ALL
+
+    @property
+    def dtype(self) -> str:
+        """Of the inputs; float32 where nothing says so."""
+        return inputs.FLOAT32 if self.made is None else self.made.work.dtype
+
+    @property
+    def indices(self) -> list[int]:
+        """Image indices, ascending."""
+        return sorted(inputs.index_of(entry.path) for group in self.groups for entry in group.entries)
+
+
+def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
+    """Read all NAME_{H}x{W}.info files and check every input's size; keep the inputs of ``shard``.
+
+    Without a shard, inputs that are themselves of one are taken as that.
+
+    Raises
+    ------
+    UserError : no such files, a wrong line, a file of the wrong size or in two lists
+    """
+    groups: list[Group] = []
+    made, dtype = None, inputs.FLOAT32
+    for shape, file in info.of_shapes(name).items():
+        if any(side % geometry.SMALLEST_STEP for side in shape):
+            raise UserError(
+                f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of "
+                f"{geometry.SMALLEST_STEP}; remove it"
+            )
+        entries = tuple(info.read(file))
+        if not groups:
+            made = _made(entries[0].path.parent.parent)
+            dtype = dtype if made is None else made.work.dtype
+            part = ALL if made is None else Shard.parse(made.work.shard)
+            shard = of_part(
+                shard,
+                part,
+                f"the inputs that {name}_HxW.info list are of shard {part}, not {shard}; give --shard {part}",
+            )
+        entries = tuple(entry for entry in entries if shard.holds(inputs.index_of(entry.path)))
+        for entry in entries:
+            if entry.shape != shape:
+                raise UserError(
+                    f"{file}: {entry.path} is listed as {entry.height}x{entry.width}, expected {shape[0]}x{shape[1]} "
+                    f"(lines end in width, then height); run gen_dataset_info.py again"
+                )
+            inputs.check_size(entry.path, shape, dtype)
+        if entries:
+            groups.append(Group(shape, file, entries))
+    if not groups and info.of_shapes(name):
+        raise UserError(f"{name}_HxW.info name no images of shard {shard}; list them with --shard {shard}, or without")
+    if not groups:
+        raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")
+    loaded = Pass(tuple(groups), made, flip, shard)
+    if len(set(loaded.indices)) != len(loaded.indices):
+        raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
+    if made is not None and made.work.flip != flip:
+        which = "flipped" if made.work.flip else "plain"
+        raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
+    return loaded
+
+
+def _made(tree: Path) -> Inputs | None:
+    """What a tree of inputs is of, None where nothing says so. Raises UserError for an unfinished one."""
+    record = claim.read(tree, InputsWork)
+    if record is None:
+        return None
+    if not record.complete:
+        raise UserError(f"input tree {tree} is unfinished; run HigherHRNet_preprocess.py again, it resumes")
+    return Inputs(record.work, record.facts.pictures, record.facts.left_out)
+
+
+def check_pair(plain: Pass, flip: Pass) -> None:
+    """Raise UserError unless both passes are over the same images in the same shapes and form."""
+    if plain.dtype != flip.dtype:
+        raise UserError(
+            f"the plain inputs are {plain.dtype}, the flipped ones {flip.dtype}; preprocess both in one run"
+        )
+    if plain.made is not None and flip.made is not None:
+        mirrored = replace(plain.made, work=replace(plain.made.work, flip=True))
+        if different := differences(flip.made, mirrored):
+            raise UserError(
+                f"the flipped inputs are of other work than the plain ones: {claim.reasons(different)}; preprocess "
+                f"both in one run"
+            )
+    for a, b in ((plain, flip), (flip, plain)):
+        shapes = {inputs.index_of(e.path): g.shape for g in b.groups for e in g.entries}
+        for group in a.groups:
+            for entry in group.entries:
+                if shapes.get(inputs.index_of(entry.path)) != group.shape:
+                    raise UserError(
+                        f"{entry.path} has no counterpart of shape {group.shape[0]}x{group.shape[1]} in the "
+                        f"{'flipped' if b.flip else 'plain'} lists; preprocess again, then list both trees with "
+                        f"gen_dataset_info.py"
+                    )
