@@ -1,6 +1,6 @@
-"""One process that runs the patched official code, an answer a request: ``python -m reference_worker``.
+"""One process that runs the patched official code, an answer a request: ``python -m official_worker``.
 
-Started by ``reference.Reference`` with the checkout's ``lib`` on PYTHONPATH, since that has top-level names of its own
+Started by ``official.Reference`` with the checkout's ``lib`` on PYTHONPATH, since that has top-level names of its own
 (``core``, ``models``, ``utils``). A request is a line of JSON on stdin, {"op": ..., "folder": ..., ...}; arrays pass as
 .npy files in ``folder``. Calls are those of the official tools/valid.py, in its order.
 """

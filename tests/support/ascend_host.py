@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Outcome, main_of, write_dataset
 from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.backends.ascend import cann_benchmark, convert
 from higherhrnet.cli import program
 from higherhrnet.image import geometry
+from tests.support.datasets import write_dataset
+from tests.support.programs import FLIP, PLAIN, Outcome, main_of
 
-STAND_INS = ROOT / "tests/stand_ins"
+STAND_INS = Path(__file__).resolve().parent / "stand_ins"
 SIZE = ("DATASET.INPUT_SIZE", "128")
 # Three of one shape, so that batches and devices have something to share.
 IMAGES = ((160, 120), (120, 160), (128, 128), (260, 130), (130, 260), (161, 121), (162, 122), (131, 131))
 SHAPES = ["128x128", "128x192", "128x256", "192x128", "256x128"]
-PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
 
 
 def search_path() -> str:

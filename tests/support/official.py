@@ -43,7 +43,7 @@ class Reference:
         # One thread: on busy cores more would wait for each other.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "reference_worker"],
+            [sys.executable, "-m", "official_worker"],
             cwd=checkout,
             env=environment,
             stdin=subprocess.PIPE,
