@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -143,7 +142,16 @@ def tiny_results(
     benchmark, postprocess = main_of("HigherHRNet_benchmark"), main_of("HigherHRNet_postprocess")
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
     benchmark([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(work)])
-    where = ["--dump_dir", str(work / PLAIN), "--dump_dir_flip", str(work / FLIP), "--workers", "1", "--cfg", str(TINY_CONFIG)]
+    where = [
+        "--dump_dir",
+        str(work / PLAIN),
+        "--dump_dir_flip",
+        str(work / FLIP),
+        "--workers",
+        "1",
+        "--cfg",
+        str(TINY_CONFIG),
+    ]
     postprocess([*where, "DATASET.ROOT", str(tiny_data), "OUTPUT_DIR", str(work)])
     (results,) = work.rglob("keypoints_val2017_results.json")
     return results.read_bytes()

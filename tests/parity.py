@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from reference import Outputs, Reference, ReferenceError
 
 from demo import scenes
 from demo.synthesis import synthesise
@@ -37,7 +38,6 @@ from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.decode.scales import decode_image, whole_maps, without_center
 from higherhrnet.image import geometry, reader, transform
 from higherhrnet.model import architecture, checkpoint, network
-from reference import Outputs, Reference, ReferenceError
 
 ROOT = Path(__file__).resolve().parent.parent
 COCO_MINI = ROOT.parent / "shared/data/coco_mini"
