@@ -52,7 +52,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def coco_mini() -> Path:
-    """79 images of COCO val2017 with annotations, beside the repository; tests that need them skip where they are not."""
+    """79 annotated images of COCO val2017, beside the repository; tests that need them skip where they are not."""
     path = ROOT.parent / "shared/data/coco_mini"
     if not path.is_dir():
         pytest.skip(f"needs the images in {path}")

@@ -1,4 +1,4 @@
-"""artifacts/test_atomic."""
+"""Writing files: whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import pytest
 from higherhrnet.artifacts import atomic
 from higherhrnet.errors import UserError
 from tests.support.programs import Outcome
-
-# atomic
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):

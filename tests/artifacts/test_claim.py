@@ -1,4 +1,4 @@
-"""artifacts/test_claim."""
+"""Records: what made a place's files, read back and refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pytest
 from higherhrnet.artifacts import atomic, models, record
 from higherhrnet.errors import UserError
 from tests.support.programs import Outcome
-
-# record
 
 INPUTS = record.InputsRecord(dataset="abc", short_side=512, images=3, flip=False)
 
@@ -41,9 +39,6 @@ def test_a_record_s_fields_have_their_types(tmp_path: Path, change: dict[str, ob
     atomic.write_json(record.path(tmp_path), asdict(INPUTS) | change)
     with pytest.raises(UserError, match="found other fields than a InputsRecord's"):
         record.read(tmp_path, record.InputsRecord)
-
-
-# models
 
 
 def test_an_om_record_of_other_types_is_named(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""files: formats, checks and atomic writing."""
+"""Dumps: sizes, types and the names that tools give them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 
 from higherhrnet.artifacts import dumps
 from higherhrnet.errors import UserError
-
-# dumps
 
 SMALL, LARGE = (2, 3, 4), (2, 6, 4)
 

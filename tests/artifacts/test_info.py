@@ -1,4 +1,4 @@
-"""artifacts/test_info."""
+"""Lists of inputs: any path, any line end, one error per wrong line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from higherhrnet.artifacts import info
 from higherhrnet.errors import UserError
 from tests.support.programs import Outcome
+
+SHAPES = st.sampled_from([(512, 512), (1024, 512), (512, 704)])
 
 
 def test_info_paths_may_hold_all_but_line_breaks(tmp_path: Path):
@@ -51,9 +53,6 @@ def test_paths_that_the_locale_cannot_print(
     assert done.status == 1
     assert done.err.startswith("error: input tree "), done.err
     assert len(done.err.splitlines()) == 1, done.err
-
-
-# info
 
 
 @given(

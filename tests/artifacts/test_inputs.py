@@ -1,4 +1,4 @@
-"""artifacts/test_inputs."""
+"""Trees of inputs: names, sizes, order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from higherhrnet.artifacts import inputs
 from higherhrnet.errors import UserError
 
 SHAPES = st.sampled_from([(512, 512), (1024, 512), (512, 704)])
-
-
-# inputs
 
 
 def make_input(root: Path, shape: tuple[int, int], index: int) -> Path:

@@ -1,4 +1,4 @@
-"""artifacts/test_models."""
+"""Models found by their batch size."""
 
 from __future__ import annotations
 

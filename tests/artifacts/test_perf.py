@@ -1,4 +1,4 @@
-"""artifacts/test_perf."""
+"""Performance files of all builds of the tool."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from higherhrnet.artifacts import perf
 from higherhrnet.errors import UserError
 from tests.support.programs import Outcome
-
-# perf
 
 # The samples of two builds of the tool, as users published them.
 SAMPLES = {

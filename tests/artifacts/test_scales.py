@@ -1,4 +1,4 @@
-"""artifacts/test_scales."""
+"""Names of what belongs to another scale."""
 
 from __future__ import annotations
 

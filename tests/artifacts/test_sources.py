@@ -1,4 +1,4 @@
-"""artifacts/test_sources."""
+"""Files from outside: regular ones, of bounded size and depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""artifacts/test_trtexec_log."""
+"""trtexec's logs of several releases."""
 
 from __future__ import annotations
 

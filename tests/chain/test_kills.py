@@ -1,11 +1,10 @@
 """SIGKILL, SIGINT and SIGTERM at random moments: started again, every script and ``run`` ends as if never stopped.
 
-The seed is said where a test fails, and can be given in KILL_SEED.
+--seed repeats the moments.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -18,7 +17,6 @@ import pytest
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.launcher import POLITE, Command, Launcher
 
-SEED = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1, 10**6)
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
 
@@ -42,14 +40,13 @@ def duration(launcher: Launcher, command: Command, cwd: Path) -> float:
 
 
 def stop_and_complete(
-    launcher: Launcher, command: Command, cwd: Path, *, kills: int, seconds: float, seed: int
+    launcher: Launcher, command: Command, cwd: Path, *, kills: int, seconds: float, rng: random.Random
 ) -> None:
     """Kill it ``kills`` times, and as often interrupt it, at random moments of the ``seconds`` that it takes.
 
     One that has ended before its signal had little left to do: then signals come sooner. The next run starts at once,
     while workers of a killed one may still be ending.
     """
-    rng = random.Random(f"{SEED} {seed}")
     signals = [*[signal.SIGKILL] * kills, *(POLITE[i % 2] for i in range(kills))]
     rng.shuffle(signals)
     while signals:
@@ -86,18 +83,16 @@ def scripts(data: Path) -> list[tuple[int, Command]]:
 
 
 def test_every_script_and_the_run_end_as_if_never_stopped(
-    launcher: Launcher, data: Path, tiny_weights: Path, tmp_path: Path
+    launcher: Launcher, data: Path, tiny_weights: Path, tmp_path: Path, seed: int
 ):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for work in (whole, killed):
         (work / "models").mkdir(parents=True)
         shutil.copy(tiny_weights, work / "models/tiny.pth")
-    print(f"KILL_SEED={SEED}")
-    total = 0
-    for seed, (kills, command) in enumerate(scripts(data)):
+    rng = random.Random(seed)
+    for kills, command in scripts(data):
         seconds = duration(launcher, command, whole)
-        stop_and_complete(launcher, command, killed, kills=kills, seconds=seconds, seed=seed)
-        total += kills
+        stop_and_complete(launcher, command, killed, kills=kills, seconds=seconds, rng=rng)
     expected, found = files(whole), files(killed)
     assert found.keys() == expected.keys()
     measured = [name for name in expected if "perf_vision" in name]  # times differ
@@ -109,8 +104,7 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     before = files(killed)
     seconds = duration(launcher, ("higherhrnet.__main__", [*chain, "--work", "undisturbed"]), killed)
     shutil.rmtree(killed / "from_run")
-    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=16, seconds=seconds, seed=99)
-    total += 16
+    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=16, seconds=seconds, rng=rng)
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"

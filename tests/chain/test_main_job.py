@@ -21,8 +21,8 @@ from tests.support.programs import Outcome
 
 
 @pytest.fixture
-def data(shared: Path) -> Path:
-    return shared / "data/coco_mini"
+def data(coco_mini: Path) -> Path:
+    return coco_mini
 
 
 def one_of_each_shape(data: Path, root: Path) -> Path:

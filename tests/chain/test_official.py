@@ -21,14 +21,14 @@ from higherhrnet.config import loader
 from higherhrnet.image import geometry
 from higherhrnet.model import architecture, checkpoint, network
 from tests import parity
-from tests.support.datasets import ROOT
+from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.official import STAND_IN, Reference, ReferenceError
 
 PATCH = ROOT / "HigherHRNet.patch"
 
 # Of every entry of the official network's state_dict, in order, a line "name 3x4x...": the number of lines, of learnt
 # values, and the lines' SHA-256. Computed from the official code at aa23881, patched: Reference.parameters() in
-# reference.py. The 640 networks are those of 512, W32's and W48's.
+# tests/support/official.py. The 640 networks are those of 512, W32's and W48's.
 W32, W48 = (
     (1810, 28645331, "cc478cf9c95dcf062c74fecfa89ca9c2c08af5aa95447c479462eb9cc9f532fd"),
     (
@@ -115,7 +115,7 @@ def test_short_side_640_has_21_shapes_from_640_to_1280():
 
 
 def test_a_checkpoint_of_mixed_precision_training_loads(tmp_path: Path):
-    config = loader.load(ROOT / "tests/data/tiny.yaml")
+    config = loader.load(TINY_CONFIG)
     tiny = architecture.Architecture.from_extra(config.extra, config.heads)
     net, other = network.HigherHRNet(tiny), network.HigherHRNet(tiny)
     path = tmp_path / "half.pth"
@@ -175,7 +175,7 @@ def test_official_files_load_unchanged(checkout: Path, name: str):
     assert geometry.shapes(official.plan) == geometry.shape_grid(official.plan.short_side)
 
 
-def test_parity(checkout: Path, shared: Path, tmp_path: Path):
+def test_parity(checkout: Path, coco_mini: Path, tmp_path: Path):
     rows = parity.Table()
     with Reference(checkout, tmp_path) as reference:
         for name, expected in CONFIGS.items():
@@ -184,7 +184,7 @@ def test_parity(checkout: Path, shared: Path, tmp_path: Path):
         parity.run(
             reference,
             rows,
-            shared / "data/coco_mini",
+            coco_mini,
             limit=1,
             drawn=1,
             modes=["single scale", "no flip", "multi-scale"],

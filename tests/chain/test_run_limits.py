@@ -30,13 +30,13 @@ def start(arguments: list[object], cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_coco_images_with_the_demo_network_stay_within_64_mb(shared: Path, tmp_path: Path):
+def test_coco_images_with_the_demo_network_stay_within_64_mb(coco_mini: Path, tmp_path: Path):
     """At this budget one or two images are on disk at a time."""
     model = tmp_path / "w16_512_bs1_dynamic.onnx"
     export = ["--weights", ROOT / "demo/weights/w16_512.pth", "--cfg", DEMO_CONFIG, "--output", model]
     assert start([ROOT / "HigherHRNet_pth2onnx.py", *export], tmp_path).wait(120) == 0
     where = ["--cfg", DEMO_CONFIG, "--model", model, "--backend", "onnxruntime"]
-    where += ["DATASET.ROOT", shared / "data/coco_mini"]
+    where += ["DATASET.ROOT", coco_mini]
     process = start(["-m", "higherhrnet", "run", "--disk_budget", "64MB", "--limit", 40, *where], tmp_path)
     work, ended = Usage(tmp_path / "run_work"), threading.Event()
 

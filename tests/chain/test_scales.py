@@ -1,4 +1,4 @@
-"""chain/test_scales."""
+"""Scales, passes and kinds of data sets through the six scripts."""
 
 from __future__ import annotations
 

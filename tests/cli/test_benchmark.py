@@ -1,4 +1,4 @@
-"""cli/test_benchmark."""
+"""HigherHRNet_benchmark.py with ONNX Runtime: dumps, what is made again, wrong input."""
 
 from __future__ import annotations
 

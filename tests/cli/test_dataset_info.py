@@ -1,4 +1,4 @@
-"""cli/test_dataset_info."""
+"""gen_dataset_info.py: lists of inputs and of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cli/test_main."""
+"""The six scripts as programs: help, wrong usage, a reader that goes away, what they import."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_inputs: Path, tmp_path: Pa
     script.stdout.close()
     assert script.stderr.read() == b""
     script.stderr.close()
-    script.wait()
+    assert script.wait(timeout=60) == 1
+    assert (tmp_path / "prep.info").is_file(), "what it had to say, it said after its work"
 
 
 @pytest.mark.parametrize(

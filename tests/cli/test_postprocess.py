@@ -1,7 +1,4 @@
-"""The six scripts: their guide's commands, what they leave, and every wrong input as one line.
-
-``tiny_inputs`` and ``tiny_onnx`` (conftest.py) are what the first three scripts leave of seven small images.
-"""
+"""HigherHRNet_postprocess.py: people, table and results of dumps, and wrong dumps."""
 
 from __future__ import annotations
 

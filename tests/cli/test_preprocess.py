@@ -1,4 +1,4 @@
-"""cli/test_preprocess."""
+"""HigherHRNet_preprocess.py: inputs of every image, and wrong input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cli/test_program."""
+"""How every command ends: signals, errors, what the machine lacks."""
 
 from __future__ import annotations
 

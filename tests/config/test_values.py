@@ -1,4 +1,4 @@
-"""config/test_values."""
+"""What only the stages one by one do is refused elsewhere."""
 
 from __future__ import annotations
 

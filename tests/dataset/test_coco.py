@@ -1,4 +1,4 @@
-"""dataset/test_coco."""
+"""Annotation files: images in order, what is refused, hostile ones."""
 
 from __future__ import annotations
 

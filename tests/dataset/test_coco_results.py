@@ -1,4 +1,4 @@
-"""dataset/test_coco_results."""
+"""Results files: entries by hand, streamed as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dataset/test_joints."""
+"""Joints of CrowdPose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""decode/test_cache."""
+"""The compiled kernels: shared between processes, compiled again for other sources."""
 
 from __future__ import annotations
 

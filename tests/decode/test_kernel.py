@@ -1,4 +1,4 @@
-"""The compiled decode against the clear one, bit by bit, on thousands of generated maps."""
+"""The compiled decode against the reference decode, bit by bit, on thousands of generated maps."""
 
 from __future__ import annotations
 

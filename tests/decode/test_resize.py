@@ -1,4 +1,4 @@
-"""decode/test_resize."""
+"""Resize against torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scales, passes and whole maps: against torch and the clear decode, and through the scripts."""
+"""Scales and passes fused: against torch and the reference decode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""demo/test_crops."""
+"""Crops for training carry their joints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""demo/test_train."""
+"""Training: targets and batches."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from higherhrnet.config.plan import Plan, Scale
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
+from tests.support import golden
 from tests.support.programs import Outcome
 
 SIZES = st.integers(1, 3000)
@@ -57,10 +56,11 @@ def test_twice_the_size_is_centered_scaling_by_two():
     np.testing.assert_allclose(grid.to_image(np.array([[512.0, 100.0]])), [[256, 50]], atol=1e-12)
 
 
-def test_golden_sizes_centers_scales_and_matrices(shared: Path):
-    golden = json.loads((shared / "golden/geometry.json").read_text())
-    for row in golden["rows"]:
-        grid = geometry.fit(row["width"], row["height"], golden["input_size"])
+def test_golden_sizes_centers_scales_and_matrices():
+    reference = golden.read("geometry.json")
+    assert len(reference["rows"]) == 28
+    for row in reference["rows"]:
+        grid = geometry.fit(row["width"], row["height"], reference["input_size"])
         assert (grid.input_width, grid.input_height) == (row["resized_w"], row["resized_h"])
         for name in ("center", "scale", "forward", "inverse"):
             np.testing.assert_allclose(getattr(grid, name), row[name], rtol=0, atol=1e-9, err_msg=f"{name} of {row}")

@@ -1,4 +1,4 @@
-"""Files that nobody would send on purpose, or only on purpose: one error or the right answer, never a traceback."""
+"""Reading images: whole, of any kind, damaged, hostile, in archives."""
 
 from __future__ import annotations
 

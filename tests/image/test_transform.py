@@ -1,4 +1,4 @@
-"""preprocess: the reference's bytes."""
+"""From pixels to inputs: the reference's bytes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from higherhrnet.config.plan import Scale
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry, reader, transform
+from tests.support import golden
 
 
-def test_golden_inputs_to_the_bit(shared: Path):
-    rows = json.loads((shared / "golden/preprocess.json").read_text())["rows"]
+def sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("picture", range(golden.PICTURES))
+def test_golden_inputs_to_the_bit(picture: int, tmp_path: Path):
+    """Of drawn pictures, at one scale and at three; where bytes change, VERSION must have grown."""
+    reference = golden.read("inputs.json")
+    assert reference["version"] == transform.VERSION, "python3 -m tests.golden.make inputs"
+    pixels = reader.read_image(golden.draw(tmp_path, picture))
+    assert sha256(pixels[:, :, ::-1].copy()) == reference["pixels"][picture], "drawn otherwise than the golden ones"
+    rows = [row for row in reference["rows"] if row["picture"] == picture]
+    assert [(row["factor"], row["smallest"]) for row in rows] == [(1, 1), (2, 0.5), (1, 0.5), (0.5, 0.5)]
+    for row in rows:
+        scale = Scale(row["factor"], row["smallest"])
+        tensor = transform.normalise(transform.warp(pixels, geometry.fit(pixels.shape[1], pixels.shape[0], 512, scale)))
+        assert list(tensor.shape) == row["shape"]
+        assert sha256(tensor) == row["sha256"], row
+        assert sha256(transform.mirror(tensor)) == row["sha256_flip"], row
+
+
+def test_inputs_of_coco_images_to_the_bit(coco_mini: Path):
+    """The official code's own hashes, which lie beside the images."""
+    rows = json.loads((coco_mini.parents[1] / "golden/preprocess.json").read_text())["rows"]
     assert len(rows) == 79
     for row in rows:
-        pixels = reader.read_image(shared / "data/coco_mini/images/val2017" / row["file_name"])
+        pixels = reader.read_image(coco_mini / "images/val2017" / row["file_name"])
         grid = geometry.fit(pixels.shape[1], pixels.shape[0], 512)
         tensor = transform.normalise(transform.warp(pixels, grid))
         assert tensor.shape == (3, row["resized_h"], row["resized_w"])
-        assert hashlib.sha256(tensor.tobytes()).hexdigest() == row["sha256"], row["file_name"]
-        assert hashlib.sha256(transform.mirror(tensor).tobytes()).hexdigest() == row["sha256_flip"], row["file_name"]
+        assert sha256(tensor) == row["sha256"], row["file_name"]
+        assert sha256(transform.mirror(tensor)) == row["sha256_flip"], row["file_name"]
 
 
 def test_normalise_by_hand():

@@ -1,4 +1,4 @@
-"""model/conftest."""
+"""Fixtures of the tests of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""model/test_architecture."""
+"""Architectures: what a configuration may ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""model/test_checkpoint."""
+"""Checkpoints: forms that load, and files that are refused without running anything in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""model/test_export."""
+"""Export: the guide's interface, what ATC takes, other batches."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""network and onnx_export: the reference's parameters and outputs, through PyTorch and through ONNX."""
+"""The network: the reference's parameters and outputs, through PyTorch and through ONNX."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from higherhrnet.model import export, network
 from higherhrnet.model.ort import onnxruntime
+from tests.support import golden
 from tests.support.datasets import TINY_CONFIG
 from tests.support.golden_weights import image, parameter
 from tests.support.networks import build, relative
@@ -23,27 +23,27 @@ def golden_network() -> network.HigherHRNet:
     return net
 
 
-def test_w32_parameters_are_the_reference_s(shared: Path):
-    expected = json.loads((shared / "golden/w32_512_parameters.json").read_text())
+def test_w32_parameters_are_the_reference_s():
+    expected = golden.read("w32_512_parameters.json")
     found = [{"name": k, "shape": list(v.shape), "dtype": str(v.dtype)} for k, v in build().state_dict().items()]
     assert found == expected
 
 
-def test_golden_forward_pass_through_pytorch(shared: Path, golden_network: network.HigherHRNet):
-    golden = np.load(shared / "golden/network_w32_forward.npz")
+def test_golden_forward_pass_through_pytorch(golden_network: network.HigherHRNet):
+    reference = np.load(golden.GOLDEN / "network_w32_forward.npz")
     with torch.inference_mode():
         outputs = golden_network(torch.from_numpy(image()))
     for name, output in zip(("output1", "output2"), outputs, strict=True):
-        assert relative(output.numpy(), golden[name]) < 1e-4, name
+        assert relative(output.numpy(), reference[name]) < 1e-4, name
 
 
-def test_golden_forward_pass_through_onnx(shared: Path, golden_network: network.HigherHRNet, tmp_path: Path):
-    golden = np.load(shared / "golden/network_w32_forward.npz")
+def test_golden_forward_pass_through_onnx(golden_network: network.HigherHRNet, tmp_path: Path):
+    reference = np.load(golden.GOLDEN / "network_w32_forward.npz")
     report = export.export(golden_network, tmp_path / "golden.onnx", batch=1)
     assert report.difference < 1e-5
     session = onnxruntime.InferenceSession(str(report.path), providers=["CPUExecutionProvider"])
     for name, output in zip(("output1", "output2"), session.run(None, {"input": image()}), strict=True):
-        assert relative(output, golden[name]) < 1e-4, name
+        assert relative(output, reference[name]) < 1e-4, name
 
 
 def test_output_shapes_of_a_batch():

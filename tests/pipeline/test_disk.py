@@ -1,4 +1,4 @@
-"""pipeline/test_disk."""
+"""Bytes on disk: waited for, given back, counted."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ DEMO_CONFIG, DEMO_WEIGHTS = ROOT / "experiments/demo/w16_512.yaml", ROOT / "demo
 TINY_SIDE = 128
 """TINY_CONFIG's DATASET.INPUT_SIZE."""
 TINY_IMAGES = ((640, 480), (480, 640), (500, 500), (900, 450), (300, 600), (990, 300), (640, 480))
-"""Sizes that reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest, and one whose ends are cut off."""
+"""They reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest, and one whose ends are cut off."""
 TINY_RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
 """Where people of TINY_CONFIG's network go, from the current directory."""
 

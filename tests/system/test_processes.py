@@ -1,4 +1,4 @@
-"""Running other programs: logs, limits and ends."""
+"""External programs: their ends, logs, and what they leave running."""
 
 from __future__ import annotations
 

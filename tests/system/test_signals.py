@@ -1,4 +1,4 @@
-"""system/test_signals."""
+"""Signals that are held until a block's end."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import pytest
 from higherhrnet.errors import UserError
 from higherhrnet.system import workers
 from tests.support.datasets import ROOT
+from tests.support.processes import process_id
 
 
 def square_slowly(value: int) -> int:
@@ -36,11 +37,6 @@ def die_at_5(value: int) -> int:
 def ordered_map(function, items, count: int):
     with workers.Pool(count) as pool:
         yield from pool.map(function, items)
-
-
-def process_id(_: int) -> int:
-    time.sleep(0.01)
-    return os.getpid()
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -95,7 +91,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from higherhrnet.system import workers
-from test_workers import process_id
+from tests.support.processes import process_id
 if __name__ == "__main__":
     with workers.Pool(2) as pool:
         for pid in pool.map(process_id, range(10**6)):
@@ -105,7 +101,7 @@ if __name__ == "__main__":
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path):
     (tmp_path / "parent.py").write_text(PARENT)
-    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, env=env, text=True)
     assert parent.stdout is not None
     pids = {int(parent.stdout.readline()) for _ in range(200)}

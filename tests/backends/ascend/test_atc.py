@@ -1,4 +1,4 @@
-"""backends/ascend/test_atc."""
+"""ATC's command, error codes and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ATC's and AOE's commands, and converting with their stand-ins."""
+"""Conversion to .om, against the stand-in of ATC."""
 
 from __future__ import annotations
 
