@@ -18,6 +18,8 @@ FLOAT16 = "float16"
 UINT8 = "uint8"
 _ITEM_BYTES = {FLOAT32: 4, FLOAT16: 2, UINT8: 1}
 DTYPES = tuple(_ITEM_BYTES)
+Shape = tuple[int, int]
+"""(H, W)"""
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
 _NAME = re.compile(r"(\d{12})\.bin")
 
