@@ -27,7 +27,8 @@ from ascend_host import (  # noqa: F401
     small_inputs,
     small_models,
 )
-from higherhrnet.artifacts import dumps, perf, record
+from higherhrnet.artifacts import claim, dumps, perf
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.ascend import cann_benchmark
 
 WIDE = "128x192"  # three images
@@ -260,7 +261,7 @@ def test_dumps_of_exact_size_are_taken_too(host: Host, expected: Path):  # noqa:
     assert outcome.status == 0, outcome.err
     host.same_as(expected)
     assert dumps.find(host.result / PLAIN)[1] == dumps.BENCHMARK
-    made = record.read(host.result / PLAIN, record.DumpsRecord)
+    made = claim.read(host.result / PLAIN, DumpsWork)
     assert made is not None
     assert made.complete
 

@@ -13,7 +13,9 @@ import pytest
 
 from conftest import Outcome, main_of, write_dataset
 from demo import scenes
-from higherhrnet.artifacts import dumps, record
+from higherhrnet.artifacts import claim, dumps
+from higherhrnet.artifacts.claim import Record
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.dataset import coco
 from higherhrnet.stages import compare
 
@@ -172,8 +174,8 @@ def test_float16_dumps_are_read_as_their_record_says(tmp_path: Path):
     shapes = dumps.output_shapes((128, 128), heads)
     for name, dtype in (("a", "float32"), ("b", "float16")):
         (tmp_path / name).mkdir()
-        made = record.DumpsRecord(inputs=None, indices=[0], model="", backend="", batch=1, flip=False, dtype=dtype)
-        record.write(tmp_path / name, made)
+        work = DumpsWork(None, [0], flip=False, shard="1/1", model="", backend="", runtime="", batch=1, dtype=dtype)
+        claim.write(tmp_path / name, Record(work, complete=True))
         for file, shape in zip(dumps.BENCHMARK.paths(tmp_path / name, 0), shapes, strict=True):
             np.full(shape, 2049, dtype).tofile(file)
     found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", ("output1", "output2"), 128, heads)

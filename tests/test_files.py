@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from higherhrnet.artifacts import atomic, dumps, info, inputs, models, perf, record
+from higherhrnet.artifacts import atomic, claim, dumps, info, inputs, models, perf
+from higherhrnet.artifacts.claim import Facts, Record
+from higherhrnet.artifacts.work import InputsWork, OmWork
 from higherhrnet.errors import UserError
 
 SHAPES = st.sampled_from([(512, 512), (1024, 512), (512, 704)])
@@ -303,21 +304,25 @@ def test_perf_files_are_found_by_batch(tmp_path: Path):
 
 # record
 
-INPUTS = record.InputsRecord(dataset="abc", short_side=512, images=3, flip=False)
+INPUTS = Record(
+    InputsWork(
+        "abc", 3, "1/1", 512, flip=False, dtype="float32", factor=2, smallest=1, limited=True, version=1, opencv=""
+    )
+)
 
 
 def test_record_round_trip(tmp_path: Path):
-    assert record.read(tmp_path, record.InputsRecord) is None
-    record.write(tmp_path, INPUTS)
-    assert record.read(tmp_path, record.InputsRecord) == INPUTS
+    assert claim.read(tmp_path, InputsWork) is None
+    claim.write(tmp_path, INPUTS)
+    assert claim.read(tmp_path, InputsWork) == INPUTS
 
 
 @pytest.mark.tries("input")
 @pytest.mark.parametrize("text", ["{", "[]", '{"dataset": 1}', "null"])
 def test_a_damaged_record_is_named(tmp_path: Path, text: str):
-    record.path(tmp_path).write_text(text)
+    claim.record_of(tmp_path).write_text(text)
     with pytest.raises(UserError, match=r"record\.json"):
-        record.read(tmp_path, record.InputsRecord)
+        claim.read(tmp_path, InputsWork)
 
 
 @pytest.mark.tries("input")
@@ -326,11 +331,14 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str):
     [{"images": "3"}, {"images": True}, {"left_out": [1.5]}, {"shard": "1/0"}, {"dtype": "int8"}, {"factor": None}],
 )
 def test_a_record_s_fields_have_their_types(tmp_path: Path, change: dict[str, object]):
-    atomic.write_json(record.path(tmp_path), asdict(INPUTS) | {"factor": 2})  # a whole number where a float is meant
-    assert record.read(tmp_path, record.InputsRecord) is not None
-    atomic.write_json(record.path(tmp_path), asdict(INPUTS) | change)
-    with pytest.raises(UserError, match="found other fields than a InputsRecord's"):
-        record.read(tmp_path, record.InputsRecord)
+    sound = INPUTS.as_json()
+    assert sound["work"]["factor"] == 2, "a whole number where a float is meant"
+    atomic.write_json(claim.record_of(tmp_path), sound)
+    assert claim.read(tmp_path, InputsWork) is not None
+    part = "facts" if change.keys() <= sound["facts"].keys() else "work"
+    atomic.write_json(claim.record_of(tmp_path), sound | {part: sound[part] | change})
+    with pytest.raises(UserError, match=rf"record .*record\.json: found other fields than .*{next(iter(change))}"):
+        claim.read(tmp_path, InputsWork)
 
 
 # models
@@ -338,15 +346,16 @@ def test_a_record_s_fields_have_their_types(tmp_path: Path, change: dict[str, ob
 
 @pytest.mark.tries("input")
 def test_an_om_record_of_other_types_is_named(tmp_path: Path):
-    output = tmp_path / "model"
-    made = models.OmRecord("hash", {"out_nodes": "a:0"}, "Ascend310")
-    models.write_om_record(output, made)
-    assert models.read_om_record(output) == made
-    atomic.write_json(models.om_record_path(output), asdict(made) | {"settings": 5})
+    om = tmp_path / "model.om"
+    made = Record(OmWork("hash", {"out_nodes": "a:0"}, "Ascend310"), Facts(sha256="of the .om"))
+    claim.write(om, made)
+    assert claim.read(om, OmWork) == made
+    sound = made.as_json()
+    atomic.write_json(claim.record_of(om), sound | {"work": sound["work"] | {"settings": 5}})
     with pytest.raises(
-        UserError, match=r"model\.om\.json: found other fields than a OmRecord's .*settings '5'.* remove it"
+        UserError, match=r"model\.om\.json: found other fields than OmWork's .*settings '5'.* remove what it stands"
     ):
-        models.read_om_record(output)
+        claim.read(om, OmWork)
 
 
 def test_the_one_model_of_a_batch_is_found(tmp_path: Path):

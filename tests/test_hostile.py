@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 
 from conftest import Outcome
-from higherhrnet.artifacts import atomic, info
+from higherhrnet.artifacts import info, sources
 from higherhrnet.dataset import coco
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
@@ -73,11 +73,11 @@ def test_annotation_files_beyond_the_limits_are_not_parsed(tmp_path: Path):
 def test_what_is_within_the_limits_is_read(tmp_path: Path):
     file = tmp_path / "file.json"
     file.write_text("[[], {}]")
-    assert atomic.read_json(file, "file", atomic.Limit(bytes=8, containers=3)) == [[], {}]
+    assert sources.read_json(file, "file", sources.Limit(bytes=8, containers=3)) == [[], {}]
     with pytest.raises(UserError, match="at most 7 are read"):
-        atomic.read_json(file, "file", atomic.Limit(bytes=7, containers=3))
+        sources.read_json(file, "file", sources.Limit(bytes=7, containers=3))
     with pytest.raises(UserError, match="found 3 objects and lists, at most 2 are read"):
-        atomic.read_json(file, "file", atomic.Limit(bytes=8, containers=2))
+        sources.read_json(file, "file", sources.Limit(bytes=8, containers=2))
 
 
 def png(width: int, height: int, rows: bytes = b"") -> bytes:

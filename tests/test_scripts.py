@@ -11,13 +11,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conftest import MODULES, ROOT, TINY_CONFIG, TINY_IMAGES, Outcome, main_of, write_dataset
-from higherhrnet.artifacts import atomic, dumps, inputs, record
+from higherhrnet.artifacts import claim, dumps, inputs
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config import loader
 from higherhrnet.image import geometry
 
@@ -26,9 +28,16 @@ Script = Callable[..., Outcome]
 SHORT = 128  # TINY_CONFIG's short side
 
 
-def files(root: Path) -> dict[str, bytes]:
-    """Every file below a directory with its content."""
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+def files(root: Path) -> dict[str, object]:
+    """Every file below a directory with its content; of a table of pictures the hashes, not which file was read."""
+
+    def content(path: Path) -> object:
+        if path.name != inputs.PICTURES:
+            return path.read_bytes()
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return lines[0], {line["index"]: line["picture"][-1] for line in lines[1:]}
+
+    return {str(p.relative_to(root)): content(p) for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def error(outcome: Outcome) -> str:
@@ -159,7 +168,9 @@ def test_inputs_of_another_data_set_are_not_mixed_in(tiny_data: Path, script: Sc
     preprocess(script, tiny_data, tmp_path)
     before = files(tmp_path)
     outcome = preprocess(script, tiny_data, tmp_path, "--limit", 2)
-    assert re.search(r"bins already holds inputs of another run \(other images", error(outcome))
+    assert re.search(
+        r"bins already holds inputs of other work: another number of images \(7, not 2\); give another", error(outcome)
+    )
     assert files(tmp_path) == before, "something already made was lost"
     assert preprocess(script, tiny_data, tmp_path, "--limit", 2, "--overwrite").status == 0
     assert [i.index for i in inputs.find(tmp_path / "bins")] == [0, 1]
@@ -271,7 +282,7 @@ def result(tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPath
 PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
 
 
-def dump_files(root: Path) -> dict[str, bytes]:
+def dump_files(root: Path) -> dict[str, object]:
     return {name: content for name, content in files(root).items() if name.endswith((".bin", "record.json"))}
 
 
@@ -335,13 +346,13 @@ def test_another_model_s_dumps_are_replaced_and_others_files_kept(
     result: Path, tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path
 ):
     shutil.copytree(result, tmp_path, dirs_exist_ok=True)
-    made = record.read(tmp_path / PLAIN, record.DumpsRecord)
+    made = claim.read(tmp_path / PLAIN, DumpsWork)
     assert made is not None
-    atomic.write_json(record.path(tmp_path / PLAIN), vars(made) | {"model": "another"})
+    claim.write(tmp_path / PLAIN, replace(made, work=replace(made.work, model="another")))
     (tmp_path / PLAIN / "000000000999_1.bin").write_bytes(b"stale")
     (tmp_path / "notes.txt").write_text("mine")
     outcome = benchmark(script, tiny_inputs, tiny_onnx, tmp_path)
-    assert f"{tmp_path / PLAIN}: dumps of other work were removed first" in outcome.out
+    assert f"{tmp_path / PLAIN}: dumps of other work were removed first: another model (another, not " in outcome.out
     assert FLIP + ": dumps" not in outcome.out
     assert dump_files(tmp_path) == dump_files(result)
     assert (tmp_path / "notes.txt").exists()
@@ -351,7 +362,7 @@ def test_dumps_of_unknown_origin_are_not_touched(tiny_inputs: Path, tiny_onnx: P
     (tmp_path / PLAIN).mkdir()
     (tmp_path / PLAIN / "000000000000_1.bin").write_bytes(b"theirs")
     outcome = benchmark(script, tiny_inputs, tiny_onnx, tmp_path)
-    assert "already holds 1 dumps that this program did not make" in error(outcome)
+    assert "already holds dumps that this program did not make (it has no record)" in error(outcome)
     assert (tmp_path / PLAIN / "000000000000_1.bin").read_bytes() == b"theirs"
 
 
@@ -461,7 +472,7 @@ def test_the_guide_s_original_trees_without_records_are_read(
     work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
     for directory in (work / PLAIN, work / FLIP):
-        record.path(directory).unlink()
+        claim.record_of(directory).unlink()
         for file in directory.glob("00000000000[3-6]_?.bin"):
             file.unlink()
     outcome = postprocess(script, tiny_data, work, monkeypatch)
@@ -520,10 +531,17 @@ def test_postprocess_refuses_wrong_trees(
     assert "holds dumps of another data set" in error(postprocess(script, other, work, monkeypatch))
     outcome = postprocess(script, tiny_data, work, monkeypatch, "DATASET.INPUT_SIZE", 256)
     assert "inputs of short side 128, the config says DATASET.INPUT_SIZE 256" in error(outcome)
-    made = record.read(work / FLIP, record.DumpsRecord)
+    made = claim.read(work / FLIP, DumpsWork)
     assert made is not None
-    for change, message in (({"complete": False}, "is unfinished"), ({"model": "x"}, "are of two models")):
-        atomic.write_json(record.path(work / FLIP), vars(made) | change)
+    changes = (
+        (replace(made, complete=False), "is unfinished"),
+        (
+            replace(made, work=replace(made.work, model="x")),
+            "is of other work than the plain one: another model (x, not",
+        ),
+    )
+    for changed, message in changes:
+        claim.write(work / FLIP, changed)
         assert message in error(postprocess(script, tiny_data, work, monkeypatch))
     shutil.rmtree(work / FLIP)
     assert "does not exist" in error(postprocess(script, tiny_data, work, monkeypatch))

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import pytest
 import torch
 
 from conftest import TINY_CONFIG, Outcome
-from higherhrnet.artifacts import atomic, dumps, info, perf, record, sources
+from higherhrnet.artifacts import atomic, claim, dumps, info, perf, sources
+from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, PeopleWork
 from higherhrnet.config import loader
 from higherhrnet.dataset import coco, coco_results
 from higherhrnet.errors import BadImageError, UserError
@@ -27,7 +29,7 @@ from test_network import build
 from test_scripts import error
 
 Script = Callable[..., Outcome]
-WORK = record.ResultsRecord("d", 128, 7, "1/1", "m", {}, "c")
+WORK = Record(PeopleWork("d", 7, "1/1", {}, {"model": "m"}, {}, 1))
 
 READERS: dict[str, Callable[[Path], object]] = {
     "annotations": coco.load,
@@ -195,21 +197,42 @@ def test_models_of_other_kinds(tiny_inputs: Path, tmp_path: Path, script: Script
         {"images": -5},
         {"x": 1},
         {"factor": 10**400},
-        {"code": "\ud800"},
+        {"opencv": "\ud800"},
     ],
 )
 def test_records_that_ask_for_the_impossible(tmp_path: Path, inputs: dict[str, object]):
-    sound = asdict(record.InputsRecord("d", 128, 7, flip=False))
-    made = asdict(record.DumpsRecord(sound, [0], "m", "b", 1, flip=False))
-    record.path(tmp_path).write_text(json.dumps({**made, "inputs": {**sound, **inputs}}))
-    with pytest.raises(UserError, match="found other fields than a DumpsRecord's"):
-        record.read(tmp_path, record.DumpsRecord)
-    record.path(tmp_path).write_text(json.dumps({**sound, **inputs}))
-    with pytest.raises(UserError, match="found other fields than a InputsRecord's"):
-        record.read(tmp_path, record.InputsRecord)
+    work = InputsWork(
+        *("d", 7, "1/1", 128), flip=False, dtype="float32", factor=1, smallest=1, limited=True, version=1, opencv="4"
+    )
+    of = DumpsWork(
+        Inputs(work, ""), [0], flip=False, shard="1/1", model="m", backend="b", runtime="", batch=1, dtype="float32"
+    )
+    made = Record(of).as_json()
+    place = claim.record_of(tmp_path)
+    changed = made["work"]["inputs"] | (
+        inputs if "left_out" in inputs else {"work": made["work"]["inputs"]["work"] | inputs}
+    )
+    place.write_text(json.dumps(made))
+    assert claim.read(tmp_path, DumpsWork) == Record(of)
+    place.write_text(json.dumps({**made, "work": {**made["work"], "inputs": changed}}))
+    with pytest.raises(UserError, match="found other fields than DumpsWork's"):
+        claim.read(tmp_path, DumpsWork)
+    made = Record(work).as_json()
+    part = "facts" if "left_out" in inputs else "work"
+    place.write_text(json.dumps(made))
+    assert claim.read(tmp_path, InputsWork) == Record(work)
+    place.write_text(json.dumps({**made, part: made[part] | inputs}))
+    with pytest.raises(UserError, match="found other fields than"):
+        claim.read(tmp_path, InputsWork)
 
 
-OTHER: dict[str, Any] = {"shard": "1/1", "model": "m", "options": {}, "code": "c"}
+def write_complete(file: Path, dataset: coco.Dataset, **changes: Any) -> None:
+    """A record of complete work beside a results file."""
+    left_out = changes.pop("left_out", [])
+    work = replace(WORK.work, dataset=dataset.fingerprint, **changes)
+    claim.write(file, Record(work, Facts(left_out=left_out, sha256=atomic.sha256(file)), complete=True))
+
+
 ENTRY = coco_results.entries(1000, np.ones((1, 17, 3)), np.ones(1))[0]
 
 
@@ -231,8 +254,7 @@ def test_results_of_others_are_checked_before_they_are_merged(
     dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     file = tmp_path / "results.json"
     file.write_text(json.dumps(content))
-    fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True}
-    record.write_results(file, record.ResultsRecord(dataset.fingerprint, 128, **fields, **OTHER))
+    write_complete(file, dataset)
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "out"]
     assert f"results {file}" in error(script("higherhrnet.__main__", "merge", "--results", file, *where))
     assert not (tmp_path / "out").exists()
@@ -246,8 +268,7 @@ def test_shards_of_other_numbers_of_images_are_not_merged(
     dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     file = tmp_path / "results.json"
     file.write_text("[]")
-    fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True, **change}
-    record.write_results(file, record.ResultsRecord(dataset.fingerprint, 128, **fields, **OTHER))
+    write_complete(file, dataset, **change)
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "out"]
     outcome = script("higherhrnet.__main__", "merge", "--results", file, *where)
     error(outcome)
