@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from higherhrnet.artifacts import atomic, models, record
+from higherhrnet.artifacts import atomic, claim
+from higherhrnet.artifacts.claim import Facts, Record
+from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, OmWork
 from higherhrnet.errors import UserError
 from tests.support.programs import Outcome
 
-INPUTS = record.InputsRecord(dataset="abc", short_side=512, images=3, flip=False)
+INPUTS = Record(
+    InputsWork(
+        "abc", 3, "1/1", 512, flip=False, dtype="float32", factor=2, smallest=1, limited=True, version=1, opencv=""
+    )
+)
 
 
 def test_record_round_trip(tmp_path: Path):
-    assert record.read(tmp_path, record.InputsRecord) is None
-    record.write(tmp_path, INPUTS)
-    assert record.read(tmp_path, record.InputsRecord) == INPUTS
+    assert claim.read(tmp_path, InputsWork) is None
+    claim.write(tmp_path, INPUTS)
+    assert claim.read(tmp_path, InputsWork) == INPUTS
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"dataset": 1}', "null"])
 def test_a_damaged_record_is_named(tmp_path: Path, text: str):
-    record.path(tmp_path).write_text(text)
+    claim.record_of(tmp_path).write_text(text)
     with pytest.raises(UserError, match=r"record\.json"):
-        record.read(tmp_path, record.InputsRecord)
+        claim.read(tmp_path, InputsWork)
 
 
 @pytest.mark.parametrize(
@@ -34,23 +39,27 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str):
     [{"images": "3"}, {"images": True}, {"left_out": [1.5]}, {"shard": "1/0"}, {"dtype": "int8"}, {"factor": None}],
 )
 def test_a_record_s_fields_have_their_types(tmp_path: Path, change: dict[str, object]):
-    atomic.write_json(record.path(tmp_path), asdict(INPUTS) | {"factor": 2})  # a whole number where a float is meant
-    assert record.read(tmp_path, record.InputsRecord) is not None
-    atomic.write_json(record.path(tmp_path), asdict(INPUTS) | change)
-    with pytest.raises(UserError, match="found other fields than a InputsRecord's"):
-        record.read(tmp_path, record.InputsRecord)
+    sound = INPUTS.as_json()
+    assert sound["work"]["factor"] == 2, "a whole number where a float is meant"
+    atomic.write_json(claim.record_of(tmp_path), sound)
+    assert claim.read(tmp_path, InputsWork) is not None
+    part = "facts" if change.keys() <= sound["facts"].keys() else "work"
+    atomic.write_json(claim.record_of(tmp_path), sound | {part: sound[part] | change})
+    with pytest.raises(UserError, match=rf"record .*record\.json: found other fields than .*{next(iter(change))}"):
+        claim.read(tmp_path, InputsWork)
 
 
 def test_an_om_record_of_other_types_is_named(tmp_path: Path):
-    output = tmp_path / "model"
-    made = models.OmRecord("hash", {"out_nodes": "a:0"}, "Ascend310")
-    models.write_om_record(output, made)
-    assert models.read_om_record(output) == made
-    atomic.write_json(models.om_record_path(output), asdict(made) | {"settings": 5})
+    om = tmp_path / "model.om"
+    made = Record(OmWork("hash", {"out_nodes": "a:0"}, "Ascend310"), Facts(sha256="of the .om"))
+    claim.write(om, made)
+    assert claim.read(om, OmWork) == made
+    sound = made.as_json()
+    atomic.write_json(claim.record_of(om), sound | {"work": sound["work"] | {"settings": 5}})
     with pytest.raises(
-        UserError, match=r"model\.om\.json: found other fields than a OmRecord's .*settings '5'.* remove it"
+        UserError, match=r"model\.om\.json: found other fields than OmWork's .*settings '5'.* remove what it stands"
     ):
-        models.read_om_record(output)
+        claim.read(om, OmWork)
 
 
 Script = Callable[..., Outcome]
@@ -67,15 +76,30 @@ Script = Callable[..., Outcome]
         {"images": -5},
         {"x": 1},
         {"factor": 10**400},
-        {"code": "\ud800"},
+        {"opencv": "\ud800"},
     ],
 )
 def test_records_that_ask_for_the_impossible(tmp_path: Path, inputs: dict[str, object]):
-    sound = asdict(record.InputsRecord("d", 128, 7, flip=False))
-    made = asdict(record.DumpsRecord(sound, [0], "m", "b", 1, flip=False))
-    record.path(tmp_path).write_text(json.dumps({**made, "inputs": {**sound, **inputs}}))
-    with pytest.raises(UserError, match="found other fields than a DumpsRecord's"):
-        record.read(tmp_path, record.DumpsRecord)
-    record.path(tmp_path).write_text(json.dumps({**sound, **inputs}))
-    with pytest.raises(UserError, match="found other fields than a InputsRecord's"):
-        record.read(tmp_path, record.InputsRecord)
+    work = InputsWork(
+        *("d", 7, "1/1", 128), flip=False, dtype="float32", factor=1, smallest=1, limited=True, version=1, opencv="4"
+    )
+    of = DumpsWork(
+        Inputs(work, ""), [0], flip=False, shard="1/1", model="m", backend="b", runtime="", batch=1, dtype="float32"
+    )
+    made = Record(of).as_json()
+    place = claim.record_of(tmp_path)
+    changed = made["work"]["inputs"] | (
+        inputs if "left_out" in inputs else {"work": made["work"]["inputs"]["work"] | inputs}
+    )
+    place.write_text(json.dumps(made))
+    assert claim.read(tmp_path, DumpsWork) == Record(of)
+    place.write_text(json.dumps({**made, "work": {**made["work"], "inputs": changed}}))
+    with pytest.raises(UserError, match="found other fields than DumpsWork's"):
+        claim.read(tmp_path, DumpsWork)
+    made = Record(work).as_json()
+    part = "facts" if "left_out" in inputs else "work"
+    place.write_text(json.dumps(made))
+    assert claim.read(tmp_path, InputsWork) == Record(work)
+    place.write_text(json.dumps({**made, part: made[part] | inputs}))
+    with pytest.raises(UserError, match="found other fields than"):
+        claim.read(tmp_path, InputsWork)

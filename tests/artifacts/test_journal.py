@@ -9,11 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from higherhrnet.artifacts import record
+from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.journal import Journal, is_begun, work_of
+from higherhrnet.artifacts.pictures import Picture, Stamp
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.errors import UserError
 
-WORK = record.ResultsRecord("data", 512, 9, "1/1", "model", {"order": (0, 1)}, "code")
+WORK = Record(PeopleWork("data", 9, "1/1", {}, {"model": "model"}, {"order": (0, 1)}, 1))
+PICTURES = {index: Picture(Stamp(900 + index, 5, 6, 7), f"{index:064x}") for index in range(0, 9, 2)}  # not of all
 PEOPLE = {index: [{"image_id": 100 + index, "score": 0.1 * index}] * (index % 3) for index in range(9)}
 
 
@@ -21,7 +24,7 @@ def written(path: Path, indices=range(9)) -> Journal:
     path.unlink(missing_ok=True)
     with Journal(path, WORK) as journal:
         for index in indices:
-            journal.add(index, PEOPLE[index])
+            journal.add(index, PICTURES.get(index), PEOPLE[index])
     return journal
 
 
@@ -30,7 +33,7 @@ def test_people_come_back_by_image_index_whatever_their_order(tmp_path: Path):
     written(path, [5, 0, 8, 2])
     with Journal(path, WORK) as journal:
         assert [index for index in range(9) if index in journal] == [0, 2, 5, 8]
-        journal.add(1, PEOPLE[1])
+        journal.add(1, PICTURES.get(1), PEOPLE[1])
         journal.leave_out(3, "bad")
         assert len(journal) == 6
         assert journal.is_resumed
@@ -38,6 +41,7 @@ def test_people_come_back_by_image_index_whatever_their_order(tmp_path: Path):
     with Journal(path, WORK) as journal:
         assert journal.left_out == {3: "bad"}
         assert 3 in journal
+        assert journal.pictures == {index: PICTURES[index] for index in (0, 2, 8)}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -55,7 +59,7 @@ def test_cut_anywhere_it_holds_the_images_before_the_cut_and_goes_on(tmp_path: P
     with Journal(path, WORK) as journal:
         assert len(journal) == whole
         for index in range(whole, 9):
-            journal.add(index, PEOPLE[index])
+            journal.add(index, PICTURES.get(index), PEOPLE[index])
         assert list(journal.entries()) == [entry for index in range(9) for entry in PEOPLE[index]]
     assert path.read_bytes() == content
 
@@ -64,12 +68,13 @@ def test_other_work_is_refused_or_begun_afresh(tmp_path: Path):
     path = tmp_path / "people.jsonl"
     written(path)
     before = path.read_bytes()
-    other = replace(WORK, model="another", options={"order": [1, 0]})
-    with pytest.raises(UserError, match=r"of other work \(another model, another decoding\).*--overwrite"):
+    other = Record(replace(WORK.work, network={"model": "another"}, options={"order": [1, 0]}))
+    expected = r"of other work: another model \(model, not another\), another order \(.*\); .*--overwrite"
+    with pytest.raises(UserError, match=expected):
         Journal(path, other)
     assert path.read_bytes() == before
     with Journal(path, other, afresh=True) as journal:
-        assert journal.replaced == ["model", "options"]
+        assert not journal.is_resumed
         assert len(journal) == 0
 
 
@@ -99,17 +104,19 @@ def test_a_file_of_others_is_not_touched(tmp_path: Path, content: bytes, afresh:
         Journal(path, WORK, afresh=afresh)
     assert path.read_bytes() == content
     assert not is_begun(path)
-    assert work_of(path) is None
+    assert work_of(path, PeopleWork) is None
 
 
 def test_the_beginning_of_a_journal_is_one(tmp_path: Path):
     path = tmp_path / "people.jsonl"
     written(path)
     content = path.read_bytes()
-    assert record.same_work(work_of(path), WORK)
+    found = work_of(path, PeopleWork)
+    assert found is not None
+    assert not found.stale(WORK)
     for cut in range(len(content)):
         path.write_bytes(content[:cut])
-        assert is_begun(path) or work_of(path) is not None
+        assert is_begun(path) or work_of(path, PeopleWork) is not None
 
 
 def test_two_runs_never_write_one_journal(tmp_path: Path):
@@ -134,7 +141,7 @@ def test_a_full_disk_loses_nothing_that_was_whole(tmp_path: Path, monkeypatch: p
     with Journal(path, WORK) as journal:
         monkeypatch.setattr(os, "pwrite", half)
         with pytest.raises(UserError, match="No space left on device; free space and run again, what is done is kept"):
-            journal.add(3, PEOPLE[3])
+            journal.add(3, PICTURES.get(3), PEOPLE[3])
     monkeypatch.undo()
     with Journal(path, WORK) as journal:
         assert len(journal) == 3

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from higherhrnet.artifacts import atomic, dumps, info, record, sources
+from higherhrnet.artifacts import atomic, dumps, info, sources
+from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.config import loader
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
@@ -23,15 +25,15 @@ from tests.support.programs import Outcome
 def test_what_is_within_the_limits_is_read(tmp_path: Path):
     file = tmp_path / "file.json"
     file.write_text("[[], {}]")
-    assert atomic.read_json(file, "file", atomic.Limit(bytes=8, containers=3)) == [[], {}]
+    assert sources.read_json(file, "file", sources.Limit(bytes=8, containers=3)) == [[], {}]
     with pytest.raises(UserError, match="at most 7 are read"):
-        atomic.read_json(file, "file", atomic.Limit(bytes=7, containers=3))
+        sources.read_json(file, "file", sources.Limit(bytes=7, containers=3))
     with pytest.raises(UserError, match="found 3 objects and lists, at most 2 are read"):
-        atomic.read_json(file, "file", atomic.Limit(bytes=8, containers=2))
+        sources.read_json(file, "file", sources.Limit(bytes=8, containers=2))
 
 
 Script = Callable[..., Outcome]
-WORK = record.ResultsRecord("d", 128, 7, "1/1", "m", {}, "c")
+WORK = Record(PeopleWork("d", 7, "1/1", {}, {"model": "m"}, {}, 1))
 
 READERS: dict[str, Callable[[Path], object]] = {
     "annotations": coco.load,

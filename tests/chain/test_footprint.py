@@ -9,13 +9,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from higherhrnet.artifacts import record
+from higherhrnet.artifacts import claim
+from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.work import PeopleWork
 from tests.support.ascend_host import Host
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import Outcome
@@ -271,12 +273,12 @@ def test_a_run_that_is_done_leaves_the_journal_of_another_in_its_folder(world: W
     assert run(*work, "OUTPUT_DIR", world.out / "a").status == 0
     (world.out / "work").mkdir()
     journal = world.out / "work/people.jsonl"
-    made = record.ResultsRecord("another data set", 128, 9, "1/1", "m", {}, "c")
+    made = Record(PeopleWork("another data set", 9, "1/1", {}, {"model": "m"}, {}, 1))
     with Journal(journal, made) as other:
-        other.add(3, [])
+        other.add(3, None)
     (world.out / "work/chunks").mkdir()
     before = tree(world.out)
-    assert "is of this very work" in run(*work, "OUTPUT_DIR", world.out / "a").out
+    assert "is up to date" in run(*work, "OUTPUT_DIR", world.out / "a").out
     assert changed(before, tree(world.out)) == []
 
 
@@ -285,11 +287,11 @@ def test_a_run_killed_before_its_last_step_is_cleared_by_the_next(world: World, 
     assert run(*where).status == 0
     before = tree(world.out)
     (results,) = (world.out / "a").rglob("*_results.json")
-    made = record.read_results(results)
+    made = claim.read(results, PeopleWork)
     assert made is not None
     (world.out / "work/chunks/000001").mkdir(parents=True)
-    Journal(world.out / "work/people.jsonl", replace(made, sha256="", complete=False, left_out=[])).__exit__()
-    assert "is of this very work" in run(*where).out
+    Journal(world.out / "work/people.jsonl", Record(made.work)).__exit__()
+    assert "is up to date" in run(*where).out
     assert changed(before, tree(world.out)) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import onnx
 import pytest
 
-from higherhrnet.artifacts import atomic, record
+from higherhrnet.artifacts import atomic, claim
+from higherhrnet.artifacts.claim import Facts, Record
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import Outcome, error
@@ -59,7 +62,13 @@ def test_models_of_other_kinds(tiny_inputs: Path, tmp_path: Path, script: Script
     assert not list(tmp_path.rglob("perf*"))
 
 
-OTHER: dict[str, Any] = {"shard": "1/1", "model": "m", "options": {}, "code": "c"}
+def write_complete(file: Path, dataset: coco.Dataset, **changes: Any) -> None:
+    """A record of complete work beside a results file."""
+    left_out = changes.pop("left_out", [])
+    work = replace(PeopleWork(dataset.fingerprint, 7, "1/1", {}, {"model": "m"}, {}, 1), **changes)
+    claim.write(file, Record(work, Facts(left_out=left_out, sha256=atomic.sha256(file)), complete=True))
+
+
 ENTRY = coco_results.entries(1000, np.ones((1, 17, 3)), np.ones(1))[0]
 
 
@@ -80,8 +89,7 @@ def test_results_of_others_are_checked_before_they_are_merged(
     dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     file = tmp_path / "results.json"
     file.write_text(json.dumps(content))
-    fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True}
-    record.write_results(file, record.ResultsRecord(dataset.fingerprint, 128, **fields, **OTHER))
+    write_complete(file, dataset)
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "out"]
     assert f"results {file}" in error(script("higherhrnet.__main__", "merge", "--results", file, *where))
     assert not (tmp_path / "out").exists()
@@ -94,8 +102,7 @@ def test_shards_of_other_numbers_of_images_are_not_merged(
     dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
     file = tmp_path / "results.json"
     file.write_text("[]")
-    fields: dict[str, Any] = {"images": 7, "sha256": atomic.sha256(file), "complete": True, **change}
-    record.write_results(file, record.ResultsRecord(dataset.fingerprint, 128, **fields, **OTHER))
+    write_complete(file, dataset, **change)
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "out"]
     outcome = script("higherhrnet.__main__", "merge", "--results", file, *where)
     error(outcome)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import atomic, dumps, inputs, record
+from higherhrnet.artifacts import claim, dumps, inputs
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config import loader
 from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, TINY_SIDE
@@ -25,7 +27,7 @@ def benchmark(script: Script, lists: Path, model: Path, result: Path, *more: obj
     )
 
 
-def dump_files(root: Path) -> dict[str, bytes]:
+def dump_files(root: Path) -> dict[str, object]:
     return {name: content for name, content in files(root).items() if name.endswith((".bin", "record.json"))}
 
 
@@ -89,13 +91,13 @@ def test_another_model_s_dumps_are_replaced_and_others_files_kept(
     result: Path, tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path
 ):
     shutil.copytree(result, tmp_path, dirs_exist_ok=True)
-    made = record.read(tmp_path / PLAIN, record.DumpsRecord)
+    made = claim.read(tmp_path / PLAIN, DumpsWork)
     assert made is not None
-    atomic.write_json(record.path(tmp_path / PLAIN), vars(made) | {"model": "another"})
+    claim.write(tmp_path / PLAIN, replace(made, work=replace(made.work, model="another")))
     (tmp_path / PLAIN / "000000000999_1.bin").write_bytes(b"stale")
     (tmp_path / "notes.txt").write_text("mine")
     outcome = benchmark(script, tiny_inputs, tiny_onnx, tmp_path)
-    assert f"{tmp_path / PLAIN}: dumps of other work were removed first" in outcome.out
+    assert f"{tmp_path / PLAIN}: dumps of other work were removed first: another model (another, not " in outcome.out
     assert FLIP + ": dumps" not in outcome.out
     assert dump_files(tmp_path) == dump_files(result)
     assert (tmp_path / "notes.txt").exists()
@@ -105,7 +107,7 @@ def test_dumps_of_unknown_origin_are_not_touched(tiny_inputs: Path, tiny_onnx: P
     (tmp_path / PLAIN).mkdir()
     (tmp_path / PLAIN / "000000000000_1.bin").write_bytes(b"theirs")
     outcome = benchmark(script, tiny_inputs, tiny_onnx, tmp_path)
-    assert "already holds 1 dumps that this program did not make" in error(outcome)
+    assert "already holds dumps that this program did not make (it has no record)" in error(outcome)
     assert (tmp_path / PLAIN / "000000000000_1.bin").read_bytes() == b"theirs"
 
 

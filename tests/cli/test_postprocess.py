@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from higherhrnet.artifacts import atomic, dumps, record
+from higherhrnet.artifacts import claim, dumps
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, TINY_RESULTS, TINY_SIDE, write_dataset
 from tests.support.programs import FLIP, PLAIN, Outcome, error
@@ -88,7 +90,7 @@ def test_the_guide_s_original_trees_without_records_are_read(
     work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
     for directory in (work / PLAIN, work / FLIP):
-        record.path(directory).unlink()
+        claim.record_of(directory).unlink()
         for file in directory.glob("00000000000[3-6]_?.bin"):
             file.unlink()
     outcome = postprocess(script, tiny_data, work, monkeypatch)
@@ -146,10 +148,17 @@ def test_postprocess_refuses_wrong_trees(
     assert "holds dumps of another data set" in error(postprocess(script, other, work, monkeypatch))
     outcome = postprocess(script, tiny_data, work, monkeypatch, "DATASET.INPUT_SIZE", 256)
     assert "inputs of short side 128, the config says DATASET.INPUT_SIZE 256" in error(outcome)
-    made = record.read(work / FLIP, record.DumpsRecord)
+    made = claim.read(work / FLIP, DumpsWork)
     assert made is not None
-    for change, message in (({"complete": False}, "is unfinished"), ({"model": "x"}, "are of two models")):
-        atomic.write_json(record.path(work / FLIP), vars(made) | change)
+    changes = (
+        (replace(made, complete=False), "is unfinished"),
+        (
+            replace(made, work=replace(made.work, model="x")),
+            "is of other work than the plain one: another model (x, not",
+        ),
+    )
+    for changed, message in changes:
+        claim.write(work / FLIP, changed)
         assert message in error(postprocess(script, tiny_data, work, monkeypatch))
     shutil.rmtree(work / FLIP)
     assert "does not exist" in error(postprocess(script, tiny_data, work, monkeypatch))

@@ -78,7 +78,9 @@ def test_inputs_of_another_data_set_are_not_mixed_in(tiny_data: Path, script: Sc
     preprocess(script, tiny_data, tmp_path)
     before = files(tmp_path)
     outcome = preprocess(script, tiny_data, tmp_path, "--limit", 2)
-    assert re.search(r"bins already holds inputs of another run \(other images", error(outcome))
+    assert re.search(
+        r"bins already holds inputs of other work: another number of images \(7, not 2\); give another", error(outcome)
+    )
     assert files(tmp_path) == before, "something already made was lost"
     assert preprocess(script, tiny_data, tmp_path, "--limit", 2, "--overwrite").status == 0
     assert [i.index for i in inputs.find(tmp_path / "bins")] == [0, 1]

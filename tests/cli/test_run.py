@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from higherhrnet.artifacts import atomic, record
+from higherhrnet.artifacts import atomic, claim
 from higherhrnet.image import transform
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.programs import Outcome, error
@@ -45,8 +45,8 @@ def results(shard: str = "") -> Path:
 
 
 def leftovers() -> list[str]:
-    """Everything below the current directory but results, their records and what the user gave."""
-    kept = re.compile(r"output/.*_results(_\dof\d)?(\.record)?\.json")
+    """Everything below the current directory but results and what stands beside them."""
+    kept = re.compile(r"output/.*_results(_\dof\d)?(\.record|\.pictures)?\.json")
     return [str(p) for p in Path().rglob("*") if p.is_file() and not kept.fullmatch(str(p))]
 
 
@@ -74,7 +74,9 @@ def test_two_workers_and_a_batch_give_the_same_people(
     model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
     script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
     outcome = run("--bs", 2, model=model)
-    assert "holds people of other work (another model, another backend, batch size or dtype)" in outcome.out
+    assert re.search(
+        r"holds people of other work \(another model \(.*\), another batch size \(1, not 2\)\)", outcome.out
+    )
     assert len(json.loads(results().read_bytes())) == len(json.loads(tiny_results))
 
 
@@ -99,10 +101,10 @@ def test_what_is_done_is_not_done_again(run: Script, tiny_results: bytes, monkey
 
     monkeypatch.setattr(infer, "run", noting)
     outcome = run("--disk_budget", LEAST)
-    assert re.search(r"going on: [1-3] of 7 images are done", outcome.out)
+    assert re.search(r"resuming: [1-3] of 7 images are done", outcome.out)
     assert sorted(seen) == list(range(7)), "each image exactly once"
     assert results().read_bytes() == tiny_results
-    assert "is of this very work; --overwrite does it again" in run().out
+    assert "is up to date; --overwrite does it again" in run().out
     assert len(seen) == 7
     assert run("--overwrite").status == 0
     assert len(seen) == 14
@@ -111,11 +113,9 @@ def test_what_is_done_is_not_done_again(run: Script, tiny_results: bytes, monkey
 def test_a_change_that_would_mix_people_is_refused(
     run: Script, script: Script, tiny_weights: Path, tiny_results: bytes, tmp_path: Path, monkeypatch
 ):
-    from higherhrnet.pipeline.runner import Runner  # noqa: PLC0415
+    from higherhrnet.pipeline.steps import Steps  # noqa: PLC0415
 
-    from higherhrnet.pipeline import runner  # noqa: PLC0415
-
-    real, calls = Runner.decode, []
+    real, calls = Steps.decode, []
 
     def stop_later(self, chunk, folder, left_out):
         calls.append(chunk)
@@ -123,23 +123,23 @@ def test_a_change_that_would_mix_people_is_refused(
             raise KeyboardInterrupt
         return real(self, chunk, folder, left_out)
 
-    monkeypatch.setattr(runner.Runner, "decode", stop_later)
+    monkeypatch.setattr(Steps, "decode", stop_later)
     assert run("--disk_budget", LEAST).status == 130
-    monkeypatch.setattr(runner.Runner, "decode", real)
+    monkeypatch.setattr(Steps, "decode", real)
     journal = Path("run_work/people.jsonl").read_bytes()
 
-    assert "(another decoding)" in error(run("TEST.DETECTION_THRESHOLD", 0.2))
-    assert "(another number of images)" in error(run("--limit", 3))
-    assert "(another backend, batch size or dtype)" in error(run("--dtype", "float16"))
-    assert "(another shard)" in error(run("--shard", "1/2", "--work", "run_work"))
+    assert "another detection_threshold (0.1, not 0.2)" in error(run("TEST.DETECTION_THRESHOLD", 0.2))
+    assert "another number of images (7, not 3)" in error(run("--limit", 3))
+    assert "another dtype (float32, not float16)" in error(run("--dtype", "float16"))
+    assert "another shard (1/1, not 1/2)" in error(run("--shard", "1/2", "--work", "run_work"))
     other = write_dataset(tmp_path / "other", seed=1, sizes=(*TINY_IMAGES[:-1], (641, 480)))
-    assert "(another data set)" in error(run(data=other))
+    assert "another data set (" in error(run(data=other))
     model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
     script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
-    assert "(another model)" in error(run(model=model))
+    assert "another model (" in error(run(model=model))
     with monkeypatch.context() as changed:
         changed.setattr(transform, "VERSION", transform.VERSION + 1)
-        assert "(another version of the code or of OpenCV)" in error(run())
+        assert "another version of the algorithm (1, not 2)" in error(run())
     assert Path("run_work/people.jsonl").read_bytes() == journal, "nothing done was lost"
     assert run("TEST.DETECTION_THRESHOLD", 0.2, "--overwrite").status == 0
     assert run("--overwrite").status == 0
@@ -150,7 +150,7 @@ def test_bad_input_is_refused(run: Script, tmp_path: Path):
     assert "one batch of shape 256x128 takes" in error(run("--disk_budget", "1MB"))
     assert run("--disk_budget", "much").status == 2
     assert "shard 9/9 holds none of the 7 images" in error(run("--shard", "9/9"))
-    assert "does not load in ONNX Runtime" in error(run(model=_file(tmp_path / "broken.onnx")))
+    assert "is not an ONNX file" in error(run(model=_file(tmp_path / "broken.onnx")))
 
 
 def _file(path: Path) -> Path:
@@ -234,13 +234,15 @@ def test_merge_refuses_what_is_not_one_whole(run: Script, merge: Script, tmp_pat
     parts.append(results("_3of3"))
     assert "is not of the same work as" in error(merge("--results", *parts))
     assert run("--shard", "3/3", "--limit", 6).status == 0
-    assert "(another number of images)" in error(merge("--results", *parts))
+    assert "another number of images (6, not 7)" in error(merge("--results", *parts))
     assert run("--shard", "3/3").status == 0
     parts[1].write_bytes(parts[1].read_bytes().replace(b"1", b"2", 1))
     assert "has changed since its record was written" in error(merge("--results", *parts))
-    atomic.write_json(record.of_results(parts[1]), {"complete": True})
-    assert "found other fields than a ResultsRecord's" in error(merge("--results", *parts))
-    record.of_results(parts[1]).unlink()
+    atomic.write_json(claim.record_of(parts[1]), {"complete": True})
+    assert "was written by release 0.1.0" in error(merge("--results", *parts))
+    atomic.write_json(claim.record_of(parts[1]), {"artifact": "PeopleWork", "format": 2, "complete": True})
+    assert "found other fields than" in error(merge("--results", *parts))
+    claim.record_of(parts[1]).unlink()
     assert "has no record of complete work" in error(merge("--results", *parts))
     assert not results().exists()
 
@@ -284,7 +286,7 @@ def test_each_script_does_one_shard(
     assert "a/bins is of shard 1/3, not 2/3" in error(outcome)
     names = ("--info", "b/bins", "--info_flip", "b/bins_flip", "--result", "c/result", "--shard", "2/3")
     outcome = script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx)
-    assert "is of shard 3/3, not 2/3; give each shard its own --result" in error(outcome)
+    assert "another shard (3/3, not 2/3); give another --result" in error(outcome)
 
 
 def test_postprocess_of_an_incomplete_shard_is_refused(
@@ -314,7 +316,7 @@ def test_float16_halves_what_lies_on_disk_and_hardly_moves_people(
         outcome = run("--dtype", dtype, "--overwrite", "--disk_budget", "1GB")
         assert outcome.status == 0, outcome.err
         peaks[dtype] = float(re.findall(r"peak on disk (\S+) MB", outcome.out)[0])
-    assert "holds people of other work (another backend, batch size or dtype)" in outcome.out
+    assert "(another dtype of inputs (float32, not float16), another dtype (float32, not float16))" in outcome.out
     assert peaks["float16"] < 0.6 * peaks["float32"]  # records and lists stay
     from_run = results().read_bytes()
 

@@ -66,14 +66,19 @@ def get_affine_transform(center: np.ndarray, scale: np.ndarray, output_size: tup
 
 def official_input(path: Path, input_size: int, current_scale: float, min_scale: float) -> np.ndarray:
     """The network's input float32 [3, H, W] of an image file."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(_pixels(path), cv2.COLOR_BGR2RGB)
     size, center, scale = get_multi_scale_size(image, input_size, current_scale, min_scale)
     resized = cv2.warpAffine(image, get_affine_transform(center, scale, size), size)
     tensor = resized.transpose(2, 0, 1).astype(np.float32) / np.float32(255)  # ToTensor
     return (tensor - np.array(_MEAN, np.float32)[:, None, None]) / np.array(_STD, np.float32)[
         :, None, None
     ]  # Normalize
+
+
+def _pixels(path: Path) -> np.ndarray:
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert pixels is not None, path
+    return pixels
 
 
 def _sha256(array: np.ndarray) -> str:
@@ -98,7 +103,7 @@ def inputs(folder: Path) -> dict[str, Any]:
                         "sha256_flip": _sha256(tensor[:, :, ::-1]),
                     }
                 )
-    pixels = [_sha256(cv2.imread(str(golden.draw(folder, index)))) for index in range(golden.PICTURES)]
+    pixels = [_sha256(_pixels(golden.draw(folder, index))) for index in range(golden.PICTURES)]
     return {"version": transform.VERSION, "pixels": pixels, "rows": rows}
 
 

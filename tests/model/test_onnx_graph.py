@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from higherhrnet.artifacts.dumps import Heads

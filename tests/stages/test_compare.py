@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from demo import scenes
-from higherhrnet.artifacts import dumps, record
+from higherhrnet.artifacts import claim, dumps
+from higherhrnet.artifacts.claim import Record
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.dataset import coco
 from higherhrnet.stages import compare
 from tests.support.datasets import ROOT, write_dataset
@@ -171,11 +173,11 @@ def test_float16_dumps_are_read_as_their_record_says(tmp_path: Path):
     shapes = dumps.output_shapes((128, 128), heads)
     for name, dtype in (("a", "float32"), ("b", "float16")):
         (tmp_path / name).mkdir()
-        made = record.DumpsRecord(inputs=None, indices=[0], model="", backend="", batch=1, flip=False, dtype=dtype)
-        record.write(tmp_path / name, made)
+        work = DumpsWork(None, [0], flip=False, shard="1/1", model="", backend="", runtime="", batch=1, dtype=dtype)
+        claim.write(tmp_path / name, Record(work, complete=True))
         for file, shape in zip(dumps.BENCHMARK.paths(tmp_path / name, 0), shapes, strict=True):
             np.full(shape, 2049, dtype).tofile(file)
-    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", compare.OUTPUTS[:2], 128, heads)
+    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", ("output1", "output2"), 128, heads)
     assert count == 1
     assert [d.largest for d in found] == [1.0, 1.0]
     assert [d.output for d in found] == ["output1", "output2"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from higherhrnet.artifacts import inputs, record
+from higherhrnet.artifacts import claim, inputs
+from higherhrnet.artifacts.work import InputsWork
 from higherhrnet.image import transform
 from tests.support.ascend_host import Host, dump_bytes, prepare
 from tests.support.programs import FLIP, PLAIN
@@ -35,9 +36,9 @@ def pixels(bare_host: Host, pixel_inputs: Path) -> Host:
 
 def test_inputs_are_a_quarter_of_the_bytes_and_the_same_pixels(small_inputs: Path, pixel_inputs: Path):
     for tree in ("bins", "bins_flip"):
-        made = record.read(pixel_inputs / tree, record.InputsRecord)
+        made = claim.read(pixel_inputs / tree, InputsWork)
         assert made is not None
-        assert made.dtype == inputs.UINT8
+        assert made.work.dtype == inputs.UINT8
         small = inputs.find(pixel_inputs / tree, inputs.UINT8)
         for one, other in zip(small, inputs.find(small_inputs / tree), strict=True):
             assert 4 * one.path.stat().st_size == other.path.stat().st_size

@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from higherhrnet.artifacts import dumps, perf, record
+from higherhrnet.artifacts import claim, dumps, perf
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.ascend import cann_benchmark
 from tests.support.ascend_host import SHAPES, SIZE, STAND_INS, Host, dump_bytes
 from tests.support.datasets import ROOT
@@ -248,7 +249,7 @@ def test_dumps_of_exact_size_are_taken_too(host: Host, expected: Path):
     assert outcome.status == 0, outcome.err
     host.same_as(expected)
     assert dumps.find(host.result / PLAIN)[1] == dumps.BENCHMARK
-    made = record.read(host.result / PLAIN, record.DumpsRecord)
+    made = claim.read(host.result / PLAIN, DumpsWork)
     assert made is not None
     assert made.complete
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from higherhrnet.artifacts import lock, models
+from higherhrnet.artifacts import claim, lock
+from higherhrnet.artifacts.claim import Record
+from higherhrnet.artifacts.work import OmWork
 from tests.support.ascend_host import Host
 from tests.support.programs import Outcome
 
@@ -63,7 +66,7 @@ def test_a_run_that_is_killed_leaves_no_half_om(host: Host, monkeypatch: pytest.
     assert "atc was killed by SIGKILL" in outcome.err
     assert om(host).read_bytes() == content
     # Where we are killed too, half an .om stays, but its record says so.
-    models.write_om_record(om(host).with_suffix(""), models.OmRecord("", {}, ""))
+    claim.write(om(host), Record(OmWork("", {}, "")))
     monkeypatch.delenv("STAND_IN_ATC_HALF")
     outcome = host.benchmark("--print_commands")
     assert "atc --framework=5" in outcome.out
@@ -93,11 +96,12 @@ def test_other_settings_or_another_onnx_convert_again(host: Host):
 
     assert "atc " not in why()
     assert "atc " in why("--soc_version", "Ascend310")
-    record = models.read_om_record(om(host).with_suffix(""))
-    assert record is not None
-    models.write_om_record(om(host).with_suffix(""), models.OmRecord("other", record.settings, "", complete=True))
+    made = claim.read(om(host), OmWork)
+    assert made is not None
+    assert made.complete
+    claim.write(om(host), replace(made, work=replace(made.work, onnx="other")))
     assert "atc " in why()
-    models.om_record_path(om(host).with_suffix("")).unlink()
+    claim.record_of(om(host)).unlink()
     assert "atc " not in why()  # made by hand: its age is all that is known
     onnx = om(host).with_suffix(".onnx")
     os.utime(onnx, ns=(0, om(host).stat().st_mtime_ns + 1))
@@ -146,7 +150,7 @@ def test_a_failing_aoe_keeps_the_old_om(host: Host, monkeypatch: pytest.MonkeyPa
 
 def test_two_conversions_do_not_run_in_one_folder(host: Host):
     content = om(host).read_bytes()
-    with lock.held(host.directory / "models"):
+    with lock.held(host.directory / "models", instead=""):
         outcome = convert(host)
     assert "another run is working in models; wait for it, or copy the model to another folder" in outcome.err
     assert om(host).read_bytes() == content
