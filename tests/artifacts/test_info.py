@@ -103,3 +103,12 @@ def test_wrong_lists_are_refused_by_line(tmp_path: Path, content: bytes, message
 def test_windows_line_ends_are_read(tmp_path: Path):
     (tmp_path / "a.info").write_bytes(b"0 a.bin 704 512\r\n")
     assert info.read(tmp_path / "a.info") == [info.Entry(Path("a.bin"), width=704, height=512)]
+
+
+@pytest.mark.parametrize("line", ["0 a\0b 512 512", "0 a 0 0", "0 a 512 70000", "0 a 70000 512"])
+def test_paths_and_sides_of_no_file_are_refused_by_line(tmp_path: Path, line: str):
+    file = tmp_path / "a.info"
+    file.write_text(f"0 sound.bin 512 512\n{line.replace('0', '1', 1)}\n")
+    expected = "expected a path without the character 0, and sides of 1 to 65535"
+    with pytest.raises(UserError, match=rf"a\.info line 2: found .*, {expected}; run gen_dataset_info"):
+        info.read(file)

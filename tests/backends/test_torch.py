@@ -16,7 +16,7 @@ from higherhrnet.config import loader
 from higherhrnet.errors import UserError
 from higherhrnet.model import architecture, checkpoint, fusion, network
 from tests.support.datasets import ROOT, TINY_CONFIG
-from tests.support.programs import Outcome
+from tests.support.programs import Outcome, error
 
 DEMO_CONFIG, DEMO_WEIGHTS = ROOT / "experiments/demo/w16_512.yaml", ROOT / "demo/weights/w16_512.pth"
 
@@ -154,9 +154,7 @@ def test_wrong_models_and_flags_are_named(tiny_inputs: Path, tiny_onnx: Path, sc
 
     def call(*arguments: object) -> str:
         outcome = script("HigherHRNet_benchmark", *lists, *arguments, "--cfg", TINY_CONFIG)
-        assert outcome.status == 1
-        assert outcome.err.count("\n") == 1
-        return outcome.err
+        return error(outcome)
 
     assert "models holds no checkpoints; give one with --model" in call("--backend", "torch")
     assert "runs a checkpoint (.pth), but --model is" in call("--backend", "torch", "--model", tiny_onnx)

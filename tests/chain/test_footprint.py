@@ -20,7 +20,7 @@ from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
 from tests.support.ascend_host import Host
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
-from tests.support.programs import Outcome
+from tests.support.programs import Outcome, error
 
 NAME = "a b 'q\" 数据 $HOME;*"
 LINE = f"{NAME}\nline"  # not of the trees of inputs: lists hold their paths, a path a line
@@ -174,7 +174,7 @@ def test_images_named_outside_their_folder_are_refused(
         ),
         "run": lambda: script("higherhrnet.__main__", "run", "--backend", "onnxruntime", "--model", tiny_onnx, *where),
     }[program]()
-    assert outcome.status == 1
+    error(outcome)
     assert outcome.err.startswith("error: annotation file ")
     assert "images[2]" in outcome.err
     assert changed(before, tree(world.root)) == []
@@ -248,9 +248,8 @@ def test_a_work_folder_of_others_files_is_not_touched(
     before = tree(work)
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", world.data, "OUTPUT_DIR", world.out]
     run = ["run", "--work", work, "--backend", "onnxruntime", "--model", tiny_onnx, *overwrite, *where]
-    outcome = script("higherhrnet.__main__", *run)
-    assert outcome.status == 1
-    assert "give a new folder" in outcome.err or "is no journal of this program" in outcome.err
+    said = error(script("higherhrnet.__main__", *run))
+    assert "give a new folder" in said or "is no journal of this program" in said
     assert changed(before, tree(work)) == []
     elsewhere = [world.root / "run_work" if argument == work else argument for argument in run]
     assert script("higherhrnet.__main__", *elsewhere).status == 0
@@ -303,8 +302,7 @@ def test_folders_that_are_links_are_refused(world: World, script: Callable[..., 
     before = tree(world.root / "others")
     trees = ["--output", world.out / "a", "--output_flip", world.out / "b", "--workers", 1, *overwrite]
     outcome = script("HigherHRNet_preprocess", *trees, "--cfg", TINY_CONFIG, "DATASET.ROOT", world.data)
-    assert outcome.status == 1
-    assert outcome.err.startswith("error: ")
+    error(outcome)
     assert changed(before, tree(world.root / "others")) == []
 
 

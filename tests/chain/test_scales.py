@@ -14,7 +14,7 @@ from higherhrnet.dataset import coco
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
 from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import Outcome
+from tests.support.programs import Outcome, error
 
 MULTI = ["TEST.SCALE_FACTOR", "[0.5, 1, 2]"]
 
@@ -77,8 +77,7 @@ def test_no_flip_test_no_annotations_no_folder_of_images_and_no_limit(
     assert Path("prep_bin/shape_128x448").is_dir()  # 990 x 300 whole, where the grid ends at 128 x 256
     limited = ["--dump_dir", "result/dumpOutput_device0_bs1", "--cfg", TINY_CONFIG, "DATASET.ROOT", data]
     outcome = script("HigherHRNet_postprocess", *limited, *options)
-    assert outcome.status == 1
-    assert "with long images cut otherwise; give TEST.SCALE_FACTOR and --no_long_side_limit" in outcome.err
+    assert "with long images cut otherwise; give TEST.SCALE_FACTOR and --no_long_side_limit" in error(outcome)
 
 
 def test_all_scales_are_preprocessed_run_and_fused(
@@ -93,8 +92,7 @@ def test_all_scales_are_preprocessed_run_and_fused(
         assert len(list(Path(folder, "dumpOutput_device0_bs1_flip").glob("*.bin"))) == 14
     cfg = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
     outcome = script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, *cfg)
-    assert outcome.status == 1
-    assert "scale 1 of a test from scale 0.5 on, expected 1 from 1 on; give TEST.SCALE_FACTOR" in outcome.err
+    assert "scale 1 of a test from scale 0.5 on, expected 1 from 1 on; give TEST.SCALE_FACTOR" in error(outcome)
 
 
 def test_flip_test_wants_both_trees(script: Script, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,7 @@ import pytest
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
 from tests.support.datasets import TINY_CONFIG, write_dataset
-from tests.support.programs import Outcome
+from tests.support.programs import Outcome, error
 
 FILE = "annotations/person_keypoints_val2017.json"
 
@@ -119,6 +119,6 @@ def test_they_are_refused_before_the_work(script: Callable[..., Outcome], tiny_o
         ["higherhrnet.__main__", "merge", *where],
     ):
         outcome = script(*program)
-        assert outcome.status == 1
+        error(outcome)
         assert outcome.err.startswith(f"error: annotation file {data / FILE}: annotations[3] is ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco"]

@@ -11,7 +11,7 @@ from demo.synthesis import synthesise
 from higherhrnet.config.options import Options
 from higherhrnet.decode import decode
 from higherhrnet.image import geometry
-from tests.support import reference_decode as clear_decode
+from tests.support import reference_decode
 
 Arrays = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -153,10 +153,10 @@ def random_options(rng: np.random.Generator, joints: int, kind: Callable) -> Opt
 
 
 def assert_same(arrays: Arrays, options: Options, case: str) -> int:
-    fast, clear = decode(*arrays, options), clear_decode.decode(*arrays, options)
+    fast, plain = decode(*arrays, options), reference_decode.decode(*arrays, options)
     for field in ("keypoints", "scores", "tags"):
         np.testing.assert_array_equal(
-            getattr(fast, field), getattr(clear, field), strict=True, err_msg=f"{field}, {case}, {options}"
+            getattr(fast, field), getattr(plain, field), strict=True, err_msg=f"{field}, {case}, {options}"
         )
     return len(fast)
 
@@ -167,7 +167,7 @@ KINDS = (
 )
 
 
-# A threshold below 0 makes people without a joint above 0: the clear version takes the mean of no tags, NaN.
+# A threshold below 0 makes people without a joint above 0: the reference decode takes the mean of no tags, NaN.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
 @pytest.mark.parametrize("kind", KINDS)
 def test_small_maps(kind):

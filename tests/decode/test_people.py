@@ -16,8 +16,7 @@ from higherhrnet.decode import VERSION, decode
 from higherhrnet.decode.people import ARRAYS
 from higherhrnet.decode.scales import whole_maps
 from higherhrnet.image import geometry
-from tests.support import golden
-from tests.support import reference_decode as clear_decode
+from tests.support import golden, reference_decode
 
 Outputs = tuple[np.ndarray, np.ndarray]
 ONE_JOINT = Options(flip=(0,), order=(0,))
@@ -154,7 +153,7 @@ def test_more_people_than_max_people():
     options = Options(flip=(0, 1), order=(0, 1), max_people=2, refine=False)
     people = decode(*passes, options)
     assert len(people) == 2  # peaks are limited to two a joint as well
-    assert clear_decode.decode(*passes, options).keypoints.shape == people.keypoints.shape
+    assert reference_decode.decode(*passes, options).keypoints.shape == people.keypoints.shape
 
 
 def test_costs_too_large_for_the_package_still_end():

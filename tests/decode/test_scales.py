@@ -13,7 +13,7 @@ from higherhrnet.config.plan import Plan
 from higherhrnet.decode import Outputs, decode, fused
 from higherhrnet.decode.scales import decode_image
 from higherhrnet.image import geometry
-from tests.support import reference_decode as clear_decode
+from tests.support import reference_decode
 from tests.support.maps import to_size
 from tests.support.programs import Outcome
 
@@ -33,7 +33,9 @@ def scene(plan: Plan, size: tuple[int, int], seed: int, count: int = 3) -> list[
     return [list(each) if plan.flip else [each[0]] for each in passes]
 
 
-def clear_maps(plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def whole_maps_of_torch(
+    plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Fused heat [K, H, W] and tags [K, H, W, T] in torch's words, for COCO's 17 joints at INPUT_SIZE 512."""
     size = outputs[0][0][1].shape[1:] if not plan.project else None
     total, tags = None, []
@@ -65,10 +67,10 @@ def clear_maps(plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]) 
     ],
     ids=["no flip", "multi-scale", "not projected", "multi-scale, not projected", "two scales, no flip"],
 )
-def test_people_are_those_of_the_clear_decode(plan: Plan):
+def test_people_are_those_of_the_reference_decode(plan: Plan):
     outputs = scene(plan, (640, 480), seed=3)
     options = Options()
-    expected = clear_decode.decode_maps(*clear_maps(plan, outputs, options.flip), options)
+    expected = reference_decode.decode_maps(*whole_maps_of_torch(plan, outputs, options.flip), options)
     size = geometry.of_plan(640, 480, plan, 1).shape if plan.project else None
     people = fused(outputs, size, plan.tags_of, options)
     for field in ("keypoints", "scores", "tags"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import ROOT, TINY_CONFIG
-from tests.support.programs import Outcome
+from tests.support.programs import Outcome, error
 
 distributed = pytest.importorskip("distributed")
 
@@ -63,7 +63,7 @@ def test_what_goes_wrong_on_a_worker_is_one_line(run: Script, cluster, tiny_data
     image.write_bytes(content[: len(content) * 2 // 3])
     try:
         outcome = run(cluster.scheduler_address)
-        assert outcome.status == 1
+        error(outcome)
         assert re.match(r"error: image .*000000001007.jpg: ", outcome.err.splitlines()[-1])
         outcome = run(cluster.scheduler_address, "--skip_bad")
         assert "=> 1 bad images were left out" in outcome.out
@@ -76,5 +76,4 @@ def test_no_scheduler_is_said(run: Script, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(cluster, "_CONNECT", 1)
     outcome = run("tcp://127.0.0.1:1")
-    assert outcome.status == 1
-    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in outcome.err
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in error(outcome)

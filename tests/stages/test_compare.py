@@ -18,7 +18,7 @@ from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.dataset import coco
 from higherhrnet.stages import compare
 from tests.support.datasets import ROOT, write_dataset
-from tests.support.programs import Outcome, main_of
+from tests.support.programs import Outcome, error, main_of
 
 Script = Callable[..., Outcome]
 DEMO = ("--cfg", ROOT / "experiments/demo/w16_512.yaml", "DATASET.INPUT_SIZE", 128)
@@ -132,8 +132,7 @@ def test_the_demo_network_is_measured_and_drawn(
     assert outcome.out.count("\n(") == 2 * shapes, "a row a shape in the table, another in the latencies'"
     assert (tmp_path / "chart.png").stat().st_size > 10_000
     outcome = script(*measure, "--published", "T4", "--shapes", "128x128")
-    assert outcome.status == 1
-    assert "--published T4: the guide has none of the shapes measured" in outcome.err
+    assert "--published T4: the guide has none of the shapes measured" in error(outcome)
 
 
 def test_differences_are_found_and_end_with_status_1(
@@ -149,15 +148,13 @@ def test_differences_are_found_and_end_with_status_1(
     changed.tofile(file)
     call = ("HigherHRNet_performance", "--compare", BS1, tmp_path / "other", "--workers", 1, *DEMO)
     outcome = script(*call)
-    assert outcome.status == 1
-    assert "output2 differs by" in outcome.err
+    assert "output2 differs by" in error(outcome)
     assert outcome.err.count("\n") == 1
     assert script(*call, "--tolerance", 1.5, "--ap_tolerance", 1).status == 0
     changed[0] = np.nan
     changed.tofile(file)
     outcome = script(*call, "--tolerance", 1.5)
-    assert outcome.status == 1
-    assert "output2 differs by nan" in outcome.err
+    assert "output2 differs by nan" in error(outcome)
     assert "people: not compared, there are values that are NaN or infinite" in outcome.out
     for left in dumps.BENCHMARK.paths(tmp_path / "other", 0):
         left.unlink()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from higherhrnet.artifacts import info, perf
 from higherhrnet.stages import infer
 from tests.support.ascend_host import Host, dump_bytes
-from tests.support.programs import PLAIN
+from tests.support.programs import PLAIN, error
 
 
 def groups(counts: dict[tuple[int, int], int]) -> list[tuple[tuple[int, int], list[info.Entry]]]:
@@ -84,7 +84,7 @@ def test_one_failing_device_does_not_lose_the_others_part(
 ):
     monkeypatch.setenv("STAND_IN_DEVICES", "0,1")
     outcome = host.benchmark("--device_ids", "0,7")
-    assert outcome.status == 1
+    error(outcome)
     assert outcome.err.startswith("error: 1 of 2 devices failed, the others finished their part: device 7, shape ")
     assert "device_id 7" in outcome.err
     made = dump_bytes(host.result / PLAIN)
