@@ -4,7 +4,7 @@ The results are those of the official lib/core/inference.py and lib/core/group.p
 among equal-cost assignments and the rounding of float32; but full-resolution maps are never made. ``tiles`` bounds
 heat and tags from below and above, ``peaks`` and ``refine`` evaluate by ``fuse`` only where the bounds leave a choice,
 and ``group`` joins peaks into people by ``assignment``. ``kernel`` compiles them into one, ``people`` is the interface.
-tests/support/reference_decode says the same in plain NumPy.
+tests/clear_decode says the same in plain NumPy.
 
 That is for one scale with flip test and a tag map a joint. For other ways of testing ``scales`` makes the full maps,
 by ``resize``, and ``whole`` searches them; ``fused`` chooses.

@@ -18,4 +18,4 @@ def test_one_ordinary_image(tmp_path):
     report = json.loads((tmp_path / "decode.json").read_text())
     assert [case["case"] for case in report["cases"]] == ["ordinary"]
     assert report["cases"][0]["ratio"] == float(line[1])
-    assert "the reference decode, in its place" in done.stdout
+    assert "the clear version, in its place" in done.stdout

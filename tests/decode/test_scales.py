@@ -33,7 +33,7 @@ def scene(plan: Plan, size: tuple[int, int], seed: int, count: int = 3) -> list[
     return [list(each) if plan.flip else [each[0]] for each in passes]
 
 
-def whole_maps_of_torch(
+def torch_maps(
     plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fused heat [K, H, W] and tags [K, H, W, T] in torch's words, for COCO's 17 joints at INPUT_SIZE 512."""
@@ -70,7 +70,7 @@ def whole_maps_of_torch(
 def test_people_are_those_of_the_reference_decode(plan: Plan):
     outputs = scene(plan, (640, 480), seed=3)
     options = Options()
-    expected = reference_decode.decode_maps(*whole_maps_of_torch(plan, outputs, options.flip), options)
+    expected = reference_decode.decode_maps(*torch_maps(plan, outputs, options.flip), options)
     size = geometry.of_plan(640, 480, plan, 1).shape if plan.project else None
     people = fused(outputs, size, plan.tags_of, options)
     for field in ("keypoints", "scores", "tags"):
