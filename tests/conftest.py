@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from higherhrnet.cli import program
-from higherhrnet.config import loader
 from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import FLIP, PLAIN, Outcome, main_of
@@ -102,11 +101,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded checkpoint of TINY_CONFIG's network whose heatmaps have peaks above the detection threshold."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet.model import architecture, network  # noqa: PLC0415
+    from tests.support.networks import build  # noqa: PLC0415
 
-    config = loader.load(TINY_CONFIG)
-    torch.manual_seed(0)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+    net = build(TINY_CONFIG)
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save(net.state_dict(), path)
     return path

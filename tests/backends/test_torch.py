@@ -12,22 +12,15 @@ import torch
 from higherhrnet.artifacts import dumps, info, perf
 from higherhrnet.backends import torch as backend
 from higherhrnet.backends.base import PRECISIONS, Work
-from higherhrnet.config import loader
 from higherhrnet.errors import UserError
-from higherhrnet.model import architecture, checkpoint, fusion, network
-from tests.support.datasets import ROOT, TINY_CONFIG
+from higherhrnet.model import checkpoint, fusion, network
+from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, TINY_CONFIG
+from tests.support.networks import architecture_of
 from tests.support.programs import Outcome, error
-
-DEMO_CONFIG, DEMO_WEIGHTS = ROOT / "experiments/demo/w16_512.yaml", ROOT / "demo/weights/w16_512.pth"
 
 Script = Callable[..., Outcome]
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-
-
-def architecture_of(cfg_file: Path) -> architecture.Architecture:
-    config = loader.load(cfg_file)
-    return architecture.Architecture.from_extra(config.extra, config.heads)
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,14 @@ import torch
 from torch import nn
 
 from benchmarks import network as benchmark
-from higherhrnet.config import loader
-from higherhrnet.model import architecture, network
+from higherhrnet.model import network
 from tests.support.datasets import TINY_CONFIG
+from tests.support.networks import build
 
 
 @pytest.fixture(scope="module")
 def tiny() -> network.HigherHRNet:
-    config = loader.load(TINY_CONFIG)
-    return network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads)).eval()
+    return build(TINY_CONFIG)
 
 
 def test_operations_are_those_of_every_convolution_that_runs(tiny: network.HigherHRNet):

@@ -21,17 +21,15 @@ from higherhrnet.config.options import Options
 from higherhrnet.dataset import coco, coco_results, evaluation, joints
 from higherhrnet.decode import decode
 from higherhrnet.image import geometry
-from tests.support.datasets import ROOT
+from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
 
-CONFIG = ROOT / "experiments/demo/w16_512.yaml"
-WEIGHTS = ROOT / "demo/weights/w16_512.pth"
 SEED = 4711
 LOWEST_AP = 0.75
 LEAST_DROP = 0.05
 
 Pair = tuple[np.ndarray, np.ndarray]
 
-_CONFIG = loader.load(CONFIG)
+_CONFIG = loader.load(DEMO_CONFIG)
 DECODE = _CONFIG.options
 
 
@@ -83,14 +81,16 @@ def infer(tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Callab
             assert done.status == 0, f"{name}: {done.err}"
             return done.out
 
-        call("HigherHRNet_preprocess.py", "--output", "prep_bin", "--output_flip", "prep_bin_flip", "--cfg", CONFIG)
+        call(
+            "HigherHRNet_preprocess.py", "--output", "prep_bin", "--output_flip", "prep_bin_flip", "--cfg", DEMO_CONFIG
+        )
         call("gen_dataset_info.py", "bin", "prep_bin", "./prep_bin")
         call("gen_dataset_info.py", "bin", "prep_bin_flip", "./prep_bin_flip")
-        call("HigherHRNet_pth2onnx.py", "--weights", WEIGHTS, "--cfg", CONFIG)
+        call("HigherHRNet_pth2onnx.py", "--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG)
         call("HigherHRNet_benchmark.py", "--bs", 1, "--backend", "onnxruntime")
         folders = work / "result/dumpOutput_device0_bs1", work / "result/dumpOutput_device0_bs1_flip"
         said = call(
-            "HigherHRNet_postprocess.py", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--cfg", CONFIG
+            "HigherHRNet_postprocess.py", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--cfg", DEMO_CONFIG
         )
         call("HigherHRNet_performance.py")
 
@@ -166,4 +166,4 @@ def test_a_shift_by_one_cell_shows(held_out: Outputs, precision: float, axis: in
 
 
 def test_the_checkpoint_is_small() -> None:
-    assert WEIGHTS.stat().st_size <= 8_000_000
+    assert DEMO_WEIGHTS.stat().st_size <= 8_000_000

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.datasets import ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
-
-RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
+from tests.support.datasets import ROOT, TINY_CONFIG, TINY_IMAGES, TINY_RESULTS, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +64,7 @@ def expected(data: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFacto
     work = tmp_path_factory.mktemp("undisturbed")
     where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, "--backend", "onnxruntime", "DATASET.ROOT", data]
     done(["-m", "higherhrnet", "run", *where], work)
-    return (work / RESULTS).read_bytes()
+    return (work / TINY_RESULTS).read_bytes()
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -102,10 +100,10 @@ def test_a_full_disk(chain: list[object], tmp_path: Path, expected: bytes):
     (tmp_path / "small").mkdir()
     message = refused(chain, tmp_path, in_namespace(ON_SMALL_DISK.format(megabytes=4)))
     assert "No space left on device" in message or "free space" in message
-    assert not (tmp_path / "saved" / RESULTS).exists()
+    assert not (tmp_path / "saved" / TINY_RESULTS).exists()
     status, err = end(start(chain, tmp_path, in_namespace(ON_SMALL_DISK.format(megabytes=60))))
     assert status == 0, err
-    assert (tmp_path / "saved" / RESULTS).read_bytes() == expected
+    assert (tmp_path / "saved" / TINY_RESULTS).read_bytes() == expected
 
 
 def test_permission_lost(chain: list[object], tmp_path: Path, expected: bytes):
@@ -122,7 +120,7 @@ def test_permission_lost(chain: list[object], tmp_path: Path, expected: bytes):
     assert "Traceback" not in err
     (tmp_path / "run_work/chunks").chmod(0o700)
     done(chain, tmp_path)
-    assert (tmp_path / RESULTS).read_bytes() == expected
+    assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 
 def children(pid: int) -> list[int]:
@@ -139,7 +137,7 @@ def test_a_worker_killed_by_the_system(chain: list[object], tmp_path: Path, expe
     assert status == 1, err
     assert "a worker process was ended from outside, often for want of memory" in err
     done([*chain, "--workers", 2], tmp_path)
-    assert (tmp_path / RESULTS).read_bytes() == expected
+    assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 
 def test_an_image_that_vanishes_between_stages(chain: list[object], tmp_path: Path, expected: bytes, data: Path):
@@ -152,7 +150,7 @@ def test_an_image_that_vanishes_between_stages(chain: list[object], tmp_path: Pa
     shutil.move(tmp_path / "away.jpg", images[-1])
     assert (status == 1 and f"cannot read image {images[-1]}" in err) or status == 0, err
     done(chain, tmp_path)
-    assert (tmp_path / RESULTS).read_bytes() == expected
+    assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 
 @pytest.fixture
@@ -196,7 +194,7 @@ def test_inputs_and_dumps_that_vanish_or_are_cut(
     assert "000000000007_2.bin: found 1000 bytes" in refused(staged("decode"), tmp_path)
     done(staged("infer"), tmp_path)
     done(staged("decode"), tmp_path)
-    assert (tmp_path / RESULTS).read_bytes() == expected
+    assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 
 def test_a_clock_set_back(staged: Callable[[str], list[object]], tmp_path: Path, expected: bytes, tiny_onnx: Path):
@@ -213,7 +211,7 @@ def test_a_clock_set_back(staged: Callable[[str], list[object]], tmp_path: Path,
     times = {file.stat().st_mtime for file in (tmp_path / "result").rglob("*_1.bin")}
     assert times == {3e8}, "no dump was made again"
     done(staged("decode"), tmp_path)
-    assert (tmp_path / RESULTS).read_bytes() == expected
+    assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 
 def test_two_runs_on_one_directory(chain: list[object], tmp_path: Path, expected: bytes, data: Path):
@@ -224,7 +222,7 @@ def test_two_runs_on_one_directory(chain: list[object], tmp_path: Path, expected
     process.send_signal(signal.SIGCONT)
     status, err = end(process)
     assert status == 0, err
-    assert (tmp_path / RESULTS).read_bytes() == expected
+    assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
     trees = ["--output", "bins", "--output_flip", "flip", "--cfg", TINY_CONFIG, "DATASET.ROOT", data]
     preprocess = [ROOT / "HigherHRNet_preprocess.py", *trees]

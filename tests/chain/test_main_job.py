@@ -14,7 +14,6 @@ import pytest
 
 from demo.synthesis import synthesise
 from higherhrnet.artifacts import dumps
-from higherhrnet.config import loader
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.image import geometry
 from tests.support.programs import Outcome
@@ -46,11 +45,9 @@ def test_six_scripts_on_real_images_with_seeded_weights(data: Path, command: Cal
     """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet.model import architecture, network  # noqa: PLC0415
+    from tests.support.networks import build  # noqa: PLC0415
 
-    config = loader.load()
-    torch.manual_seed(0)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+    net = build()
     (tmp_path / "models").mkdir()
     torch.save(net.state_dict(), tmp_path / "models/seeded_w32_512.pth")
 

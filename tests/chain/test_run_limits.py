@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from higherhrnet.pipeline.disk import Usage
-from tests.support.datasets import ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
+from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
 
-DEMO_CONFIG = ROOT / "experiments/demo/w16_512.yaml"
 BUDGET = 64_000_000
 SLACK = 40  # MB: what allocators keep may differ from run to run
 
@@ -33,7 +32,7 @@ def start(arguments: list[object], cwd: Path) -> subprocess.Popen[str]:
 def test_coco_images_with_the_demo_network_stay_within_64_mb(coco_mini: Path, tmp_path: Path):
     """At this budget one or two images are on disk at a time."""
     model = tmp_path / "w16_512_bs1_dynamic.onnx"
-    export = ["--weights", ROOT / "demo/weights/w16_512.pth", "--cfg", DEMO_CONFIG, "--output", model]
+    export = ["--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG, "--output", model]
     assert start([ROOT / "HigherHRNet_pth2onnx.py", *export], tmp_path).wait(120) == 0
     where = ["--cfg", DEMO_CONFIG, "--model", model, "--backend", "onnxruntime"]
     where += ["DATASET.ROOT", coco_mini]

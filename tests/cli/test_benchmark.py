@@ -11,7 +11,6 @@ import numpy as np
 
 from higherhrnet.artifacts import claim, dumps, inputs
 from higherhrnet.artifacts.work import DumpsWork
-from higherhrnet.config import loader
 from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, TINY_SIDE
 from tests.support.programs import FLIP, PLAIN, Outcome, error, files
@@ -34,10 +33,10 @@ def dump_files(root: Path) -> dict[str, object]:
 def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weights: Path):
     import torch  # noqa: PLC0415
 
-    from higherhrnet.model import architecture, checkpoint, network  # noqa: PLC0415
+    from higherhrnet.model import checkpoint  # noqa: PLC0415
+    from tests.support.networks import build  # noqa: PLC0415
 
-    config = loader.load(TINY_CONFIG)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads)).eval()
+    net = build(TINY_CONFIG)
     checkpoint.load(tiny_weights, net)
     for tree, directory in (("bins", PLAIN), ("bins_flip", FLIP)):
         for item in inputs.find(tiny_inputs / tree):

@@ -33,9 +33,7 @@ def scene(plan: Plan, size: tuple[int, int], seed: int, count: int = 3) -> list[
     return [list(each) if plan.flip else [each[0]] for each in passes]
 
 
-def torch_maps(
-    plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def torch_maps(plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Fused heat [K, H, W] and tags [K, H, W, T] in torch's words, for COCO's 17 joints at INPUT_SIZE 512."""
     size = outputs[0][0][1].shape[1:] if not plan.project else None
     total, tags = None, []

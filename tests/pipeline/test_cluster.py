@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.datasets import ROOT, TINY_CONFIG
+from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import Outcome, error
 
 distributed = pytest.importorskip("distributed")
@@ -43,7 +43,7 @@ def run(script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkey
 
 
 def results() -> Path:
-    return Path("output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json")
+    return Path(TINY_RESULTS)
 
 
 def test_two_workers_give_one_process_s_bytes(run: Script, cluster, tiny_results: bytes):

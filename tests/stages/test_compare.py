@@ -17,11 +17,11 @@ from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.dataset import coco
 from higherhrnet.stages import compare
-from tests.support.datasets import ROOT, write_dataset
+from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, write_dataset
 from tests.support.programs import Outcome, error, main_of
 
 Script = Callable[..., Outcome]
-DEMO = ("--cfg", ROOT / "experiments/demo/w16_512.yaml", "DATASET.INPUT_SIZE", 128)
+DEMO = ("--cfg", DEMO_CONFIG, "DATASET.INPUT_SIZE", 128)
 BS1, BS3, BS8 = (f"result/dumpOutput_device0_bs{n}" for n in (1, 3, 8))
 
 
@@ -92,7 +92,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("HigherHRNet_preprocess", "--output", "bins", "--output_flip", "flip", "--workers", 1, *DEMO),
             ("gen_dataset_info", "bin", "bins", "./prep_bin"),
             ("gen_dataset_info", "bin", "flip", "./prep_bin_flip"),
-            ("HigherHRNet_pth2onnx", "--weights", ROOT / "demo/weights/w16_512.pth", "--bs", -1, *DEMO),
+            ("HigherHRNet_pth2onnx", "--weights", DEMO_WEIGHTS, "--bs", -1, *DEMO),
             ("HigherHRNet_benchmark", "--bs", "1,3,8", "--backend", "onnxruntime", "--threads", 1, *DEMO),
         ):
             main_of(str(name))([str(a) for a in arguments])
@@ -124,7 +124,7 @@ def test_the_demo_network_is_measured_and_drawn(
     runs: Path, backend: str, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(runs)
-    (runs / "models/w16_512.pth").write_bytes((ROOT / "demo/weights/w16_512.pth").read_bytes())
+    (runs / "models/w16_512.pth").write_bytes(DEMO_WEIGHTS.read_bytes())
     measure = ("HigherHRNet_performance", "--backend", backend, "--rounds", 2, "--warm_up", 0, "--threads", 1, *DEMO)
     outcome = script(*measure, "--info", "prep_bin", "--bs", "1,3", "--chart", tmp_path / "chart.png")
     assert outcome.status == 0, outcome
