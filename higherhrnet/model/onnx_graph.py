@@ -13,6 +13,10 @@ from pathlib import Path
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
 
+INPUT = "input"
+OUTPUTS = ("output1", "output2")
+"""The names in files that we export: heatmaps and tags at a quarter of the resolution, heatmaps at half of it."""
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
