@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""User-correctable errors."""
 
 
 class UserError(Exception):
