@@ -106,7 +106,7 @@ def test_figures_of_another_model_go_with_its_dumps(host: Host):
     with om.open("ab") as file:
         file.write(b"\0")
     outcome = host.benchmark()
-    assert "of other work were removed first (another model (" in outcome.out
+    assert "of other work were removed first: another model (" in outcome.out
     assert [figure.device for figure in perf.find(host.result)] == [0]
 
 
