@@ -19,6 +19,8 @@ from tests.support.ascend_host import SHAPES, SIZE, STAND_INS, Host, dump_bytes
 from tests.support.datasets import ROOT
 from tests.support.programs import FLIP, PLAIN, error
 
+pytestmark = pytest.mark.slow
+
 WIDE = "128x192"  # three images
 
 
@@ -190,7 +192,10 @@ def test_a_changed_model_or_input_starts_afresh_and_says_so(host: Host, small_in
         outcome = host.benchmark()
     finally:
         os.utime(entry, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert f"result/{PLAIN}: dumps of other work were removed first: another state of the files it is made from (" in outcome.out
+    assert (
+        f"result/{PLAIN}: dumps of other work were removed first: another state of the files it is made from ("
+        in outcome.out
+    )
     assert f"{FLIP}: dumps" not in outcome.out
     host.same_as(expected)
 

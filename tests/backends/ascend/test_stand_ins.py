@@ -11,6 +11,8 @@ import pytest
 from higherhrnet.backends.ascend import cann_benchmark
 from tests.support.ascend_host import Host, dump_bytes
 
+pytestmark = pytest.mark.slow
+
 GOOD_ATC = {
     "--framework": "5",
     "--model": "models/tiny_bs1_dynamic.onnx",
