@@ -8,6 +8,7 @@ Refuses shards that are incomplete, overlap or are of different work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = coco.load(config.location.annotations, coco.COCO)
     whole = config.results_file()
     shards = args.results or sorted(
-        file for file in whole.parent.glob(f"{whole.stem}_*of*.json") if not file.name.endswith(".record.json")
+        file  # without the record and the list of pictures beside each
+        for file in whole.parent.glob(f"{whole.stem}_*of*.json")
+        if re.fullmatch(r"_\d+of\d+", file.stem.removeprefix(whole.stem))
     )
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
