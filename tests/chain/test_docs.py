@@ -261,6 +261,7 @@ def _add_results() -> None:
         shutil.copytree("result", other)
 
 
+@pytest.mark.slow
 def test_commands_of_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     generate = next(words for words in _inline_commands(ROOT / "README.md") if "demo.scenes" in words)
