@@ -28,7 +28,7 @@ def parse(value: Any, kind: type[Kind], what: str, remedy: str) -> Kind:
     try:
         return _made(value, kind)
     except (TypeError, ValueError) as e:
-        raise UserError(f"{what}: found other fields than a {kind.__name__}'s ({e}); {remedy}") from e
+        raise UserError(f"{what}: found other fields than {kind.__name__}'s ({e}); {remedy}") from e
 
 
 def _made(value: Any, kind: type[Kind]) -> Kind:

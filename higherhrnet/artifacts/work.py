@@ -8,6 +8,7 @@ what it was made from, so that a chain can be followed from a figure back to the
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,6 +172,10 @@ _LABELS = {
     "batch": "batch size",
     "runtime": "version of the backend",
     "version": "version of the algorithm",
+    "inputs.version": "version of preprocessing",
+    "inputs.work.version": "version of preprocessing",
+    "inputs.dtype": "dtype of inputs",
+    "inputs.work.dtype": "dtype of inputs",
     "soc_version": "chip",
     "onnx": ".onnx",
     "made_from": "state of the files it is made from",
@@ -193,14 +198,25 @@ class Difference:
         """In words: 'another model (1f2e3d4c, not 5b6a7980)'."""
         last = self.name.rpartition(".")[2]
         another = "other" if last in _PLURAL else "another"
-        return f"{another} {_LABELS.get(last, last)} ({_shown(self.found)}, not {_shown(self.wanted)})"
+        found, wanted = _text(self.found), _text(self.wanted)
+        alike = len(os.path.commonprefix([found, wanted])) if max(len(found), len(wanted)) > _LONGEST else 0
+        label = _LABELS.get(self.name) or _LABELS.get(last, last)
+        return f"{another} {label} ({_cut(found, alike)}, not {_cut(wanted, alike)})"
 
 
-def _shown(value: Any) -> str:
+_LONGEST = 40  # characters of a value in a message
+
+
+def _text(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:8]  # a hash: enough to tell two apart
-    text = str(value)
-    return text if 0 < len(text) <= 40 else f"{text[:37]}..." if text else "none"
+    return str(value) or "none"
+
+
+def _cut(text: str, alike: int) -> str:
+    """A value's part from shortly before where it begins to differ."""
+    start = max(alike - 8, 0)
+    return f"{'...' * (start > 0)}{text[start : start + _LONGEST]}{'...' * (len(text) > start + _LONGEST)}"
 
 
 def differences(found: Any, wanted: Any) -> list[Difference]:
