@@ -8,7 +8,7 @@ what it was made from, so that a chain can be followed from a figure back to the
 from __future__ import annotations
 
 import dataclasses
-import os
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -199,9 +199,13 @@ class Difference:
         last = self.name.rpartition(".")[2]
         another = "other" if last in _PLURAL else "another"
         found, wanted = _text(self.found), _text(self.wanted)
-        alike = len(os.path.commonprefix([found, wanted])) if max(len(found), len(wanted)) > _LONGEST else 0
         label = _LABELS.get(self.name) or _LABELS.get(last, last)
-        return f"{another} {label} ({_cut(found, alike)}, not {_cut(wanted, alike)})"
+        if max(len(found), len(wanted)) > _LONGEST:
+            alike = sum(
+                1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False))
+            )
+            found, wanted = (_cut(text, alike) for text in (found, wanted))
+        return f"{another} {label} ({found}, not {wanted})"
 
 
 _LONGEST = 40  # characters of a value in a message
