@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""The exceptions that a user can correct."""
 
 
 class UserError(Exception):

@@ -65,7 +65,7 @@ def _text(path: Path) -> str:
 
 
 def write_all(name: str, entries: Sequence[Entry], *, by_shape: bool) -> list[Path]:
-    """Write NAME.info and, ``by_shape``, one list a shape; lists of shapes no longer there are removed.
+    """Write NAME.info and, ``by_shape``, one list per shape; lists of shapes no longer there are removed.
 
     Returns the paths written, NAME.info first.
     """

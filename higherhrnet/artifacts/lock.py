@@ -38,5 +38,5 @@ def take(descriptor: int, otherwise: str) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as e:
         raise UserError(otherwise) from e
-    except OSError:  # a file system without locks: go on unprotected
+    except OSError:  # a file system without locks: continue unprotected
         pass

@@ -29,7 +29,7 @@ from higherhrnet.stages.passes import Pass, check_pair, load
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage, a batch size after the other, and print where the dumps are."""
+    """Run the stage, one batch size after another, and print where the dumps are."""
     args, config = flags.parse(_parser(), argv)
     # All models are found before the first of them runs.
     inferences = [

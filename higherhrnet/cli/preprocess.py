@@ -3,7 +3,7 @@
     python3 HigherHRNet_preprocess.py --output prep_bin --output_flip prep_bin_flip
     python3 HigherHRNet_preprocess.py --output prep_bin --output_flip prep_bin_flip DATASET.ROOT data/coco
 
-Files that are there already are kept, so a run that was stopped goes on where it was. Of several TEST.SCALE_FACTOR, the
+Files that are there already are kept, so a stopped run resumes. Of several TEST.SCALE_FACTOR, the
 trees of factors other than 1 are DIR_scale{factor}; with TEST.FLIP_TEST False there is no mirrored tree.
 """
 

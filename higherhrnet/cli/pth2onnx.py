@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(parser, argv)
 
     if args.output and len(args.bs) > 1:
-        raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; leave one of them away")
+        raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; omit one of them")
 
     if args.output and args.output.exists() and args.output.samefile(args.weights):
         raise UserError(f"--output {args.output} is the checkpoint itself; give the .onnx another name")

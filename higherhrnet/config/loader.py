@@ -251,7 +251,7 @@ def _check_present(node: CfgNode, defaults: Mapping[str, object], path: Path, pr
     """Refuse None, which yacs takes for a value of any type."""
     for key, default in defaults.items():
         if node[key] is None and default is not None:
-            raise UserError(f"config {path}: {prefix}{key} has no value; give one, or leave the key away")
+            raise UserError(f"config {path}: {prefix}{key} has no value; give one, or omit the key")
         if isinstance(default, Mapping):
             _check_present(node[key], default, path, f"{prefix}{key}.")
 

@@ -52,8 +52,8 @@ def plan(
 ) -> list[Chunk]:
     """Cut images into chunks so that ``in_flight`` of them fit the budget; a smaller budget gets chunks of one batch.
 
-    Chunks are of one shape because external programs are started once a shape, and in-process ones plan their memory
-    for one. The plan depends on nothing but the arguments, so that a run that goes on finds its chunks again.
+    Chunks are of one shape because external programs are started once per shape, and in-process ones plan their memory
+    for one. The plan depends on nothing but the arguments, so that a resumed run finds its chunks again.
 
     Parameters
     ----------

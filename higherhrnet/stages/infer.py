@@ -69,7 +69,7 @@ def run(
     """Run the backend over every shape of each pass, plain first.
 
     Dumps that are there, made by the same model from the same input files, are kept; others are removed first. The
-    performance file of a shape and device is the plain pass's: the flipped one does the same work.
+    performance file per shape and device is the plain pass's: the flipped one does the same work.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class Request:
     onnx: Path
     batch: int
     shapes: tuple[tuple[int, int], ...]
-    """(H, W) of the inputs, which become the gears."""
+    """(H, W) of the inputs, which become the shape profiles."""
     heads: dumps.Heads
     soc_version: str | None = None
     """Chip name, with or without Ascend before it; None asks npu-smi when it is needed."""
@@ -194,7 +194,7 @@ def _tuned(
     if shutil.which("aoe") is None:
         raise UserError(
             f"--auto_tune: this atc has no {atc.AUTO_TUNE_FLAG} ({log}) and aoe is not on PATH; source the toolkit's "
-            f"set_env.sh, or leave --auto_tune away"
+            f"set_env.sh, or omit --auto_tune"
         )
     return conversion.aoe(request.onnx, request.output, device=request.device), plain
 
