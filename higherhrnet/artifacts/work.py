@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.artifacts.pictures import check_digest
 
 _MOST_IMAGES = 10**7  # of a data set, all of whose indices are counted through
 
@@ -55,12 +56,13 @@ class Inputs:
 
     work: InputsWork
     pictures: str
-    """pictures.digest of the pictures that were read."""
+    """pictures.digest of the pictures whose inputs are used; '' where the tree does not say which those are."""
     left_out: list[int] = field(default_factory=list)
     """Indices of bad images without inputs."""
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
+        check_digest(self.pictures)
         check_indices(self.left_out)
 
 

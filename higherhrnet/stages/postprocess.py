@@ -118,7 +118,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         ),
         Facts(
             made_from=claim.stamps(file for index in indices for file in _files(decoding, index)),
-            pictures="" if inputs is None else inputs.pictures,
+            pictures=inputs.pictures if made is not None and inputs is not None and made.indices == indices else "",
             left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
         ),
     )
