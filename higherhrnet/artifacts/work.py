@@ -216,7 +216,7 @@ _LONGEST = 40  # characters of a value in a message
 def _text(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:8]  # a hash: enough to tell two apart
-    return str(value) or "none"
+    return "none" if value is None else str(value) or "none"
 
 
 def _cut(text: str, alike: int) -> str:
@@ -228,7 +228,11 @@ def _cut(text: str, alike: int) -> str:
 def differences(found: Any, wanted: Any) -> list[Difference]:
     """The values in which two works of one kind differ, the outermost first."""
     a, b = _flat(found), _flat(wanted)
-    return [Difference(name, a.get(name), b.get(name)) for name in {**b, **a} if a.get(name) != b.get(name)]
+    absent = object()
+    unlike = [name for name in {**b, **a} if a.get(name, absent) != b.get(name, absent)]
+    # Where one has entries and the other is empty, the entries say it.
+    said = [name for name in unlike if not any(other.startswith(f"{name}.") for other in unlike)]
+    return [Difference(name, a.get(name), b.get(name)) for name in said]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
