@@ -8,12 +8,13 @@ what it was made from, so that a chain can be followed from a figure back to the
 from __future__ import annotations
 
 import dataclasses
-import os
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.artifacts.pictures import check_digest
 
 _MOST_IMAGES = 10**7  # of a data set, all of whose indices are counted through
 
@@ -55,12 +56,13 @@ class Inputs:
 
     work: InputsWork
     pictures: str
-    """pictures.digest of the pictures that were read."""
+    """pictures.digest of the pictures whose inputs are used; '' where the tree does not say which those are."""
     left_out: list[int] = field(default_factory=list)
     """Indices of bad images without inputs."""
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
+        check_digest(self.pictures)
         check_indices(self.left_out)
 
 
@@ -199,9 +201,13 @@ class Difference:
         last = self.name.rpartition(".")[2]
         another = "other" if last in _PLURAL else "another"
         found, wanted = _text(self.found), _text(self.wanted)
-        alike = len(os.path.commonprefix([found, wanted])) if max(len(found), len(wanted)) > _LONGEST else 0
         label = _LABELS.get(self.name) or _LABELS.get(last, last)
-        return f"{another} {label} ({_cut(found, alike)}, not {_cut(wanted, alike)})"
+        if max(len(found), len(wanted)) > _LONGEST:
+            alike = sum(
+                1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False))
+            )
+            found, wanted = (_cut(text, alike) for text in (found, wanted))
+        return f"{another} {label} ({found}, not {wanted})"
 
 
 _LONGEST = 40  # characters of a value in a message
@@ -210,7 +216,7 @@ _LONGEST = 40  # characters of a value in a message
 def _text(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:8]  # a hash: enough to tell two apart
-    return str(value) or "none"
+    return "none" if value is None else str(value) or "none"
 
 
 def _cut(text: str, alike: int) -> str:
@@ -222,7 +228,11 @@ def _cut(text: str, alike: int) -> str:
 def differences(found: Any, wanted: Any) -> list[Difference]:
     """The values in which two works of one kind differ, the outermost first."""
     a, b = _flat(found), _flat(wanted)
-    return [Difference(name, a.get(name), b.get(name)) for name in {**b, **a} if a.get(name) != b.get(name)]
+    absent = object()
+    unlike = [name for name in {**b, **a} if a.get(name, absent) != b.get(name, absent)]
+    # Where one has entries and the other is empty, the entries say it.
+    said = [name for name in unlike if not any(other.startswith(f"{name}.") for other in unlike)]
+    return [Difference(name, a.get(name), b.get(name)) for name in said]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

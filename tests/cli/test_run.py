@@ -243,7 +243,7 @@ def test_merge_refuses_what_is_not_one_whole(run: Script, merge: Script, tmp_pat
     atomic.write_json(claim.record_of(parts[1]), {"complete": True})
     assert "was written by release 0.1.0" in error(merge("--results", *parts))
     atomic.write_json(claim.record_of(parts[1]), {"artifact": "PeopleWork", "format": 2, "complete": True})
-    assert "found other fields than" in error(merge("--results", *parts))
+    assert "found other fields than expected" in error(merge("--results", *parts))
     claim.record_of(parts[1]).unlink()
     assert "has no record of complete work" in error(merge("--results", *parts))
     assert not results().exists()
