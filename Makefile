@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test quick lint bench clean
 
 # A stamp a requirements file; numba's kernels are compiled here, so that no run waits for them.
-$(VENV)/%.stamp: requirements.txt requirements-ascend.txt requirements-dev.txt
+$(VENV)/%.stamp: $(wildcard requirements*.txt requirements/*.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $*.txt
 	$(BIN)/python -m higherhrnet.decode

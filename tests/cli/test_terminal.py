@@ -19,6 +19,8 @@ from tests.support.launcher import INTERRUPTED
 from tests.support.processes import session, wait_until_gone
 from tests.support.programs import NO_HANG_UP
 
+pytestmark = pytest.mark.slow
+
 HANG_UP = pytest.param(signal.SIGHUP, marks=NO_HANG_UP)
 PROGRAMS = [*sorted([path.name] for path in ROOT.glob("*.py")), ["-m", "higherhrnet", "run"]]
 ARGUMENTS = {
@@ -112,11 +114,12 @@ def test_an_error_is_said_whatever_became_of_standard_output(tmp_path: Path, err
     """What the program had printed cannot be written when it ends; why it ends matters more."""
     code = f"""
 import sys
-from higherhrnet.cli import program
+from higherhrnet.cli import program, terminal
 from higherhrnet.errors import UserError
 def main(_):
     print("x" * 100)
     raise {error}
+terminal.prepare()
 sys.exit(program.run(main))
 """
     shell = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-c", code]

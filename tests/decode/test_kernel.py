@@ -170,10 +170,11 @@ KINDS = (
 # A threshold below 0 makes people without a joint above 0: the reference decode takes the mean of no tags, NaN.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
 @pytest.mark.parametrize("kind", KINDS)
-def test_small_maps(kind):
+@pytest.mark.parametrize("cases", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_small_maps(kind, cases: int):
     rng = np.random.default_rng(KINDS.index(kind))
     people = 0
-    for case in range(200):
+    for case in range(cases):
         joints = int(rng.choice([1, 2, 3, 4, 10]))
         height, width = (4 * rng.integers(2, 25, 2)).tolist()
         arrays = kind(rng, joints, height, width)
@@ -183,6 +184,7 @@ def test_small_maps(kind):
     assert people > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_full_size_maps(seed):
     """Real shapes, from a few people to a crowd, without noise and with little and much of it."""

@@ -29,7 +29,7 @@ Command = tuple[str, list[object]]
 
 POLITE = (signal.SIGINT, signal.SIGTERM)
 """Signals that a program answers with one line and an end without traces."""
-INTERRUPTED = "interrupted; finished files are kept, the same command goes on from them"
+INTERRUPTED = "interrupted; finished files are kept, the same command resumes from them"
 """That line."""
 
 
