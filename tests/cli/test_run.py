@@ -141,7 +141,7 @@ def test_a_change_that_would_mix_people_is_refused(
     assert "another model (" in error(run(model=model))
     with monkeypatch.context() as changed:
         changed.setattr(transform, "VERSION", transform.VERSION + 1)
-        assert "another version of the algorithm (1, not 2)" in error(run())
+        assert "another version of preprocessing (1, not 2)" in error(run())
     assert Path("run_work/people.jsonl").read_bytes() == journal, "nothing done was lost"
     assert run("TEST.DETECTION_THRESHOLD", 0.2, "--overwrite").status == 0
     assert run("--overwrite").status == 0
