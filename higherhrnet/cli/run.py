@@ -69,8 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     backend = run.backend_in(work)
     results = config.results_file(args.shard)
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
-    if args.overwrite or not chain.is_done(results, wanted, images, config.location):
-        if why := chain.replaces(results, wanted):
+    why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite)
+    if why is not None:
+        if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
             if changed := chain.forget_changed(journal, images, config.location):
