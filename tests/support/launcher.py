@@ -113,7 +113,7 @@ def main() -> None:
             terminal.prepare()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
             status = program.run(mains[job["module"]], job["argv"])
-            pools._python_exit()  # type: ignore[attr-defined]  # waits for workers that are starting, as Python does
+            pools._python_exit()  # waits for workers that are starting, as Python does
             util._exit_function()  # type: ignore[attr-defined]  # as Python at its end; torch's own fails when forked
             os._exit(status)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
