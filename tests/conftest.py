@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from higherhrnet.cli import program
@@ -18,6 +19,12 @@ from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import FLIP, PLAIN, Outcome, main_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
+
+# A busy machine makes neither a test nor the drawing of its data wrong.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("busy")
 
 SEED = pytest.StashKey[int]()
 
