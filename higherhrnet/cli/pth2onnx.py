@@ -36,9 +36,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
 
-    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+    described = architecture.Architecture.from_extra(config.extra, config.heads)
+    net = network.HigherHRNet(described)
     checkpoint.load(args.weights, net)
-    metadata = {"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)}
+    metadata = {
+        "made_by": f"higherhrnet {__version__}",
+        "weights_sha256": atomic.sha256(args.weights),
+        "architecture": described.as_json(),
+    }
     for batch in args.bs:
         path = args.output or Path("models") / models.onnx_name(args.weights, batch)
         report = export.export(net, path, batch=batch, metadata=metadata)
