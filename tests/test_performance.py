@@ -12,14 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from ascend_host import search_path
 from conftest import TINY_CONFIG, Outcome
 from higherhrnet.artifacts import perf, trtexec_log
+from higherhrnet.backends.in_process import Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.report import chart, published
 from higherhrnet.report.tables import Column
+from higherhrnet.stages import measure
 
 Script = Callable[..., Outcome]
 GUIDE = published.load()
@@ -161,9 +164,50 @@ def test_measuring_on_real_inputs_takes_their_shapes(tiny_inputs: Path, tiny_onn
         *("--info", tiny_inputs / "prep_bin"),
     )
     shapes = {file.stem.rpartition("_")[2] for file in tiny_inputs.glob("prep_bin_[0-9]*.info")}
-    found = re.findall(r"^\((\d+),(\d+)\)", outcome.out.partition("ms a batch")[0], re.MULTILINE)
+    found = re.findall(r"^\((\d+),(\d+)\)", outcome.out.partition("ms per batch")[0], re.MULTILINE)
     assert {f"{h}x{w}" for h, w in found} == shapes
     assert "note: onnxruntime: measured on real input" in outcome.out
+
+
+class Clocked:
+    """A backend whose batches take what it is told, in seconds; it keeps the first value of each image it is given."""
+
+    name, batch = "clocked", 2
+
+    def __init__(self, seconds: list[float]) -> None:
+        self.sources = [np.empty((self.batch, 3, 32, 64), np.float32)]
+        self.opened: list[tuple[tuple[int, int], int]] = []
+        self.given: list[list[float]] = []
+        self._seconds = seconds
+
+    def open(self, shape: tuple[int, int], device: int) -> Clocked:
+        self.opened.append((shape, device))
+        return self
+
+    def launch(self, slot: int) -> None:
+        self.given.append(self.sources[slot][:, 0, 0, 0].tolist())
+
+    def wait(self, slot: int) -> Seconds:
+        return Seconds(infer=1000.0, execute=self._seconds[len(self.given) - 1])
+
+
+def test_what_is_measured_by_hand(tmp_path: Path):
+    """The first batch warms up; then 8 images in 1 + 3 + 2 + 4 s. Three files, in turn, fill five batches of two."""
+    files = [tmp_path / f"{k:012d}.bin" for k in range(3)]
+    for k, file in enumerate(files):
+        np.full((3, 32, 64), k, np.float32).tofile(file)
+    backend, asked, ticks = Clocked([100, 1, 3, 2, 4]), [], []
+
+    def make(model: Path, *, batch: int) -> Clocked:
+        asked.append((model, batch))
+        return backend
+
+    job = measure.MeasureJob({2: Path("m.onnx")}, [(32, 64)], 5, rounds=4, warm_up=1, files={(32, 64): files})
+    name, (figure,) = measure.in_process(job, make, save=tmp_path / "kept", done=lambda: ticks.append(1))  # type: ignore[arg-type]
+    assert (name, asked, backend.opened, ticks) == ("clocked", [(Path("m.onnx"), 2)], [((32, 64), 5)], [1])
+    assert figure == perf.Perf(2, 5, (32, 64), 0.8, {50: 2000.0, 90: 4000.0, 99: 4000.0})
+    assert backend.given == [[0, 1], [2, 0], [1, 2], [0, 1], [2, 0]]
+    assert perf.find(tmp_path / "kept") == [perf.Perf(2, 5, (32, 64), 0.8)]
 
 
 # trtexec
@@ -184,7 +228,7 @@ def test_trtexec_is_run_and_its_logs_are_read_again(
     outcome = script("HigherHRNet_performance", "--backend", "trtexec", "--cfg", TINY_CONFIG)
     assert outcome.status == 0, outcome
     assert outcome.out.count(" 125\n") == 5
-    assert re.search(r"^ms a batch +trtexec p50 +trtexec p90 +trtexec p99$", outcome.out, re.MULTILINE)
+    assert re.search(r"^ms per batch +trtexec p50 +trtexec p90 +trtexec p99$", outcome.out, re.MULTILINE)
     assert re.search(r"^\(128,128\) +8\.20 +8\.50 +9\.00$", outcome.out, re.MULTILINE)
     assert "125" in script("HigherHRNet_performance", "--result", "result/trtexec", "--label", "V100").out
     monkeypatch.setenv("STAND_IN_TENSORRT_FAIL", "1")

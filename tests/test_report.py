@@ -8,9 +8,11 @@ import json
 
 import pytest
 
+from higherhrnet.artifacts.perf import Perf
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
-from higherhrnet.report import published, tables
+from higherhrnet.report import performance, published, tables
+from higherhrnet.report.performance import Source
 from higherhrnet.report.tables import Column
 
 GUIDE = published.load()
@@ -152,7 +154,58 @@ def test_csv_and_json_hold_the_figures_unrounded():
 def test_latencies_are_a_table_of_their_own():
     own = Column("x", {(512, 512): 10.0}, percentiles={(512, 512): {50: 80.0, 90: 85.25}})
     assert tables.latencies([own, Column("y", {(512, 512): 1.0})]) == [
-        ["ms a batch", "x p50", "x p90", "x p99"],
+        ["ms per batch", "x p50", "x p90", "x p99"],
         ["(512,512)", "80.00", "85.25", "-"],
     ]
     assert tables.latencies([Column("y", {(512, 512): 1.0})]) == []
+
+
+SQUARE, WIDE = (512, 512), (512, 576)
+
+
+@pytest.mark.parametrize(
+    ("label", "of", "expected"),
+    [
+        (None, [(1, 0)], ["bs1 device 0"]),
+        ("x", [(8, 3)], ["x"]),
+        ("x", [(1, 0), (8, 0)], ["x bs1", "x bs8"]),
+        ("x", [(1, 0), (1, 1)], ["x bs1 device 0", "x bs1 device 1"]),
+    ],
+)
+def test_a_source_s_columns_are_told_apart(label: str | None, of: list[tuple[int, int]], expected: list[str]):
+    source = Source(label, [Perf(batch, device, shape, 1.0) for batch, device in of for shape in (SQUARE, WIDE)])
+    columns = source.columns()
+    assert [column.label for column in columns] == expected
+    assert [column.batch for column in columns] == [batch for batch, _ in of]
+    assert all(list(column.figures) == [SQUARE, WIDE] for column in columns)
+
+
+def test_the_first_source_is_divided_by_others_of_its_batch_size():
+    """Cards of four chips; the guide's 512x512 of the T4 is 39, in batches of one."""
+    first = Source("a", [Perf(1, 0, SQUARE, 19.5, {50: 51.0}), Perf(8, 0, SQUARE, 30.0)], note="measured today")
+    second = Source("b", [Perf(1, 0, SQUARE, 6.5)])
+    columns, notes = performance.columns(
+        [first, second], GUIDE, [GUIDE.column("T4")], chips={"a bs1": 4, "b": 4}, ratios=[]
+    )
+    assert {column.label: column.figures for column in columns} == {
+        "a bs1": {SQUARE: 78.0},
+        "a bs8": {SQUARE: 30.0},
+        "b": {SQUARE: 26.0},
+        "a bs1/b": {SQUARE: 3.0},
+        "T4 (published)": {SQUARE: 39.0},
+        "a bs1/T4 (published)": {SQUARE: 2.0},
+    }
+    assert columns[0].percentiles == {SQUARE: {50: 51.0}}, "a card's latency is a chip's"
+    assert notes == [
+        "a: measured today",
+        "a bs1: a card of 4 chips, 4 times the figures of one",
+        "b: a card of 4 chips, 4 times the figures of one",
+        "(published): figures of the guide, not measured here",
+    ]
+
+
+def test_ratios_asked_for_replace_those_by_default():
+    sources = [Source(name, [Perf(1, 0, SQUARE, rate)]) for name, rate in (("a", 2.0), ("b", 6.0))]
+    columns, _ = performance.columns(sources, GUIDE, [GUIDE.column("T4")], chips={}, ratios=[("T4", "b"), ("b", "a")])
+    assert [column.label for column in columns] == ["a", "b", "b/a", "T4 (published)", "T4 (published)/b"]
+    assert [column.figures[SQUARE] for column in columns] == [2.0, 6.0, 3.0, 39.0, 6.5]

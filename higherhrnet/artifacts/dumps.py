@@ -17,14 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from higherhrnet.artifacts import sources
+from higherhrnet.artifacts.inputs import FLOAT16, FLOAT32
 from higherhrnet.errors import UserError
 
 # What NumPy raises for a header that is not one: it is a Python literal.
 _BAD_HEADER = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, EOFError, OverflowError, MemoryError)
 
 _NAME = re.compile(r"(\d{12})_([012])\.(bin|npy)")
-FLOAT32 = "float32"
-FLOAT16 = "float16"
 _TYPES: dict[str, np.dtype[Any]] = {FLOAT32: np.dtype("<f4"), FLOAT16: np.dtype("<f2")}
 DTYPES = tuple(_TYPES)
 

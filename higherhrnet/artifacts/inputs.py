@@ -20,6 +20,8 @@ _ITEM_BYTES = {FLOAT32: 4, FLOAT16: 2, UINT8: 1}
 DTYPES = tuple(_ITEM_BYTES)
 PICTURES = "pictures.jsonl"
 """The journal, in a tree, of the pictures that its inputs are of."""
+Shape = tuple[int, int]
+"""(H, W)"""
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
 _NAME = re.compile(r"(\d{12})\.bin")
 

@@ -21,6 +21,9 @@ _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.e
 
 _FASTEST = 1e9  # images/s: no device's
 
+PERCENTILES = (50, 90, 99)
+"""Of the latency: those that are measured here and shown in the table."""
+
 
 @dataclass(frozen=True)
 class Perf:

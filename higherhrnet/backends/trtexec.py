@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from higherhrnet.artifacts import trtexec_log
+from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends.ascend import atc
 from higherhrnet.errors import UserError
 from higherhrnet.model import onnx_graph
 from higherhrnet.system import processes
 
 NAME = "trtexec"
-Shape = tuple[int, int]
-"""(H, W)"""
 
 
 def commands(

@@ -21,8 +21,16 @@ def parser(doc: str | None, command: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=prog, description=doc, formatter_class=_Formatter, allow_abbrev=False)
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Names the defaults that say something: numbers, strings and paths, those of a list as they are typed."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        if isinstance(default, list | tuple):
+            default = ",".join(map(str, default))
+        if default is None or isinstance(default, bool) or default in {"", argparse.SUPPRESS}:
+            return action.help
+        return f"{action.help} (default: {str(default).replace('%', '%%')})"
 
 
 _DECIMAL = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)

@@ -5,7 +5,7 @@
     python3 HigherHRNet_performance.py --backend torch --bs 1,8 --rounds 50 --published 310P_tuned T4
     python3 HigherHRNet_performance.py --compare result/dumpOutput_device0_bs1 result/dumpOutput_device0_bs8
 
-Images a second of the network call alone, for every input shape (H,W) that was measured, with average, smallest and
+Images per second of the network call alone, for every input shape (H,W) that was measured, with average, smallest and
 largest, and the ratios of devices. --compare is for accuracy: two dump directories, with _flip beside them; its exit
 status is 1 where they differ by more than the tolerances.
 """
@@ -13,21 +13,31 @@ status is 1 where they differ by more than the tolerances.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
 from higherhrnet import decode
+from higherhrnet.artifacts import inputs, models, perf
+from higherhrnet.artifacts.inputs import Shape
+from higherhrnet.backends import select, trtexec
 from higherhrnet.cli import flags
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
-from higherhrnet.report import chart, performance, tables
-from higherhrnet.stages import compare
+from higherhrnet.image import geometry
+from higherhrnet.report import chart, performance, published, tables
+from higherhrnet.stages import compare, measure, passes
 from higherhrnet.system import workers
 
-_FORMATS = ("text", "markdown", "csv", "json")
+_BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME)
+_RESULT = Path("result")
+_LOGS = _RESULT / trtexec.NAME
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,67 +49,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.chart:
         chart.require()
     if args.print_commands:
-        for line in performance.commands(args, config):
-            print(line)
+        if args.backend != trtexec.NAME:
+            raise UserError("--print_commands prints trtexec's; give --backend trtexec")
+        print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
-    columns, notes = performance.columns(args, config)
-    print(_formatted(columns, notes, args.format))
+    columns, notes = _columns(args, config)
+    print(tables.formatted(columns, notes, args.format))
     if args.chart:
         chart.draw(columns, args.chart)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "performance")
-    table = parser.add_argument_group("table")
-    table.add_argument("--result", type=Path, nargs="+", metavar="DIR", help="where figures are; result without it")
-    table.add_argument("--label", nargs="+", metavar="NAME", help="of what is measured, then of each --result")
-    table.add_argument("--bs", type=flags.batch_sizes, metavar="N[,N...]", help="these batch sizes; all without it")
-    table.add_argument("--published", nargs="+", default=(), metavar="NAME", help="columns of the guide, marked so")
-    table.add_argument(
-        "--ratio", nargs=2, action="append", metavar="LABEL", help="divide two columns; the first by others without it"
-    )
-    table.add_argument(
-        "--chips_per_card",
-        nargs=2,
-        action="append",
-        metavar=("LABEL", "N"),
-        help="count a card of N chips: 4 for the 310, of which a run uses one; 310P and others need none",
-    )
-    table.add_argument("--format", choices=_FORMATS, default="text", help="of the table")
-    table.add_argument("--chart", type=Path, metavar="FILE.png", help="draw it too; needs matplotlib")
-    measure = parser.add_argument_group("measuring here")
-    measure.add_argument("--backend", choices=performance.BACKENDS, help="measure with this one")
-    measure.add_argument("--rounds", type=flags.count, default=30, metavar="N", help="batches a shape that count")
-    measure.add_argument(
-        "--warm_up", type=flags.count_or_none, default=3, metavar="N", help="batches before them that do not"
-    )
-    measure.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
-    measure.add_argument("--info", metavar="NAME", help="real inputs, NAME_HxW.info; random ones without it")
-    measure.add_argument("--shapes", type=shapes, metavar="HxW,...", help="only these shapes; all without it")
-    measure.add_argument("--device_id", type=flags.device_id, default=0, metavar="D", help="which GPU")
-    measure.add_argument(
-        "--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
-    )
-    inference_flags.add_in_process(measure)
-    measure.add_argument("--save", type=Path, metavar="DIR", help="keep the figures as performance files there")
-    measure.add_argument(
-        "--timeout", type=flags.non_negative, default=0, metavar="S", help="limit of one run of trtexec; 0 is none"
-    )
-    measure.add_argument("--print_commands", action="store_true", help="print trtexec's commands, run none")
-    accuracy = parser.add_argument_group("accuracy")
-    accuracy.add_argument("--compare", type=Path, nargs=2, metavar="DIR", help="reference and other dump directory")
-    accuracy.add_argument(
-        "--tolerance",
-        type=flags.non_negative,
-        default=1e-3,
-        metavar="T",
-        help="of the largest value; for float16 about 0.02",
-    )
-    accuracy.add_argument("--ap_tolerance", type=flags.non_negative, default=0.005, metavar="T", help="of AP")
-    accuracy.add_argument(
-        "--distance", type=flags.non_negative, default=0.1, metavar="PX", help="a keypoint may move, in pixels"
-    )
-    accuracy.add_argument("--workers", type=flags.process_count, default=workers.cores(), metavar="N", help="processes")
+    add = parser.add_argument_group("table").add_argument
+    add("--result", type=Path, nargs="+", metavar="DIR", help="folders of performance files; by default result")
+    add("--label", nargs="+", metavar="NAME", help="names, of what is measured and then of each --result")
+    add("--bs", type=flags.batch_sizes, metavar="N[,N...]", help="only these batch sizes; to measure, by default 1")
+    add("--published", nargs="+", default=(), metavar="NAME", help="add these columns of the guide, marked as such")
+    ratio = "divide the first column by the second; by default the first source by all others"
+    add("--ratio", nargs=2, action="append", metavar="LABEL", help=ratio)
+    chips = "count a card of N chips: 4 for the 310, of which a run uses one; the 310P and others need none"
+    add("--chips_per_card", nargs=2, action="append", default=[], metavar=("LABEL", "N"), help=chips)
+    add("--format", choices=tables.FORMATS, default="text", help="of the table")
+    add("--chart", type=Path, metavar="FILE.png", help="draw the table as a bar chart too; needs matplotlib")
+    group = parser.add_argument_group("measuring here")
+    add = group.add_argument
+    add("--backend", choices=_BACKENDS, help="measure with this backend")
+    add("--rounds", type=flags.count, default=30, metavar="N", help="timed batches per shape")
+    add("--warm_up", type=flags.count_or_none, default=3, metavar="N", help="untimed batches per shape before them")
+    add("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; by default the one in models/")
+    add("--info", metavar="NAME", help="measure on the inputs that NAME_HxW.info list; by default on random ones")
+    add("--shapes", type=shapes, default=[], metavar="HxW,...", help="only these shapes; by default all")
+    add("--device_id", type=flags.device_id, default=0, metavar="D", help="number of the GPU")
+    add("--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend")
+    inference_flags.add_in_process(group)
+    add("--save", type=Path, metavar="DIR", help="keep the figures there as performance files")
+    add("--timeout", type=flags.non_negative, default=0, metavar="S", help="seconds of one trtexec run; 0 is no limit")
+    add("--print_commands", action="store_true", help="print trtexec's commands and run none")
+    add = parser.add_argument_group("accuracy").add_argument
+    add("--compare", type=Path, nargs=2, metavar="DIR", help="compare dump directories: the reference and another")
+    tolerance = "allowed difference of outputs, relative to the largest value; for float16 about 0.02"
+    add("--tolerance", type=flags.non_negative, default=1e-3, metavar="T", help=tolerance)
+    add("--ap_tolerance", type=flags.non_negative, default=0.005, metavar="T", help="allowed difference of AP")
+    add("--distance", type=flags.non_negative, default=0.1, metavar="PX", help="pixels that a keypoint may move")
+    add("--workers", type=flags.process_count, default=workers.cores(), metavar="N", help="processes that decode")
     flags.add_config(parser)
     return parser
 
@@ -111,18 +104,96 @@ def shapes(text: str) -> list[tuple[int, int]]:
     return [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", text)]
 
 
-def _formatted(columns: Sequence[tables.Column], notes: Sequence[str], form: str) -> str:
-    if form == "csv":
-        return tables.as_csv(columns)
-    if form == "json":
-        return tables.as_json(columns, notes)
-    rows, times = tables.table(columns), tables.latencies(columns)
-    if form == "markdown":
-        parts = [tables.as_markdown(rows), *([tables.as_markdown(times)] if times else [])]
-    else:
-        parts = [tables.as_text(rows), *([tables.as_text(times, summary=False)] if times else [])]
-    said = "\n".join(f"note: {note}" for note in notes)
-    return "\n\n".join([*parts, *([said] if said else [])])
+def _columns(args: argparse.Namespace, config: Config) -> tuple[list[tables.Column], list[str]]:
+    """The table's columns and notes, of a measurement, result directories and the guide."""
+    results = args.result or ([] if args.backend else [_RESULT])
+    labels = _labels(args, results)
+    chips = {label: _chips(label, number) for label, number in args.chips_per_card}
+    guide = published.load()
+    beside = [guide.column(name) for name in args.published]
+    sources = []
+    if args.backend:
+        job = _job(args, config)
+        if not args.info:
+            performance.from_guide(guide, beside, job.shapes)  # refused before anything is measured
+        name, figures = _measured(args, config, job)
+        note = f"measured on {'real' if args.info else 'random'} input"
+        sources.append(performance.Source(labels.pop(0) or name, figures, note))
+    for label, directory in zip(labels, results, strict=True):
+        sources.append(performance.Source(label, perf.find(directory, batch=args.bs)))
+    return performance.columns(sources, guide, beside, chips=chips, ratios=args.ratio)
+
+
+def _labels(args: argparse.Namespace, results: Sequence[Path]) -> list[str | None]:
+    """One label per source, None where the backend's name, or batch size and device, name it well enough."""
+    count = len(results) + bool(args.backend)
+    if args.label:
+        if len(args.label) != count:
+            raise UserError(f"--label names {len(args.label)} of {count} sources of figures; give one for each")
+        if unfit := [label for label in args.label if not label.isprintable()]:
+            raise UserError(f"--label {unfit[0]!r}: expected characters that can be printed on a line")
+        return list(args.label)
+    if count == 1 and not args.published:
+        return [None]
+    return [None] * bool(args.backend) + [Path(os.path.realpath(directory)).name for directory in results]
+
+
+def _chips(label: str, number: str) -> int:
+    if not re.fullmatch("[0-9]{1,3}", number) or int(number) < 1:
+        raise UserError(f"--chips_per_card {label} {number[:40]}: expected a whole number of 1 to 999")
+    return int(number)
+
+
+def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
+    """What to measure. The model of each batch size is found before any is measured."""
+    if args.backend == trtexec.NAME and (args.info or args.providers or args.precision):
+        unfit = "--info, --providers and --precision are not for --backend trtexec"
+        raise UserError(f"{unfit}: it runs --fp16, random input")
+    real = passes.load(args.info, flip=False) if args.info else None
+    files = {group.shape: [entry.path for entry in group.entries] for group in real.groups} if real else {}
+    chosen = _shapes(args, config, list(files))
+    found = {batch: _model(args, batch) for batch in args.bs or (1,)}
+    dtype = real.dtype if real else inputs.FLOAT32
+    return measure.MeasureJob(
+        found, chosen, args.device_id, rounds=args.rounds, warm_up=args.warm_up, files=files, dtype=dtype
+    )
+
+
+def _shapes(args: argparse.Namespace, config: Config, real: Sequence[Shape]) -> list[Shape]:
+    """In the guide's order: those asked for, those of the real inputs, or the whole grid."""
+    grid = geometry.shape_grid(config.plan.short_side)
+    for shape in args.shapes:
+        if shape not in grid or (real and shape not in real):
+            known = ", ".join(f"{h}x{w}" for h, w in real or grid)
+            whose = "those that --info lists" if real else f"those of DATASET.INPUT_SIZE {config.plan.short_side}"
+            raise UserError(f"--shapes {shape[0]}x{shape[1]}: expected {whose}: {known}")
+    return tables.guide_order(sorted(set(args.shapes or real or grid)))
+
+
+def _model(args: argparse.Namespace, batch: int) -> Path:
+    if args.backend == select.TORCH:
+        return args.model or models.find_checkpoint(select.MODELS)
+    return args.model or models.find_onnx(select.MODELS, batch)
+
+
+def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob) -> tuple[str, list[perf.Perf]]:
+    """The backend's name and what was measured."""
+    by_trtexec = args.backend == trtexec.NAME
+    desc = trtexec.NAME if by_trtexec else "measure"
+    with tqdm(total=len(job.models) * len(job.shapes), desc=desc, unit="shape", disable=None) as bar:
+        if by_trtexec:
+            return trtexec.NAME, measure.with_trtexec(job, args.save or _LOGS, timeout=args.timeout, done=bar.update)
+        make = partial(
+            select.in_process,
+            args.backend,
+            extra=config.extra,
+            heads=config.heads,
+            threads=args.threads,
+            providers=args.providers,
+            precision=args.precision,
+            device=args.device_id,
+        )
+        return measure.in_process(job, make, save=args.save, done=bar.update)
 
 
 def _compare(args: argparse.Namespace, config: Config) -> None:

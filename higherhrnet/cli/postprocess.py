@@ -9,23 +9,62 @@ annotation file; images only for --vis_dir.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic
 from higherhrnet.cli import flags
+from higherhrnet.cli.log import Log
+from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
-from higherhrnet.errors import UserError
 from higherhrnet.stages import postprocess
 from higherhrnet.system import workers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print the ten figures."""
+    args, config = flags.parse(_parser(), argv)
+    location = config.location
+    evaluated = location.kind if location.has_annotations and evaluation.can_evaluate(location.kind) else None
+    dataset = coco.load(location.annotations, evaluated)
+    shard = postprocess.shard_of(args.dump_dir, args.shard)
+    job = postprocess.PostprocessJob(
+        args.dump_dir,
+        args.dump_dir_flip,
+        replace(config.plan, limited=not args.no_long_side_limit),
+        config.heads,
+        config.options,
+        config.results_file(shard),
+        shard=shard,
+        overwrite=args.overwrite,
+        result_joints=config.result_joints,
+        kind=evaluated,
+    )
+    stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
+    log = Log(job.results.parent.parent / f"{config.file.stem}_{stamp}_valid{shard.suffix}.log")
+    log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{config.text}")
+    if not decode.is_compiled():
+        log.say("=> compiling the decode kernel: about half a minute, once")
+        decode.compile()
+    start = time.perf_counter()
+    with workers.Pool(args.workers) as pool:
+        summary = postprocess.run(dataset, job, pool)
+    log.say(
+        f"=> {summary.people} people in {summary.images} images, {time.perf_counter() - start:.1f} s, {job.results}"
+    )
+    for line in _remarks(summary, config):
+        log.say(line)
+    if args.vis_dir:
+        drawing = postprocess.DrawJob(location, args.vis_dir, args.vis_count, args.vis_score, config.joints)
+        pictures = postprocess.draw_results(dataset, job.results, drawing)
+        log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "postprocess")
     parser.add_argument("--dump_dir", type=Path, required=True, metavar="DIR", help="dumps of the plain inputs")
     parser.add_argument("--dump_dir_flip", type=Path, metavar="DIR", help="dumps of the mirrored inputs")
@@ -41,82 +80,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="decode again what was decoded already")
     flags.add_shard(parser)
     flags.add_config(parser)
-    args, config = flags.parse(parser, argv)
+    return parser
 
-    shard = postprocess.shard_of(args.dump_dir, args.shard)
-    location = config.location
-    annotated = location.has_annotations
-    evaluated = location.kind if annotated and evaluation.can_evaluate(location.kind) else None
-    dataset = coco.load(location.annotations, evaluated)
-    results = config.results_file(shard)
-    folder = results.parent.parent
-    log = _Log(folder / f"{args.cfg.stem}_{time.strftime('%Y-%m-%d-%H-%M-%S')}_valid{shard.suffix}.log")
-    log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{config.text}")
 
-    if not decode.is_compiled():
-        log.say("=> compiling the decode kernel: about half a minute, once")
-        decode.compile()
-    start = time.perf_counter()
-    with workers.Pool(args.workers) as pool:
-        job = postprocess.PostprocessJob(
-            args.dump_dir,
-            args.dump_dir_flip,
-            replace(config.plan, limited=not args.no_long_side_limit),
-            config.heads,
-            config.options,
-            results,
-            shard=shard,
-            overwrite=args.overwrite,
-            result_joints=config.result_joints,
-            kind=evaluated,
-        )
-        summary = postprocess.run(dataset, job, pool)
-    seconds = time.perf_counter() - start
-    log.say(f"=> {summary.people} people in {summary.images} images, {seconds:.1f} s, {summary.results}")
+def _remarks(summary: postprocess.Summary, config: Config) -> Iterator[str]:
+    """What the figures are over, and these, or why there are none."""
     if summary.kept:
-        log.say(f"=> {summary.kept} of these images had been decoded before")
+        yield f"=> {summary.kept} of these images had been decoded before"
     if summary.images < summary.dataset_images:
-        log.say(f"=> the figures are over the {summary.images} of {summary.dataset_images} images that have dumps")
+        yield f"=> the figures are over the {summary.images} of {summary.dataset_images} images that have dumps"
     if summary.left_out:
-        log.say(f"=> {summary.left_out} bad images were left out (--skip_bad)")
+        yield f"=> {summary.left_out} bad images were left out (--skip_bad)"
     if summary.figures is not None:
-        log.say(evaluation.table(summary.figures, config.network))
-    elif annotated:
-        log.say("=> no figures: crowdposetools, CrowdPose's evaluation, is not installed; install it and run again")
+        yield evaluation.table(summary.figures, config.network)
+    elif config.location.has_annotations:
+        yield "=> no figures: crowdposetools, CrowdPose's evaluation, is not installed; install it and run again"
     else:
-        log.say(
-            f"=> no figures: {location.split} has no annotations here; submit the results file to the evaluation server"
-        )
-    if args.vis_dir:
-        pictures = postprocess.draw_results(
-            dataset,
-            summary.results,
-            location=location,
-            output=args.vis_dir,
-            count=args.vis_count,
-            min_score=args.vis_score,
-            skeleton=config.joints,
-        )
-        log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
-
-
-class _Log:
-    """What is said on stdout, and everything with its time in a file."""
-
-    def __init__(self, path: Path) -> None:
-        """Makes the file's folder."""
-        atomic.make_directory(path.parent)
-        self._path = path
-
-    def say(self, text: str) -> None:
-        """On stdout and in the file."""
-        print(text, flush=True)
-        self.note(text)
-
-    def note(self, text: str) -> None:
-        """In the file alone. Raises UserError where it cannot be written."""
-        try:
-            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-        except OSError as e:
-            raise UserError(f"cannot write log {self._path}: {e.strerror}; free space or change OUTPUT_DIR") from e
+        split = config.location.split
+        yield f"=> no figures: {split} has no annotations here; submit the results file to the evaluation server"

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "run")
-    parser.add_argument("--disk_budget", type=size, default=4 * 10**9, metavar="SIZE", help="on disk at any time: 4GB")
+    parser.add_argument("--disk_budget", type=size, default="4GB", metavar="SIZE", help="on disk at any time")
     parser.add_argument("--work", type=Path, metavar="DIR", help="of chunks and journal; run_work without it")
     parser.add_argument("--workers", type=flags.process_count, default=workers.cores(), metavar="N", help="processes")
     parser.add_argument("--limit", type=flags.count, metavar="N", help="only the first N images; all without it")

@@ -1,4 +1,4 @@
-"""The performance table as a bar chart: a group of bars a shape, a color and a hatch a device."""
+"""The performance table as a bar chart: one group of bars per shape, one color per device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from higherhrnet.artifacts import atomic
 from higherhrnet.errors import UserError
-from higherhrnet.report.tables import Column, guide_order
+from higherhrnet.report.tables import Column, shapes_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def require() -> None:
 
 
 def draw(columns: Sequence[Column], path: Path) -> None:
-    """Write a PNG of the columns that hold images a second; ratios are left to the table.
+    """Write a PNG of the columns of images per second; ratios are left to the table.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def draw(columns: Sequence[Column], path: Path) -> None:
     require()
     devices = [column for column in columns if column.of is None]
     if len(devices) > len(_COLORS):
-        raise UserError(f"--chart: {len(devices)} columns, at most {len(_COLORS)} can be told apart; leave some away")
+        raise UserError(f"--chart: {len(devices)} columns, at most {len(_COLORS)} can be told apart; omit some")
     made = figure(devices)
     with atomic.writing(path) as partial:
         made.savefig(str(partial), format="png", dpi=_DPI)
@@ -51,7 +51,7 @@ def figure(devices: Sequence[Column]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    shapes = guide_order(sorted(set().union(*(column.figures for column in devices))))
+    shapes = shapes_of(devices)
     width = min(_MOST_WIDTH, max(7.0, 2.2 + len(shapes) * (0.35 + 0.35 * len(devices))))
     made = Figure(figsize=(width, 6.5), layout="constrained", dpi=_DPI)
     FigureCanvasAgg(made)

@@ -6,19 +6,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.errors import UserError
 
-Shape = tuple[int, int]
-"""(H, W)"""
-
-MARK = "published"
-"""What labels of such figures say."""
+MARK = "(published)"
+"""Ends the labels of such figures."""
 _FILE = Path(__file__).with_name("guide.json")
 
 
 @dataclass(frozen=True)
-class Column:
-    """One device's column of the guide: images a second by shape, batches of one."""
+class GuideColumn:
+    """One device's column of the guide: images per second by shape, in batches of one."""
 
     name: str
     about: str
@@ -28,7 +26,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class GuideRatio:
     """A ratio column as the guide prints it."""
 
     of: tuple[str, str]
@@ -38,14 +36,14 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Table:
+class Guide:
     """The guide's table."""
 
     batch: int
-    columns: dict[str, Column]
-    ratios: tuple[Ratio, ...]
+    columns: dict[str, GuideColumn]
+    ratios: tuple[GuideRatio, ...]
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> GuideColumn:
         """A column by its name. Raises UserError for another name."""
         if name not in self.columns:
             raise UserError(f"--published {name}: the guide's columns are {', '.join(self.columns)}")
@@ -62,12 +60,17 @@ class Slip:
     computed: str
 
 
-def load() -> Table:
+def label(name: str) -> str:
+    """What the table calls a column of the guide."""
+    return f"{name} {MARK}"
+
+
+def load() -> Guide:
     """Read the guide's table."""
     content = json.loads(_FILE.read_text(encoding="utf-8"))
-    columns = [Column(c["name"], c["about"], _cells(c["cells"]), c["avg_min_max"]) for c in content["columns"]]
-    ratios = [Ratio((r["of"][0], r["of"][1]), _cells(r["cells"]), r["avg_min_max"]) for r in content["ratios"]]
-    return Table(content["batch"], {c.name: c for c in columns}, tuple(ratios))
+    columns = [GuideColumn(c["name"], c["about"], _cells(c["cells"]), c["avg_min_max"]) for c in content["columns"]]
+    ratios = [GuideRatio((r["of"][0], r["of"][1]), _cells(r["cells"]), r["avg_min_max"]) for r in content["ratios"]]
+    return Guide(content["batch"], {c.name: c for c in columns}, tuple(ratios))
 
 
 def _cells(values: dict[str, float]) -> dict[Shape, float]:
@@ -78,11 +81,11 @@ def _cells(values: dict[str, float]) -> dict[Shape, float]:
     return cells
 
 
-def slips(table: Table) -> list[Slip]:
+def slips(guide: Guide) -> list[Slip]:
     """Where the guide's own arithmetic is off. It divided before it rounded: its figures allow every cell it prints."""
     found = []
-    for ratio in table.ratios:
-        dividend, divisor = (table.column(name).cells for name in ratio.of)
+    for ratio in guide.ratios:
+        dividend, divisor = (guide.column(name).cells for name in ratio.of)
         for shape, printed in ratio.cells.items():
             computed = f"{dividend[shape] / divisor[shape]:.2f}"
             if computed != f"{printed:.2f}":

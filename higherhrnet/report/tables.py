@@ -1,4 +1,4 @@
-"""The guide's performance table: images a second for every input shape, ratios of devices, and their summary."""
+"""The guide's performance table: images per second for every input shape, ratios of devices, and their summary."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-Shape = tuple[int, int]
-"""(H, W)"""
+from higherhrnet.artifacts.inputs import Shape
+from higherhrnet.artifacts.perf import PERCENTILES
 
 SUMMARY = "avg/min/max"
+FORMATS = ("text", "markdown", "csv", "json")
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,14 @@ class Column:
 
     label: str
     figures: Mapping[Shape, float]
-    """Images a second, or a ratio, by shape (H, W)."""
+    """Images per second, or a ratio, by shape (H, W)."""
     batch: int = 1
     published: bool = False
     """Whether others published the figures; their label says so."""
     of: tuple[str, str] | None = None
     """Of a ratio: the labels of dividend and divisor."""
     percentiles: Mapping[Shape, Mapping[int, float]] = field(default_factory=dict)
-    """Milliseconds a batch by shape and per cent, where they were measured."""
+    """Milliseconds per batch, by shape and percentile, where they were measured."""
 
     @property
     def decimals(self) -> int:
@@ -88,36 +89,36 @@ def guide_order(shapes: Sequence[Shape]) -> list[Shape]:
 
 
 def table(columns: Sequence[Column]) -> list[list[str]]:
-    """Rows of cells: a header, a row a shape in the guide's order, and the row ``avg/min/max``.
+    """Rows of cells: a header, one row per shape in the guide's order, and the row ``avg/min/max``.
 
-    A shape that a column lacks shows ``-`` there.
+    Where a column lacks a shape, the cell is ``-``.
     """
     rows = [["Input Shape", *(column.label for column in columns)]]
-    for shape in _shapes(columns):
+    for shape in shapes_of(columns):
         cells = (f"{c.figures[shape]:.{c.decimals}f}" if shape in c.figures else "-" for c in columns)
         rows.append([f"({shape[0]},{shape[1]})", *cells])
     return [*rows, [SUMMARY, *("/".join(f"{v:.{c.decimals}f}" for v in c.avg_min_max) for c in columns)]]
 
 
 def latencies(columns: Sequence[Column]) -> list[list[str]]:
-    """Rows of milliseconds a batch, 50th, 90th and 99th per cent, of the columns that have them; [] without any."""
+    """Rows of milliseconds per batch, PERCENTILES of the columns that have them; [] where none has."""
     measured = [column for column in columns if column.percentiles]
     if not measured:
         return []
-    shares = (50, 90, 99)
-    rows = [["ms a batch", *(f"{column.label} p{share}" for column in measured for share in shares)]]
-    for shape in _shapes(measured):
-        found = (column.percentiles.get(shape, {}).get(share) for column in measured for share in shares)
+    rows = [["ms per batch", *(f"{column.label} p{percent}" for column in measured for percent in PERCENTILES)]]
+    for shape in shapes_of(measured):
+        found = (column.percentiles.get(shape, {}).get(percent) for column in measured for percent in PERCENTILES)
         rows.append([f"({shape[0]},{shape[1]})", *("-" if value is None else f"{value:.2f}" for value in found)])
     return rows
 
 
-def _shapes(columns: Sequence[Column]) -> list[Shape]:
+def shapes_of(columns: Sequence[Column]) -> list[Shape]:
+    """The shapes that any of the columns has, in the guide's order."""
     return guide_order(sorted(set().union(*(column.figures for column in columns))))
 
 
 def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: str) -> str:
-    """Time a stage of a run whose stages work side by side: seconds it worked, and images a second in these.
+    """The time of each stage of a run whose stages work side by side: seconds at work, images per second of these.
 
     ``whole`` is the run's time in seconds, ``limit`` the stage that the others wait for.
     """
@@ -126,6 +127,20 @@ def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: st
         rate = f"{images / worked:.2f}" if worked else "-"
         rows.append([stage + " (limits)" * (stage == limit), f"{worked:.1f}", rate])
     return as_text([*rows, ["run", f"{whole:.1f}", f"{images / whole:.2f}"]])
+
+
+def formatted(columns: Sequence[Column], notes: Sequence[str], form: str) -> str:
+    """The table, the latencies where there are any, and the notes (csv has none), in one of FORMATS."""
+    if form == "csv":
+        return as_csv(columns)
+    if form == "json":
+        return as_json(columns, notes)
+    rows, times = table(columns), latencies(columns)
+    if form == "markdown":
+        parts = [as_markdown(rows), as_markdown(times) if times else ""]
+    else:
+        parts = [as_text(rows), as_text(times, summary=False) if times else ""]
+    return "\n\n".join(filter(None, [*parts, "\n".join(f"note: {note}" for note in notes)]))
 
 
 def as_text(rows: Sequence[Sequence[str]], *, summary: bool = True) -> str:
@@ -147,12 +162,12 @@ def as_markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def as_csv(columns: Sequence[Column]) -> str:
-    """A line a shape, six digits a figure, percentiles where they were measured; then avg, min and max, a line each."""
+    """One line per shape, figures of six digits, measured percentiles; then one line each for avg, min and max."""
     percentiles = [(c, p) for c in columns for p in sorted(set().union(*(c.percentiles.values())))]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["shape HxW", *(c.label for c in columns), *(f"{c.label} p{p} ms" for c, p in percentiles)])
-    for shape in _shapes(columns):
+    for shape in shapes_of(columns):
         figures = [c.figures.get(shape) for c in columns]
         times = [c.percentiles.get(shape, {}).get(p) for c, p in percentiles]
         cells = ("" if value is None else f"{value:.6g}" for value in (*figures, *times))

@@ -1,6 +1,6 @@
 """Two runs' dumps compared: the outputs' values, the people decoded from them, and their average precision.
 
-The first run is the reference. float16 against float32 is the use; so is a batch of eight against one image a call.
+The first run is the reference: float32 for float16, for example, or single images for batches of eight.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from higherhrnet.image import geometry
 from higherhrnet.stages import postprocess
 from higherhrnet.system import workers
 
-OUTPUTS = ("output1", "output2", "flip output1", "flip output2")
+_PASSES = (("output1", "output2"), ("flip output1", "flip output2"))
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def run(
     pairs = [(reference, other), (flip_of(reference), flip_of(other))]
     differences: list[Difference] = []
     images = 0
-    for of, (first, second) in zip((OUTPUTS[:2], OUTPUTS[2:]), pairs, strict=True):
-        found, images = _outputs(dataset, first, second, of, short_side, heads)
+    for names, (first, second) in zip(_PASSES, pairs, strict=True):
+        found, images = _outputs(dataset, first, second, names, short_side, heads)
         differences += found
     if not all(np.isfinite(d.largest) for d in differences):
         return Comparison(images, tuple(differences), None, None)
@@ -137,14 +137,14 @@ def run(
 
 
 class Sums:
-    """What is summed over an output's values, image by image, in float64."""
+    """Running sums over an output's values, image by image, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
         self.largest = self.total = self.peak = self.dot = self.norm_a = self.norm_b = 0.0
 
     def add(self, reference: np.ndarray, other: np.ndarray) -> None:
-        """Add one image's values. NaN and infinity stay in what they touch."""
+        """Add one image's values. NaN and infinity stay in every sum that they enter."""
         a, b = reference.astype(np.float64).ravel(), other.astype(np.float64).ravel()
         with np.errstate(invalid="ignore"):  # infinity minus infinity
             difference = np.abs(a - b)
@@ -157,7 +157,7 @@ class Sums:
         self.norm_b += float(b @ b)
 
     def difference(self, output: str) -> Difference:
-        """What they come to."""
+        """The difference over all images added."""
         norms = float(np.sqrt(self.norm_a) * np.sqrt(self.norm_b))
         cosine = self.dot / norms if norms else float(self.norm_a == self.norm_b)
         relative = self.largest / self.peak if self.peak else self.largest
@@ -201,22 +201,20 @@ def compare_people(reference: Sequence[dict[str, Any]], other: Sequence[dict[str
     same = moved = images = 0
     shift = 0.0
     by_image = [_by_image(entries) for entries in (reference, other)]
-    for image_id in sorted(set(by_image[0]) | set(by_image[1])):
+    for image_id in by_image[0] | by_image[1]:
         a, b = (found.get(image_id, np.empty((0, 0, 2))) for found in by_image)
-        pairs = 0
-        whole = len(a) == len(b)
+        shifts = []
         if len(a) and len(b):
             # [P, Q]: the farthest that a keypoint of person p is from the same one of person q.
             farthest = np.stack([np.linalg.norm(b - person, axis=2).max(axis=1) for person in a])
             nearest = farthest.argmin(axis=1)
-            for p, q in enumerate(nearest):
-                if farthest[:, q].argmin() == p:
-                    pairs += 1
-                    shift = max(shift, float(farthest[p, q]))
-                    same += bool(farthest[p, q] <= distance)
-                    moved += bool(not farthest[p, q] <= distance)
-                    whole = whole and bool(farthest[p, q] <= distance)
-        images += not (whole and pairs == len(a))
+            mutual = [(p, q) for p, q in enumerate(nearest) if farthest[:, q].argmin() == p]
+            shifts = [float(farthest[pair]) for pair in mutual]
+        within = sum(found <= distance for found in shifts)
+        same += within
+        moved += len(shifts) - within
+        images += not within == len(a) == len(b)
+        shift = max([shift, *shifts])
     return People(len(reference), len(other), same, moved, images, shift)
 
 

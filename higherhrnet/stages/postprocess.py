@@ -19,7 +19,8 @@ from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
-from higherhrnet.dataset import coco, coco_results, evaluation, joints
+from higherhrnet.dataset import coco, coco_results, evaluation
+from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.decode.scales import decode_image
 from higherhrnet.errors import UserError
@@ -241,19 +242,21 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     return coco_results.entries(image.image_id, keypoints[:, : decoding.result_joints], scores)
 
 
-def draw_results(
-    dataset: coco.Dataset,
-    results: Path,
-    *,
-    location: coco.Location,
-    output: Path,
-    count: int,
-    min_score: float,
-    skeleton: joints.JointSet = joints.COCO,
-) -> list[Path]:
-    """Draw the people of a results file on the first ``count`` images that have any; return the pictures' paths.
+@dataclass(frozen=True)
+class DrawJob:
+    """Which people to draw, and where to."""
 
-    Only people with a score of at least ``min_score`` are drawn: evaluation wants every candidate, a picture does not.
+    location: coco.Location
+    output: Path
+    count: int
+    """Draw the first so many images that have any."""
+    min_score: float
+    """Draw people of at least this score: evaluation wants every candidate, a picture does not."""
+    joints: JointSet = COCO
+
+
+def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Path]:
+    """Draw the people of a results file on images; return the pictures' paths.
 
     Raises
     ------
@@ -261,17 +264,16 @@ def draw_results(
     """
     by_image: dict[int, list[Any]] = {}
     for entry in sources.read_json(results, "results"):
-        if entry["score"] < min_score:
-            continue
-        by_image.setdefault(entry["image_id"], []).append(entry["keypoints"])
-    atomic.make_directory(output)
+        if entry["score"] >= job.min_score:
+            by_image.setdefault(entry["image_id"], []).append(entry["keypoints"])
+    atomic.make_directory(job.output)
     pictures = []
-    shown = [image for image in dataset.images if image.image_id in by_image][:count]
+    shown = [image for image in dataset.images if image.image_id in by_image][: job.count]
     for image in tqdm(shown, desc="draw", unit="image", disable=None):
-        pixels = cv2.cvtColor(reader.read_image(location.picture(image)), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(reader.read_image(job.location.picture(image)), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
-        drawn = draw.draw_people(pixels, keypoints, skeleton=skeleton)
-        pictures.append(output / Path(image.file_name).with_suffix(".jpg"))
+        drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
+        pictures.append(job.output / Path(image.file_name).with_suffix(".jpg"))
         atomic.make_directory(pictures[-1].parent)
         atomic.write_bytes(pictures[-1], cv2.imencode(".jpg", drawn)[1])
     return pictures

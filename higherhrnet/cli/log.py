@@ -1,0 +1,31 @@
+"""What a command says on standard output and keeps, with its time, in a file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from higherhrnet.artifacts import atomic
+from higherhrnet.errors import UserError
+
+
+class Log:
+    """A file that says what was said."""
+
+    def __init__(self, path: Path) -> None:
+        """Makes the file's folder."""
+        atomic.make_directory(path.parent)
+        self._path = path
+
+    def say(self, text: str) -> None:
+        """On stdout and in the file."""
+        print(text, flush=True)
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """In the file alone. Raises UserError where it cannot be written."""
+        try:
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        except OSError as e:
+            raise UserError(f"cannot write log {self._path}: {e.strerror}; free space or change OUTPUT_DIR") from e
