@@ -14,7 +14,7 @@ from pathlib import Path
 from higherhrnet.cli import figures, flags
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
-from higherhrnet.stages import merge
+from higherhrnet.stages import merge, postprocess
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--results", type=Path, nargs="+", default=[], metavar="FILE", help="of the shards; the config's without it"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that this program did not make")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
     dataset = coco.load(config.location.annotations, coco.COCO)
@@ -32,5 +33,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
+    postprocess.check_results(whole, overwrite=args.overwrite)
     made = merge.run(dataset, shards, whole)
     figures.say(dataset, dataset.images[: made.work.images], whole, config.network, of=f" of {len(shards)} shards")

@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import inputs, models, perf
+from higherhrnet.artifacts import inputs, models, outputs, perf
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import select, trtexec
 from higherhrnet.cli import flags
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if args.chart:
         chart.require()
+        outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=None)
     if args.print_commands:
         if args.backend != trtexec.NAME:
             raise UserError("--print_commands prints trtexec's; give --backend trtexec")

@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in _remarks(summary, config):
         log.say(line)
     if args.vis_dir:
-        drawing = postprocess.DrawJob(location, args.vis_dir, args.vis_count, args.vis_score, config.joints)
+        drawing = postprocess.DrawJob(
+            location, args.vis_dir, args.vis_count, args.vis_score, config.joints, args.overwrite
+        )
         pictures = postprocess.draw_results(dataset, job.results, drawing)
         log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
 
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vis_score", type=flags.non_negative, default=0.3, metavar="S", help="draw people of at least this score"
     )
-    parser.add_argument("--overwrite", action="store_true", help="decode again what was decoded already")
+    parser.add_argument("--overwrite", action="store_true", help="decode all again, and replace files of others")
     flags.add_shard(parser)
     flags.add_config(parser)
     return parser

@@ -36,6 +36,7 @@ from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
 from higherhrnet.pipeline.flow import Flow, Stop
 from higherhrnet.pipeline.steps import Settings, Steps
 from higherhrnet.report import tables
+from higherhrnet.stages import postprocess
 from higherhrnet.system import memory, workers
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = config.results_file(args.shard)
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
     if args.overwrite or not chain.is_done(results, wanted, images, config.location):
+        postprocess.check_results(results, overwrite=args.overwrite)
         if why := chain.replaces(results, wanted):
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:

@@ -37,6 +37,14 @@ def check(model: Path, architecture: Architecture, config: Path) -> None:
             )
 
 
+def is_ours(model: Path) -> bool:
+    """Whether this program exported an .onnx."""
+    try:
+        return onnx_graph.read(model).metadata.get("made_by", "").startswith("higherhrnet ")
+    except UserError:
+        return False
+
+
 def _parsed(text: str, model: Path) -> object:
     try:
         return json.loads(text)
