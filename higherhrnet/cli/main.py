@@ -9,6 +9,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from higherhrnet.cli import program, terminal
 
@@ -28,14 +29,18 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names with the others; return its exit status."""
     terminal.prepare()
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    return program.run(_dispatch, arguments)
+    return program.run(_dispatch, list(sys.argv[1:] if argv is None else argv))
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run one command, as the guide's scripts do; return its exit status."""
     terminal.prepare()  # before the imports of the command, which take up to a second
-    return program.run(importlib.import_module(f"higherhrnet.cli.{command}").main, argv)
+    return program.run(partial(_call, command), argv)
+
+
+def _call(command: str, argv: Sequence[str] | None) -> None:
+    """Import a command and call it: a package that is missing is then said as every other problem is."""
+    importlib.import_module(f"higherhrnet.cli.{command}").main(argv)
 
 
 def _dispatch(argv: Sequence[str] | None) -> None:
@@ -48,5 +53,4 @@ def _dispatch(argv: Sequence[str] | None) -> None:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of these")
     arguments = list(argv or ())
-    command = parser.parse_args(arguments[:1]).command
-    importlib.import_module(f"higherhrnet.cli.{command}").main(arguments[1:])
+    _call(parser.parse_args(arguments[:1]).command, arguments[1:])

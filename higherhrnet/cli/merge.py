@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet.cli import figures, flags
-from higherhrnet.dataset import coco
+from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.stages import merge, postprocess
 
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace results that this program did not make")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
+    evaluation.require()
     dataset = coco.load(config.location.annotations, coco.COCO)
     whole = config.results_file()
     shards = args.results or sorted(

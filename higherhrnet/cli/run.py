@@ -28,7 +28,7 @@ from higherhrnet.backends.select import Inference
 from higherhrnet.cli import figures, flags
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
-from higherhrnet.dataset import coco
+from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import chain, estimate
@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the chain and print the figures."""
     args, config = flags.parse(_parser(), argv)
     config.require_plain()
-    dataset = coco.load(config.location.annotations, coco.COCO)
+    if not args.no_eval:
+        evaluation.require()
+    dataset = coco.load(config.location.annotations, None if args.no_eval else coco.COCO)
     first = dataset.images[: args.limit]
     images = args.shard.select(first)
     if not images:
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, config.network)
+    figures.say(dataset, images, results, config.network, evaluated=not args.no_eval)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=flags.count, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
+    parser.add_argument("--no_eval", action="store_true", help="write the results file alone, without figures")
     parser.add_argument("--dry_run", action="store_true", help="measure a few images, print what all will take")
     parser.add_argument("--dask", metavar="ADDRESS", help="give chunks to this Dask scheduler's workers")
     flags.add_shard(parser)
