@@ -28,19 +28,27 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names with the others; return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        return run(arguments[0], arguments[1:])
     terminal.prepare()
-    return program.run(_dispatch, list(sys.argv[1:] if argv is None else argv))
+    return program.run(_dispatch, arguments)  # only to say how it is used
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run one command, as the guide's scripts do; return its exit status."""
-    terminal.prepare()  # before the imports of the command, which take up to a second
-    return program.run(partial(_call, command), argv)
+    terminal.prepare()
+    try:
+        # Imported before signals raise: OpenCV's import, for one, prints advice when an exception goes through it.
+        called = importlib.import_module(f"higherhrnet.cli.{command}").main
+    except ImportError as e:
+        called = partial(_fail, e)
+    return program.run(called, argv)
 
 
-def _call(command: str, argv: Sequence[str] | None) -> None:
-    """Import a command and call it: a package that is missing is then said as every other problem is."""
-    importlib.import_module(f"higherhrnet.cli.{command}").main(argv)
+def _fail(error: ImportError, _argv: Sequence[str] | None) -> None:
+    """A command whose packages are missing: that is then said as every other problem is."""
+    raise error
 
 
 def _dispatch(argv: Sequence[str] | None) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import signal
+import sys
 from collections.abc import Callable, Sequence
 
 from higherhrnet.cli import terminal
@@ -32,10 +34,16 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         terminal.say(f"error: {unfit}")
         return 1
     try:
-        with interruption.watched(), terminal.checked_output():
-            main(argv)
+        with interruption.watched():
+            try:
+                main(argv)
+            except SystemExit as e:  # of --help, which somebody waits for as well
+                error = e
+            sys.stdout.flush()
     except BaseException as e:
         error = e
+        with contextlib.suppress(UserError, SystemExit):  # the exception under way says more
+            sys.stdout.flush()
     signal_number = interruption.number or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
     if signal_number is not None:  # whatever the exception became on its way up
         terminal.say(terminal.INTERRUPTED)
@@ -61,7 +69,7 @@ def _said(error: BaseException | None) -> str | None:
             f"{error.strerror}: the limit of {_LIMITS[error.errno]} is too low here; raise it, or give fewer --workers"
         )
     if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
-        return f"{error.strerror}: {error.filename!r}; check that path and its rights"
+        return f"{error.strerror}: {error.filename!r}; check that path and its permissions"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         amount = " ".join(str(error).split())[:160] or "amount unknown"
         return f"not enough memory ({amount}); give smaller or fewer things at once"

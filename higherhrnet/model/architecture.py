@@ -37,7 +37,7 @@ class Architecture:
     deconv_blocks: int
     joints: int = 17
     tags: int = 17
-    """Tag maps: one a joint, or one that all share (MODEL.TAG_PER_JOINT False)."""
+    """Tag maps: one per joint, or one that all share (MODEL.TAG_PER_JOINT False)."""
 
     def as_json(self) -> str:
         """One line that two architectures share only where they are equal."""

@@ -14,6 +14,10 @@ from typing import TypeVar
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
 
+INPUT = "input"
+OUTPUTS = ("output1", "output2")
+"""The names in files that we export: heatmaps and tags at a quarter of the resolution, heatmaps at half of it."""
+
 Parsed = TypeVar("Parsed")
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
@@ -240,5 +244,5 @@ def _varint(content: memoryview, position: int) -> tuple[int, int]:
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position
+            return value % 2**64, position  # bits beyond are dropped, as by protocol buffers
     raise _FormatError(f"a number of more than ten bytes at byte {position}")
