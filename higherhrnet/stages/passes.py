@@ -121,13 +121,6 @@ def check_pair(plain: Pass, flip: Pass) -> None:
         raise UserError(
             f"the plain inputs are {plain.dtype}, the flipped ones {flip.dtype}; preprocess both in one run"
         )
-    if plain.made is not None and flip.made is not None:
-        mirrored = replace(plain.made, work=replace(plain.made.work, flip=True))
-        if different := differences(flip.made, mirrored):
-            raise UserError(
-                f"the flipped inputs are of other work than the plain ones: {claim.reasons(different)}; preprocess "
-                f"both in one run"
-            )
     for a, b in ((plain, flip), (flip, plain)):
         shapes = {inputs.index_of(e.path): g.shape for g in b.groups for e in g.entries}
         for group in a.groups:
@@ -138,3 +131,10 @@ def check_pair(plain: Pass, flip: Pass) -> None:
                         f"{'flipped' if b.flip else 'plain'} lists; preprocess again, then list both trees with "
                         f"gen_dataset_info.py"
                     )
+    if plain.made is not None and flip.made is not None:
+        mirrored = replace(plain.made, work=replace(plain.made.work, flip=True))
+        if different := differences(flip.made, mirrored):
+            raise UserError(
+                f"the flipped inputs are of other work than the plain ones: {claim.reasons(different)}; preprocess "
+                f"both in one run"
+            )

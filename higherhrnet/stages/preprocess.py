@@ -101,6 +101,8 @@ def run(dataset: coco.Dataset, job: PreprocessJob, pool: workers.Pool, *, quiet:
             )
             for tree, flip in job.trees
         ]
+        for tree in trees:
+            atomic.remove_link(tree.place / inputs.PICTURES)
         ledgers = [
             stack.enter_context(Journal(tree.place / inputs.PICTURES, tree.record, afresh=True)) for tree in trees
         ]

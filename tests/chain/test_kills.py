@@ -17,6 +17,8 @@ import pytest
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.launcher import POLITE, Command, Launcher
 
+pytestmark = pytest.mark.slow
+
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
 
@@ -108,5 +110,6 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
-    assert sorted(made) == [results, results.replace(".json", ".record.json")], "nothing else stays behind"
+    beside = [results.replace(".json", end) for end in (".pictures.json", ".record.json")]
+    assert sorted(made) == [results, *beside], "nothing else stays behind"
     assert made[results] == expected[results.replace("from_run", "output")], "the six scripts' bytes"

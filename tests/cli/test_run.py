@@ -15,6 +15,8 @@ from higherhrnet.image import transform
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.programs import Outcome, error
 
+pytestmark = pytest.mark.slow
+
 Script = Callable[..., Outcome]
 RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results{}.json"
 LEAST = "3MB"  # the largest of these images alone
@@ -139,7 +141,7 @@ def test_a_change_that_would_mix_people_is_refused(
     assert "another model (" in error(run(model=model))
     with monkeypatch.context() as changed:
         changed.setattr(transform, "VERSION", transform.VERSION + 1)
-        assert "another version of the algorithm (1, not 2)" in error(run())
+        assert "another version of preprocessing (1, not 2)" in error(run())
     assert Path("run_work/people.jsonl").read_bytes() == journal, "nothing done was lost"
     assert run("TEST.DETECTION_THRESHOLD", 0.2, "--overwrite").status == 0
     assert run("--overwrite").status == 0
