@@ -61,4 +61,5 @@ def _dispatch(argv: Sequence[str] | None) -> None:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of these")
     arguments = list(argv or ())
-    _call(parser.parse_args(arguments[:1]).command, arguments[1:])
+    command = parser.parse_args(arguments[:1]).command
+    importlib.import_module(f"higherhrnet.cli.{command}").main(arguments[1:])
