@@ -172,7 +172,7 @@ def test_measuring_on_real_inputs_takes_their_shapes(tiny_inputs: Path, tiny_onn
 class Clocked:
     """A backend whose batches take what it is told, in seconds; it keeps the first value of each image it is given."""
 
-    name, batch = "clocked", 2
+    name, runtime, batch = "clocked", "clock 1", 2
 
     def __init__(self, seconds: list[float]) -> None:
         self.sources = [np.empty((self.batch, 3, 32, 64), np.float32)]
@@ -202,9 +202,11 @@ def test_what_is_measured_by_hand(tmp_path: Path):
         asked.append((model, batch))
         return backend
 
-    job = measure.MeasureJob({2: Path("m.onnx")}, [(32, 64)], 5, rounds=4, warm_up=1, files={(32, 64): files})
+    model = tmp_path / "m.pth"
+    model.write_bytes(b"a model")
+    job = measure.MeasureJob({2: model}, [(32, 64)], 5, rounds=4, warm_up=1, files={(32, 64): files})
     name, (figure,) = measure.in_process(job, make, save=tmp_path / "kept", done=lambda: ticks.append(1))  # type: ignore[arg-type]
-    assert (name, asked, backend.opened, ticks) == ("clocked", [(Path("m.onnx"), 2)], [((32, 64), 5)], [1])
+    assert (name, asked, backend.opened, ticks) == ("clocked", [(model, 2)], [((32, 64), 5)], [1])
     assert figure == perf.Perf(2, 5, (32, 64), 0.8, {50: 2000.0, 90: 4000.0, 99: 4000.0})
     assert backend.given == [[0, 1], [2, 0], [1, 2], [0, 1], [2, 0]]
     assert perf.find(tmp_path / "kept") == [perf.Perf(2, 5, (32, 64), 0.8)]

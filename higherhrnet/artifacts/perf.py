@@ -6,12 +6,14 @@ last two stages differently, and some print a header line. Logs of trtexec in th
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from higherhrnet.artifacts import sources, trtexec_log
+from higherhrnet.artifacts import figures, info, sources, trtexec_log
+from higherhrnet.artifacts.figures import Figure
 from higherhrnet.errors import UserError
 
 _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
@@ -19,7 +21,8 @@ _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
 _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)(?=,?(?:\s|$))")
 
 
-_FASTEST = 1e9  # images/s: no device's
+_SLOWEST, _FASTEST = 1e-4, 1e7  # images/s: hours an image, and more bytes of inputs than any memory moves
+_MOST_BATCH = 10**5
 
 PERCENTILES = (50, 90, 99)
 """Of the latency: those that are measured here and shown in the table."""
@@ -37,6 +40,21 @@ class Perf:
     """Images a second of the execute call alone (Interface throughputRate), the guide's figure."""
     percentiles: Mapping[int, float] = field(default_factory=dict)
     """Milliseconds a batch by per cent, where they were measured."""
+    file: str = field(default="", compare=False)
+    """Its name, where it comes from one."""
+    made: Figure | None = field(default=None, compare=False)
+    """What it is of, None where no record says so."""
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot be a figure of any device; '' where it can."""
+        if not 1 <= self.batch <= _MOST_BATCH:
+            return f"batch size {self.batch}"
+        if not all(1 <= side <= info.LONGEST_SIDE for side in self.shape):
+            return f"shape {self.shape[0]}x{self.shape[1]}"
+        if not _SLOWEST <= self.images_per_second <= _FASTEST:
+            return f"{self.images_per_second:g} images/s"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ def parse(text: str, file: Path) -> float:
         rate = float(match[1]) if match else None
     except ValueError:
         rate = None
-    if rate is None or not 0 < rate < _FASTEST:
+    if rate is None or not 0 < rate < math.inf:
         raise UserError(
             f"{file}: found no line '[infer] ... Interface throughputRate: N' with a positive number; "
             f"run HigherHRNet_benchmark.py again"
@@ -118,22 +136,25 @@ def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]
     """
     if not directory.is_dir():
         raise UserError(f"result directory {directory} does not exist; run HigherHRNet_benchmark.py first")
-    found = []
+    found, made = [], figures.read(directory)
     for file in directory.iterdir():
         match = _NAME.fullmatch(file.name) or trtexec_log.NAME.fullmatch(file.name)
         if not match or (batch is not None and int(match[1]) not in batch):
             continue
         try:
-            text = sources.read(file).decode(errors="replace")
+            content = sources.read(file)
         except OSError as e:
             raise UserError(f"cannot read {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
+        text = content.decode(errors="replace")
         size, device, height, width = map(int, match.groups())
+        entry = made.get(file.name)
+        of = entry if entry is not None and entry.is_of(content) else None
         if file.suffix == ".log":
             times = trtexec_log.parse(text, file)
             rate, percentiles = 1000 * size / times.mean, times.percentiles
         else:
             rate, percentiles = parse(text, file), {}
-        found.append(Perf(size, device, (height, width), rate, percentiles))
+        found.append(Perf(size, device, (height, width), rate, percentiles, file.name, of))
     if not found:
         which = "" if batch is None else f" of batch size {' or '.join(map(str, sorted(batch)))}"
         raise UserError(f"{directory} holds no performance files{which}; run HigherHRNet_benchmark.py first")

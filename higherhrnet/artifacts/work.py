@@ -169,6 +169,7 @@ _LABELS = {
     "limited": "limit of long sides",
     "opencv": "OpenCV",
     "batch": "batch size",
+    "threads": "number of threads",
     "runtime": "version of the backend",
     "version": "version of the algorithm",
     "soc_version": "chip",
@@ -177,7 +178,7 @@ _LABELS = {
     "refine": "TEST.REFINE",
     "adjust": "TEST.ADJUST",
 }
-_PLURAL = frozenset({"indices", "pictures", "left_out"})
+_PLURAL = frozenset({"indices", "pictures", "left_out", "data", "hardware"})
 
 
 @dataclass(frozen=True)

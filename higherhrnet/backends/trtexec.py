@@ -61,9 +61,12 @@ def run(
     device: int,
     folder: Path,
     timeout: float | None = None,
+    begins: Callable[[Shape], object] = lambda _: None,
     done: Callable[[Shape], object] = lambda _: None,
 ) -> None:
     """Measure all shapes; the logs stay in ``folder``, where files.perf reads them.
+
+    ``begins`` is called before a shape's log is written, ``done`` after.
 
     Raises
     ------
@@ -77,6 +80,7 @@ def run(
     for (command, log), shape in zip(
         commands(model, shapes, batch=batch, device=device, folder=folder), shapes, strict=True
     ):
+        begins(shape)
         outcome = processes.run(command, log=log, timeout=timeout)
         if outcome.status != 0:
             raise UserError(
