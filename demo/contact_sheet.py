@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from higherhrnet.artifacts import atomic
-from higherhrnet.cli import flags, program
+from higherhrnet.cli import flags, program, terminal
 from higherhrnet.errors import UserError
 from higherhrnet.image import draw, reader
 
@@ -35,4 +35,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(program.run(main))

@@ -1,4 +1,4 @@
-"""The exceptions that a user can correct."""
+"""User-correctable errors."""
 
 
 class UserError(Exception):

@@ -214,7 +214,7 @@ def _annotations() -> tuple[bytes, ...]:
 
 
 def _perfs() -> tuple[bytes, ...]:
-    timings = perf.Timings(7, 7, 1.0, 0.1, 0.1, 0.5, 0.4, 0.1).text()
+    timings = perf.Timings(7, 7, 1.0, 0.1, 0.5, 0.4, 0.1).text()
     newer = timings.replace("[infer]", "[inference]").replace("[post]", "[postprocess]")
     return (
         timings.encode(),

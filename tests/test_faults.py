@@ -140,7 +140,7 @@ def test_a_worker_killed_by_the_system(chain: list[object], tmp_path: Path, expe
     os.kill(children(process.pid)[0], signal.SIGKILL)
     status, err = end(process)
     assert status == 1, err
-    assert "a worker process was ended from outside, often for want of memory" in err
+    assert "a worker process was killed, probably out of memory" in err
     done([*chain, "--workers", 2], tmp_path)
     assert (tmp_path / RESULTS).read_bytes() == expected
 

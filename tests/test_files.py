@@ -262,11 +262,11 @@ def test_perf_texts_of_all_builds_are_read(rate: float):
 
 
 def test_perf_text_by_hand():
-    timings = perf.Timings(images=10, batches=5, total=2.0, read=0.1, prepare=0.05, infer=1.5, execute=1.25, write=0.2)
+    timings = perf.Timings(images=10, batches=5, total=2.0, read=0.1, infer=1.5, execute=1.25, write=0.2)
     assert timings.text() == (
         "[e2e] throughputRate: 5, latency: 2000\n"
         "[data read] throughputRate: 100, moduleLatency: 10\n"
-        "[preprocess] throughputRate: 200, moduleLatency: 5\n"
+        "[preprocess] throughputRate: nan, moduleLatency: nan\n"
         "[infer] throughputRate: 6.66667, Interface throughputRate: 8, moduleLatency: 150\n"
         "[post] throughputRate: 25, moduleLatency: 40\n"
     )

@@ -24,7 +24,7 @@ from conftest import ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
 from test_ascend_processes import wait_until_gone
 
 POLITE = (signal.SIGINT, signal.SIGTERM)
-INTERRUPTED = "interrupted; finished files are kept, the same command goes on from them"
+INTERRUPTED = "interrupted; finished files are kept, the same command resumes from them"
 SEED = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1, 10**6)
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 

@@ -207,11 +207,12 @@ def test_an_error_is_said_whatever_became_of_standard_output(tmp_path: Path, err
     """What the program had printed cannot be written when it ends; why it ends matters more."""
     code = f"""
 import sys
-from higherhrnet.cli import program
+from higherhrnet.cli import program, terminal
 from higherhrnet.errors import UserError
 def main(_):
     print("x" * 100)
     raise {error}
+terminal.prepare()
 sys.exit(program.run(main))
 """
     shell = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-c", code]

@@ -63,7 +63,7 @@ def test_an_item_s_error_is_raised_as_it_is(count: int):
 
 
 def test_a_killed_worker_is_a_user_error():
-    with pytest.raises(UserError, match="a worker process was ended from outside"):
+    with pytest.raises(UserError, match="a worker process was killed"):
         list(ordered_map(die_at_5, range(30), 2))
 
 

@@ -18,10 +18,6 @@ from higherhrnet.artifacts import atomic, fields, lock, sources
 from higherhrnet.artifacts.work import Difference, Inputs, differences
 from higherhrnet.errors import UserError
 
-MEANING = (
-    "images per second of the network call alone at the stated batch size; places that pad a batch are not counted"
-)
-"""What a figure of ours says."""
 RANDOM = "random"
 """The data of a measurement on random inputs."""
 FORMAT = 1

@@ -2,6 +2,12 @@
 
 Five lines of rates and latencies, numbers as C++ prints them (6 significant digits); older and newer builds name the
 last two stages differently, and some print a header line. Logs of trtexec in the same folder are read too.
+
+"Images per second" means the same in every file and column: the batch size divided by the mean time of the network
+alone on a full batch, its inputs and outputs in the device's memory; reading, copies and writing do not count. A last
+batch that is not full is padded, takes as long as a full one, and its time counts in proportion to the images in it.
+ais_bench's throughput and trtexec's GPU Compute Time are just that. The benchmark tool's Interface throughputRate is
+kept as the tool writes it: whether it counts padding is not documented. What was not measured is nan.
 """
 
 from __future__ import annotations
@@ -19,11 +25,16 @@ from higherhrnet.errors import UserError
 _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
 # What follows the number is looked at too: of a decimal comma's 12,5 only 12 would be read.
 _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)(?=,?(?:\s|$))")
-
-
-_SLOWEST, _FASTEST = 1e-4, 1e7  # images/s: hours an image, and more bytes of inputs than any memory moves
+_NOT_MEASURED = "throughputRate: nan, moduleLatency: nan"
+# Images per second: hours per image, and more bytes of inputs than any memory moves.
+_SLOWEST, _FASTEST = 1e-4, 1e7
 _MOST_BATCH = 10**5
 
+MEANING = (
+    "the batch size divided by the mean time of the network alone on a full batch; reading, copies and writing do not "
+    "count, nor does the padding of a last batch"
+)
+"""What images per second mean, see above, in a line."""
 PERCENTILES = (50, 90, 99)
 """Of the latency: those that are measured here and shown in the table."""
 
@@ -37,9 +48,9 @@ class Perf:
     shape: tuple[int, int]
     """(H, W)"""
     images_per_second: float
-    """Images a second of the execute call alone (Interface throughputRate), the guide's figure."""
+    """Interface throughputRate, the guide's figure; see above."""
     percentiles: Mapping[int, float] = field(default_factory=dict)
-    """Milliseconds a batch by per cent, where they were measured."""
+    """Milliseconds per batch by per cent, where they were measured."""
     file: str = field(default="", compare=False)
     """Its name, where it comes from one."""
     made: Figure | None = field(default=None, compare=False)
@@ -62,24 +73,24 @@ class Timings:
     """What a run of one shape took. Times are seconds summed over the run."""
 
     images: int
+    """Without padding."""
     batches: int
     total: float
     read: float
-    prepare: float
     infer: float
-    """The network call with what surrounds it."""
+    """The network with the copies to and from the device; a padded batch's time in proportion to its images."""
     execute: float
-    """The network call alone."""
+    """The network alone; a padded batch's time in proportion to its images."""
     write: float
 
     def text(self) -> str:
-        """The five lines. Latencies are milliseconds: of the whole run, then means an image or batch."""
+        """The five lines. Latencies are milliseconds: of the whole run, then means per image, of [post] per batch."""
         images, batches = self.images, self.batches
         return "".join(
             (
                 f"[e2e] throughputRate: {images / self.total:.6g}, latency: {1000 * self.total:.6g}\n",
                 f"[data read] {_stage(images, self.read)}\n",
-                f"[preprocess] {_stage(images, self.prepare)}\n",
+                f"[preprocess] {_NOT_MEASURED}\n",
                 f"[infer] throughputRate: {images / self.infer:.6g}, "
                 f"Interface throughputRate: {images / self.execute:.6g}, "
                 f"moduleLatency: {1000 * self.infer / images:.6g}\n",
@@ -89,21 +100,20 @@ class Timings:
 
 
 def execute_only(images_per_second: float) -> str:
-    """The five lines where only the rate of the execute call was measured; the rest is nan."""
+    """The five lines where only that was measured."""
     return "".join(
         (
             "[e2e] throughputRate: nan, latency: nan\n",
-            "[data read] throughputRate: nan, moduleLatency: nan\n",
-            "[preprocess] throughputRate: nan, moduleLatency: nan\n",
+            f"[data read] {_NOT_MEASURED}\n",
+            f"[preprocess] {_NOT_MEASURED}\n",
             f"[infer] throughputRate: nan, Interface throughputRate: {images_per_second:.6g}, "
             f"moduleLatency: {1000 / images_per_second:.6g}\n",
-            "[post] throughputRate: nan, moduleLatency: nan\n",
+            f"[post] {_NOT_MEASURED}\n",
         )
     )
 
 
 def _stage(count: int, seconds: float) -> str:
-    seconds = max(seconds, 1e-9)  # a step of nothing still needs a finite rate
     return f"throughputRate: {count / seconds:.6g}, moduleLatency: {1000 * seconds / count:.6g}"
 
 
@@ -113,7 +123,7 @@ def path(directory: Path, batch: int, device: int, shape: tuple[int, int]) -> Pa
 
 
 def parse(text: str, file: Path) -> float:
-    """The images a second in a performance file's text. Raises UserError naming ``file``."""
+    """The images per second in a performance file's text. Raises UserError naming ``file``."""
     match = _RATE.search(text)
     try:
         rate = float(match[1]) if match else None
@@ -160,5 +170,7 @@ def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]
         raise UserError(f"{directory} holds no performance files{which}; run HigherHRNet_benchmark.py first")
     names = [(perf.batch, perf.device, perf.shape) for perf in found]
     if len(set(names)) != len(names):
-        raise UserError(f"{directory} holds performance files and trtexec's logs of one shape; keep one of them there")
+        raise UserError(
+            f"{directory} holds both a performance file and a trtexec log of the same shape; keep one of them"
+        )
     return sorted(found, key=lambda perf: (perf.batch, perf.device, perf.shape))

@@ -1,4 +1,4 @@
-"""trtexec's logs, trtexec_batchsize_{B}_device_{D}_{H}x{W}.log: mean and percentiles of the GPU's time for a batch.
+"""trtexec's logs, trtexec_batchsize_{B}_device_{D}_{H}x{W}.log: mean and percentiles of the GPU's time per batch.
 
 TensorRT 8 and newer print one line, ``GPU Compute Time: min = .. ms, .., mean = .. ms, median = .. ms,
 percentile(99%) = .. ms``; 7 prints a block of lines after ``GPU Compute``, and before it one of the host's times.
@@ -23,7 +23,7 @@ _OLD_VALUE = re.compile(r"\] (mean|median|percentile): ([0-9.eE+-]+) ms(?: at (\
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds a batch."""
+    """Milliseconds per batch."""
 
     mean: float
     percentiles: dict[int, float]
@@ -46,12 +46,12 @@ def parse(text: str, file: Path) -> Times:
 
     Raises
     ------
-    UserError : a run that failed, that timed another shape than it was told, or whose times are not there
+    UserError : a run that failed, that timed another shape than asked, or a log without times
     """
     if "Automatically overriding shape" in text:
         raise UserError(
-            f"{file}: trtexec timed a shape of its own (Automatically overriding shape): the name in --shapes is no "
-            f"input of the model; this model's is called input"
+            f"{file}: trtexec timed another shape (Automatically overriding shape): the name in --shapes is no input "
+            f"of the model; this model's is called input"
         )
     if "&&&& PASSED" not in text:
         raise UserError(f"{file}: found no '&&&& PASSED', so trtexec did not finish; see the log, and run it again")

@@ -1,4 +1,4 @@
-"""What runs the network: one small interface, a module a tool.
+"""What runs the network: one small interface, a module per tool.
 
 A backend gets the inputs of one shape at a time and leaves ``{index:012d}_1.bin`` and ``_2.bin`` in the dump directory
 it is told, whatever the tool beneath calls them. Each holds its shape's bytes exactly.
@@ -15,7 +15,7 @@ from higherhrnet.artifacts import info, inputs
 from higherhrnet.artifacts.dumps import FLOAT32
 
 PRIVATE = ".work"
-"""Folder in a dump directory where external tools work, a folder a device and shape."""
+"""Folder in a dump directory where external tools work, with a folder per device and shape."""
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 """What the torch backend can compute in. Dumps are float32 all the same."""
@@ -48,7 +48,7 @@ class Backend(Protocol):
 
     name: str
     batch: int
-    """Images a call."""
+    """Images per call."""
     runtime: str
     """What computes, with its version; '' where that is not known."""
 

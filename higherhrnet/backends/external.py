@@ -37,22 +37,22 @@ class Setting:
     batch: int
     heads: dumps.Heads
     largest: tuple[int, int]
-    """The largest gear (H, W): under dynamic image size some tools dump its whole buffer."""
+    """The largest shape profile (H, W): under dynamic image size some tools dump its whole buffer."""
     logs: Path
     """Folder of the programs' output."""
     timeout: float | None = None
-    """Seconds a run of one shape may take; None is no limit."""
+    """Seconds that a run of one shape may take; None is no limit."""
     done: Callable[[int], object] = lambda _: None
     """Called with numbers of images while they are made."""
 
 
 class ExternalTool(abc.ABC):
-    """Runs a program once a shape and device."""
+    """Runs a program once per shape and device."""
 
     name: str
     runtime = ""
     whole_buffers: bool
-    """Whether dumps may be as long as the largest gear's, the beginning counting."""
+    """Whether dumps may be as long as the largest shape profile's; the beginning counts."""
 
     def __init__(self, setting: Setting) -> None:
         """Take the setting; nothing is run."""
@@ -89,7 +89,7 @@ class ExternalTool(abc.ABC):
         if not text and not work.flip:  # the flipped pass's are not kept
             raise UserError(
                 f"{where}: {self.name} made all {made} images, which are kept, but no performance figure; see "
-                f"{outcome.log}; run again to go on without it"
+                f"{outcome.log}; run again to continue without it"
             )
         progress.finish()
         return text
@@ -145,7 +145,7 @@ class ExternalTool(abc.ABC):
         return self._setting.logs / f"{self.name}_bs{self.batch}_device_{work.device}_{height}x{width}{flip}.log"
 
     def _afresh(self, work: Work) -> Path:
-        """An empty private folder. Its rights are what the strictest tool asks for."""
+        """An empty private folder. Its permissions are what the strictest tool asks for."""
         shutil.rmtree(work.private, ignore_errors=True)
         atomic.make_directory(work.private / INPUTS)
         for folder in (work.private, work.private / INPUTS):
@@ -224,7 +224,7 @@ def _move(file: Path, target: Path, size: int, dtype: str) -> None:
             return
         file.replace(target)
     except OSError as e:
-        raise UserError(f"cannot move dump {file} to {target}: {e.strerror}; check the directory's rights") from e
+        raise UserError(f"cannot move dump {file} to {target}: {e.strerror}; check the directory's permissions") from e
 
 
 def _advice(text: str) -> str:

@@ -1,7 +1,7 @@
 """What backends that run the network in this process have in common: reading, batches, time, writing.
 
-A subclass opens a runner for each shape. A runner has one slot or several, each a batch's buffers: with two, the next
-batch is read and the last one written while an accelerator computes.
+A subclass opens a session for each shape. A session has one slot or several, each a batch's buffers: with two, the
+next batch is read and the last one written while an accelerator computes.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Seconds:
     """What one batch took."""
 
     infer: float
-    """The call with the copies to and from the device."""
+    """The network with the copies to and from the device."""
     execute: float
-    """The network alone: what the guide's table is of."""
+    """The network alone, its inputs and outputs in the device's memory: what the guide's table is of."""
 
 
-class Runner(Protocol):
+class Session(Protocol):
     """The network, ready for batches of one shape on one device."""
 
     @property
@@ -57,7 +57,7 @@ class Runner(Protocol):
 
 
 class InProcess(abc.ABC):
-    """Runs the network here, a runner at a time."""
+    """Runs the network here, a session at a time."""
 
     name: str
     runtime: str
@@ -66,46 +66,47 @@ class InProcess(abc.ABC):
         """``done`` is called with the number of images after each batch."""
         self.batch, self.heads, self._done = batch, heads, done
         self._lock = threading.Lock()
-        self._opened: tuple[tuple[tuple[int, int], int], Runner] | None = None
+        self._opened: tuple[tuple[tuple[int, int], int], Session] | None = None
 
     @abc.abstractmethod
-    def open(self, shape: tuple[int, int], device: int = 0) -> Runner:
-        """A runner for inputs of ``shape`` (H, W). What it allocates goes with it."""
+    def open(self, shape: tuple[int, int], device: int = 0) -> Session:
+        """A session for inputs of ``shape`` (H, W). What it allocates goes with it."""
 
     def run(self, work: Work) -> str:
         """Make the dumps of all entries; a last batch that is not full repeats its first image.
 
-        The runner stays for the next work of the same shape: chunks of a few images would else pay for opening it.
+        The session stays for the next work of the same shape: chunks of a few images would else pay for opening it.
         """
         with self._lock:
-            return self._run(work, self._runner(work))
+            return self._run(work, self._ready(work))
 
-    def _runner(self, work: Work) -> Runner:
-        """A runner that has been called once."""
+    def _ready(self, work: Work) -> Session:
+        """A session that has been called once."""
         key = work.shape, work.device
         if self._opened is None or self._opened[0] != key:
             self._opened = None  # the buffers of the last shape go before those of the next come
-            runner = self.open(*key)
-            fill(runner.sources[0], [work.entries[0].path], work.dtype)
-            runner.launch(0)
-            runner.wait(0)  # the first call of a shape plans its memory: not timed
-            self._opened = key, runner
+            session = self.open(*key)
+            fill(session.sources[0], [work.entries[0].path], work.dtype)
+            session.launch(0)
+            session.wait(0)  # the first call of a shape plans its memory: not timed
+            self._opened = key, session
         return self._opened[1]
 
-    def _run(self, work: Work, runner: Runner) -> str:
+    def _run(self, work: Work, session: Session) -> str:
         read = execute = infer = write = 0.0
-        slots = len(runner.sources)
+        slots = len(session.sources)
         launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
 
         def finish() -> None:
             nonlocal execute, infer, write
             slot, entries = launched.popleft()
-            taken = runner.wait(slot)
-            execute, infer = execute + taken.execute, infer + taken.infer
+            taken = session.wait(slot)
+            share = len(entries) / self.batch  # of a padded batch: see perf
+            execute, infer = execute + share * taken.execute, infer + share * taken.infer
             start = time.perf_counter()
             for place, entry in enumerate(entries):
                 files = dumps.BENCHMARK.paths(work.dumps, inputs.index_of(entry.path))
-                for file, result in zip(files, runner.results[slot], strict=True):
+                for file, result in zip(files, session.results[slot], strict=True):
                     atomic.write_bytes(file, dumps.encode(result[place], work.dump_dtype, entry.path.name))
             write += time.perf_counter() - start
             self._done(len(entries))
@@ -117,9 +118,9 @@ class InProcess(abc.ABC):
                 finish()
             slot = number % slots
             start = time.perf_counter()
-            fill(runner.sources[slot], [entry.path for entry in entries], work.dtype)
+            fill(session.sources[slot], [entry.path for entry in entries], work.dtype)
             read += time.perf_counter() - start
-            runner.launch(slot)
+            session.launch(slot)
             launched.append((slot, entries))
         while launched:
             finish()
@@ -128,7 +129,6 @@ class InProcess(abc.ABC):
             batches=len(batches),
             total=time.perf_counter() - begin,
             read=read,
-            prepare=0.0,
             infer=infer,
             execute=execute,
             write=write,

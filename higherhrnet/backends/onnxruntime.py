@@ -11,14 +11,15 @@ import numpy as np
 from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
+from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 from higherhrnet.model.ort import model_source, onnxruntime
 
 NAME = "onnxruntime"
-OUTPUTS = ("output1", "output2")
 CPU = "CPUExecutionProvider"
 
 _SUFFIX = "ExecutionProvider"
-_WITH_DEVICE = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider", "CANNExecutionProvider"})
+_MEMORY = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda", "CANNExecutionProvider": "cann"}
+"""What ONNX Runtime calls the memory of execution providers that have several devices."""
 
 
 def providers(names: Sequence[str]) -> list[str]:
@@ -42,7 +43,7 @@ def providers(names: Sequence[str]) -> list[str]:
 
 
 class OnnxRuntime(InProcess):
-    """One session over a dynamic .onnx; input and output buffers are made once a shape and used for every batch."""
+    """One model in ONNX Runtime; input and output buffers are made once per shape and used for every batch."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class OnnxRuntime(InProcess):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        listed = [(p, {"device_id": str(device)}) if p in _WITH_DEVICE else p for p in wanted]
+        listed = [(p, {"device_id": str(device)}) if p in _MEMORY else p for p in wanted]
         try:
             self._session = onnxruntime.InferenceSession(model_source(model), options, providers=listed)
         except Exception as e:  # its exceptions derive from Exception alone
@@ -87,22 +88,25 @@ class OnnxRuntime(InProcess):
                 f"--providers: {wanted[0]} did not start, ONNX Runtime has {', '.join(started)} instead; check the "
                 f"driver and the libraries it needs"
             )
+        self._memory, self._device = _MEMORY.get(wanted[0], "cpu"), device
         _check_interface(self._session, model, batch)
         maps, joints = (output.shape[1] for output in self._session.get_outputs())
         super().__init__(batch=batch, heads=dumps.Heads(joints, maps - joints), done=done)
         self.runtime = f"{NAME} {onnxruntime.__version__}"
 
-    def open(self, shape: tuple[int, int], device: int = 0) -> _Runner:
-        """Bind buffers; the session's device was chosen when it was made."""
-        return _Runner(self._session, self.batch, self.heads, shape)
+    def open(self, shape: tuple[int, int], device: int = 0) -> HostSession:
+        """Bind buffers; the device was chosen when the model was loaded."""
+        if self._memory == "cpu":
+            return HostSession(self._session, self.batch, self.heads, shape)
+        return DeviceSession(self._session, self.batch, self.heads, shape, self._memory, self._device)
 
 
 def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: int) -> None:
     found = {i.name: i.shape for i in session.get_inputs()}
     outputs = tuple(o.name for o in session.get_outputs())
-    if list(found) != ["input"] or outputs != OUTPUTS:
+    if list(found) != [INPUT] or outputs != OUTPUTS:
         raise UserError(
-            f"model {model}: found input {', '.join(found)} and outputs {', '.join(outputs)}, expected input and "
+            f"model {model}: found input {', '.join(found)} and outputs {', '.join(outputs)}, expected {INPUT} and "
             f"{', '.join(OUTPUTS)}; export it with HigherHRNet_pth2onnx.py"
         )
     shapes = [*found.values(), *(o.shape for o in session.get_outputs())]
@@ -118,15 +122,18 @@ def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: 
             f"model {model}: found {channels} channels in, {maps} and {joints} out, expected 3 in, heatmaps with tag "
             f"maps out and heatmaps alone; export it with HigherHRNet_pth2onnx.py"
         )
-    fixed = found["input"][0]
+    fixed = found[INPUT][0]
     if isinstance(fixed, int) and fixed != batch:
         raise UserError(
             f"model {model} takes batches of {fixed}, not {batch}; export it with HigherHRNet_pth2onnx.py --bs {batch}"
         )
 
 
-class _Runner:
-    """One slot, bound to the session, so that a call allocates and copies nothing."""
+class HostSession:
+    """One slot, whose host memory is bound to the model as it is: a call allocates and copies nothing.
+
+    Providers that are not in _MEMORY but compute elsewhere copy inside of the call.
+    """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, batch: int, heads: dumps.Heads, shape: tuple[int, int]
@@ -134,13 +141,15 @@ class _Runner:
         source = np.empty((batch, inputs.CHANNELS, *shape), np.float32)
         first, second = (np.empty((batch, *dims), np.float32) for dims in dumps.output_shapes(shape, heads))
         self._session, self._binding = session, session.io_binding()
-        self._binding.bind_input("input", "cpu", 0, np.float32, source.shape, source.ctypes.data)
+        self._binding.bind_input(INPUT, "cpu", 0, np.float32, source.shape, source.ctypes.data)
         for name, result in zip(OUTPUTS, (first, second), strict=True):
             self._binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
         self.sources, self.results = (source,), ((first, second),)
         self._taken = Seconds(0, 0)
 
     def launch(self, slot: int) -> None:
+        begin = time.perf_counter()
+        self._upload()
         start = time.perf_counter()
         try:
             self._session.run_with_iobinding(self._binding)
@@ -150,8 +159,47 @@ class _Runner:
                 f"the model does not run on inputs of {shape} ({' '.join(str(e).split())[:200]}); export it with "
                 f"HigherHRNet_pth2onnx.py"
             ) from e
-        taken = time.perf_counter() - start
-        self._taken = Seconds(infer=taken, execute=taken)
+        self._binding.synchronize_outputs()
+        execute = time.perf_counter() - start
+        self._download()
+        self._taken = Seconds(infer=time.perf_counter() - begin, execute=execute)
 
     def wait(self, slot: int) -> Seconds:
         return self._taken
+
+    def _upload(self) -> None:
+        pass
+
+    def _download(self) -> None:
+        pass
+
+
+class DeviceSession(HostSession):
+    """The same with inputs and outputs in the device's memory while the model runs: copies are not of ``execute``.
+
+    No device has run this yet; tests take the CPU's memory for one.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        batch: int,
+        heads: dumps.Heads,
+        shape: tuple[int, int],
+        memory: str,
+        device: int,
+    ) -> None:
+        super().__init__(session, batch, heads, shape)
+        self._place = memory, device
+        for name, result in zip(OUTPUTS, self.results[0], strict=True):
+            value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(result.shape, np.float32, *self._place)
+            self._binding.bind_ortvalue_output(name, value)
+
+    def _upload(self) -> None:
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(self.sources[0], *self._place)
+        self._binding.bind_ortvalue_input(INPUT, value)
+        self._binding.synchronize_inputs()
+
+    def _download(self) -> None:
+        for result, output in zip(self.results[0], self._binding.copy_outputs_to_cpu(), strict=True):
+            np.copyto(result, output)

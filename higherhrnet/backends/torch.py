@@ -1,4 +1,4 @@
-"""PyTorch in this process, from the checkpoint itself: a captured graph a shape on an NVIDIA GPU, else the CPU.
+"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, else the CPU.
 
 On a GPU the network runs in float16, channels last, BatchNorm folded and ReLU fused (fusion.py). A CUDA graph replays
 all its kernels in one call, which is what batches of one need: launching 500 kernels takes longer than computing them.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends.base import PRECISIONS
-from higherhrnet.backends.in_process import InProcess, Runner, Seconds
+from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.errors import UserError
 from higherhrnet.model import fusion
 from higherhrnet.model.architecture import Architecture
@@ -86,16 +86,16 @@ class Torch(InProcess):
                 f"the largest value, expected at most {TOLERANCES[precision]:g}; give another --precision"
             )
 
-    def open(self, shape: tuple[int, int], device: int = 0) -> Runner:
+    def open(self, shape: tuple[int, int], device: int = 0) -> Session:
         """Make buffers and, on a GPU, capture the graph of this shape."""
         self._check_device(device)
         return self._open(self._network, shape, device)
 
-    def _open(self, network: nn.Module, shape: tuple[int, int], device: int) -> Runner:
+    def _open(self, network: nn.Module, shape: tuple[int, int], device: int) -> Session:
         dtype = _dtype(self._precision)
         if self._cuda:
-            return CudaRunner(network.to(f"cuda:{device}"), dtype, self.batch, shape, self.heads, device)
-        return CpuRunner(network, dtype, self.batch, shape, self.heads)
+            return CudaSession(network.to(f"cuda:{device}"), dtype, self.batch, shape, self.heads, device)
+        return CpuSession(network, dtype, self.batch, shape, self.heads)
 
     def _check_device(self, device: int) -> None:
         if self._cuda and device >= torch.cuda.device_count():
@@ -103,17 +103,17 @@ class Torch(InProcess):
 
     def _difference(self, network: HigherHRNet, device: int) -> float:
         """Of the prepared network from the given one, over a batch's first and last image; NaN where either is."""
-        runner = self._open(self._network, _CHECKED_SHAPE, device)
-        images = torch.randn(runner.sources[0].shape, generator=torch.Generator().manual_seed(0))
-        runner.sources[0][:] = images.numpy()
-        runner.launch(0)
-        runner.wait(0)
+        session = self._open(self._network, _CHECKED_SHAPE, device)
+        images = torch.randn(session.sources[0].shape, generator=torch.Generator().manual_seed(0))
+        session.sources[0][:] = images.numpy()
+        session.launch(0)
+        session.wait(0)
         compared = [0, self.batch - 1]
         with torch.inference_mode():
             expected = network(images[compared])
         relative = [
             (torch.from_numpy(found[compared]) - reference).abs().max() / reference.abs().max()
-            for found, reference in zip(runner.results[0], expected, strict=True)
+            for found, reference in zip(session.results[0], expected, strict=True)
         ]
         return float(torch.stack(relative).max())
 
@@ -128,7 +128,7 @@ def prepare(network: HigherHRNet, precision: str) -> nn.Module:
     return fusion.fuse(network).to(dtype=_dtype(precision), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class CpuRunner:
+class CpuSession:
     """Two slots, so that the order of work is the GPU's; ``launch`` computes."""
 
     def __init__(
@@ -149,7 +149,7 @@ class CpuRunner:
         return self._taken[slot]
 
 
-class CudaRunner:
+class CudaSession:
     """The captured graph of one shape, two slots of page-locked host memory, one stream that all of it runs on."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """TensorRT's trtexec: one float16 engine for all input shapes, then a measurement of each shape.
 
 No dumps: trtexec measures on random input. The guide's own line names an input ``image`` that does not exist, and
-trtexec then times a shape of its own choice.
+trtexec then times a shape that it chooses itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from higherhrnet.artifacts import trtexec_log
-from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends.ascend import atc
 from higherhrnet.errors import UserError
 from higherhrnet.model import onnx_graph
@@ -21,12 +20,12 @@ NAME = "trtexec"
 
 
 def commands(
-    model: Path, shapes: Sequence[Shape], *, batch: int, device: int, folder: Path
+    model: Path, shapes: Sequence[tuple[int, int]], *, batch: int, device: int, folder: Path
 ) -> list[tuple[processes.Command, Path]]:
-    """A command a shape and where its log goes; the first also builds the engine and saves it in ``folder``.
+    """A command per shape and where its log goes; the first also builds the engine and saves it in ``folder``.
 
-    min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned for the square one,
-    the first, as the guide measures that first.
+    Shapes are (H, W). min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned
+    for the square one, the first, as the guide measures that first.
 
     Raises
     ------
@@ -55,16 +54,16 @@ def commands(
 
 def run(
     model: Path,
-    shapes: Sequence[Shape],
+    shapes: Sequence[tuple[int, int]],
     *,
     batch: int,
     device: int,
     folder: Path,
     timeout: float | None = None,
-    begins: Callable[[Shape], object] = lambda _: None,
-    done: Callable[[Shape], object] = lambda _: None,
+    begins: Callable[[tuple[int, int]], object] = lambda _: None,
+    done: Callable[[tuple[int, int]], object] = lambda _: None,
 ) -> None:
-    """Measure all shapes; the logs stay in ``folder``, where files.perf reads them.
+    """Measure all shapes; the logs stay in ``folder``, where artifacts.perf reads them.
 
     ``begins`` is called before a shape's log is written, ``done`` after.
 

@@ -27,14 +27,17 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names with the others; return its exit status."""
-    terminal.prepare()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return program.run(_dispatch, arguments)
+    if arguments and arguments[0] in COMMANDS:
+        return run(arguments[0], arguments[1:])
+    terminal.prepare()
+    return program.run(_dispatch, arguments)  # only to say how it is used
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run one command, as the guide's scripts do; return its exit status."""
-    terminal.prepare()  # before the imports of the command, which take up to a second
+    terminal.prepare()
+    # Imported before signals raise: OpenCV's import, for one, prints advice when an exception goes through it.
     return program.run(importlib.import_module(f"higherhrnet.cli.{command}").main, argv)
 
 

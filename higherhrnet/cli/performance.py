@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
     columns, notes = _columns(args, config)
-    foot = figures.MEANING if any(column.origin is not None for column in columns) else ""
+    foot = perf.MEANING if any(column.origin is not None for column in columns) else ""
     print(tables.formatted(columns, notes, args.format, foot=foot))
     if args.chart:
         chart.draw(columns, args.chart)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import sys
 from collections.abc import Callable, Sequence
 
 from higherhrnet.cli import terminal
@@ -22,10 +24,16 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     interruption = terminal.Interruption()
     error: BaseException | None = None
     try:
-        with interruption.watched(), terminal.checked_output():
-            main(argv)
+        with interruption.watched():
+            try:
+                main(argv)
+            except SystemExit as e:  # of --help, which somebody waits for as well
+                error = e
+            sys.stdout.flush()
     except BaseException as e:
         error = e
+        with contextlib.suppress(UserError, SystemExit):  # the exception under way says more
+            sys.stdout.flush()
     signal_number = interruption.number or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
     if signal_number is not None:  # whatever the exception became on its way up
         terminal.say(terminal.INTERRUPTED)
@@ -34,7 +42,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         terminal.say(f"error: {' '.join(str(error).split())}")
         return 1
     if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
-        terminal.say(f"error: {error.strerror}: {error.filename!r}; check that path and its rights")
+        terminal.say(f"error: {error.strerror}: {error.filename!r}; check that path and its permissions")
         return 1
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         amount = " ".join(str(error).split())[:160] or "amount unknown"

@@ -4,9 +4,9 @@ The results are those of the official lib/core/inference.py and lib/core/group.p
 among equal-cost assignments and the rounding of float32; but full-resolution maps are never made. ``tiles`` bounds
 heat and tags from below and above, ``peaks`` and ``refine`` evaluate by ``fuse`` only where the bounds leave a choice,
 and ``group`` joins peaks into people by ``assignment``. ``kernel`` compiles them into one, ``people`` is the interface.
-tests/clear_decode says the same in plain NumPy.
+The reference decode among the tests is the same in plain NumPy.
 
-That is for one scale with flip test and a tag map a joint. For other ways of testing ``scales`` makes the full maps,
+That is for one scale with flip test and a tag map per joint. For other ways of testing ``scales`` makes the full maps,
 by ``resize``, and ``whole`` searches them; ``fused`` chooses.
 """
 
@@ -18,7 +18,7 @@ from higherhrnet.decode.scales import decode_image, fused
 __all__ = ["VERSION", "Outputs", "People", "compile", "decode", "decode_image", "fused", "is_compiled"]
 
 VERSION = 1
-"""Of the algorithm: larger wherever equal outputs give other people. Golden tests fail when it should have grown."""
+"""Of the algorithm; to be increased when equal outputs give other people, where golden tests fail."""
 
 _ENTRIES = (kernel.PEOPLE, whole.PEOPLE, resize)
 

@@ -1,10 +1,9 @@
 """Fused heatmaps and tags at full resolution, in any rectangle of them, straight from the network's outputs.
 
-The official code makes the full maps: output1 doubled in both directions and averaged with output2 (half resolution),
-the mirror image's mirrored back, both doubled again and averaged. Here the same values are computed where they are
-asked for. Doubling is bilinear with half-pixel centers. Between neighbouring samples p and p + 1 lie the doubled
-samples 2p + 1 and 2p + 2, three quarters of one and a quarter of the other; before the first and after the last
-sample the border repeats.
+The official code makes the full maps: output1 upsampled 2x and averaged with output2 (half resolution), the mirror
+image's mirrored back, both upsampled 2x again and averaged. Here the same values are computed where they are asked for.
+Upsampling is bilinear with half-pixel centers. Between neighbouring samples p and p + 1 lie the upsampled 2p + 1 and
+2p + 2, three quarters of one and a quarter of the other; before the first and after the last sample the border repeats.
 
 Arithmetic is float32 as PyTorch's CPU kernel has it: along x, then along y, each two-tap sum fma(a, wa, b * wb).
 
@@ -16,7 +15,7 @@ Two facts carry the exactness of every shortcut in this package:
   and equals half a unit only where M's significand is 2 mod 4, thus even, so that the tie falls to M.
   Denormals are multiples of one unit, where the same two cases hold with both products rounded.
 
-Hence a doubled value never leaves the range of the samples under it, without any slack for rounding.
+Hence an upsampled value never leaves the range of the samples under it, without any slack for rounding.
 """
 
 from __future__ import annotations
@@ -38,20 +37,29 @@ ONE = np.uintp(1)
 TWO = np.uintp(2)
 
 
-class Pass(NamedTuple):
+class PassMaps(NamedTuple):
     """The network's outputs for the image, or for its mirror image."""
 
     output1: np.ndarray  # float32 [2K, H/4, W/4]: K heatmaps, K tag maps
     output2: np.ndarray  # float32 [K, H/2, W/2]: heatmaps
 
 
+class JointMaps(NamedTuple):
+    """One joint's maps in both passes."""
+
+    image: PassMaps
+    mirror: PassMaps
+    joint: int
+    mirror_joint: int  # the mirror pass's map that shows this joint
+
+
 class Scratch(NamedTuple):
     """Room for the steps of one rectangle, so that none is allocated twice."""
 
     line: np.ndarray  # [columns]
-    wide: np.ndarray  # [rows, columns], doubled along x
+    wide: np.ndarray  # [rows, columns], upsampled along x
     half: np.ndarray  # [rows, columns], half resolution
-    upright: np.ndarray  # [rows, columns], half resolution doubled along x
+    upright: np.ndarray  # [rows, columns], half resolution upsampled along x
     mirrored: np.ndarray
 
 
@@ -72,7 +80,7 @@ def make_scratch(height: int, width: int) -> Scratch:
 def _mix_rows(rows, above, first, count, odd, out, out_row):
     """Row ``out_row`` of ``out``: between rows ``above`` and above + 1, columns [first, first + count).
 
-    ``odd``: the doubled row nearer to ``above``, else the one nearer to the row below it.
+    ``odd``: the upsampled row nearer to ``above``, else the one nearer to the row below it.
     """
     a, b, to = np.uintp(above), np.uintp(above + 1), np.uintp(out_row)
     skip = np.uintp(first)
@@ -83,14 +91,14 @@ def _mix_rows(rows, above, first, count, odd, out, out_row):
 
 
 @njit
-def _half_resolution(one_pass, channel, with_heat, top, bottom, left, right, scratch):
+def _half_resolution(maps, channel, with_heat, top, bottom, left, right, scratch):
     """Fill scratch.half with rows [top, bottom) and columns [left, right) of one pass at half resolution.
 
-    Half resolution is output1[channel] doubled and, for heat, averaged with output2[channel].
+    Half resolution is output1[channel] upsampled 2x and, for heat, averaged with output2[channel].
     One row or column beyond each border may be asked for: it repeats the border.
     """
-    maps, heat = one_pass.output1, one_pass.output2
-    height, width = maps.shape[1:]
+    quarter, heat = maps.output1, maps.output2
+    height, width = quarter.shape[1:]
     first_row, last_row = (top - 1) >> 1, bottom >> 1  # of the samples around them, both inclusive
     first_column, last_column = (left - 1) >> 1, right >> 1
     line, wide, half = scratch.line, scratch.wide, scratch.half
@@ -103,11 +111,11 @@ def _half_resolution(one_pass, channel, with_heat, top, bottom, left, right, scr
         row = np.uintp(min(max(first_row + i, 0), height - 1))
         to = np.uintp(i)
         for x in range(inner):
-            line[x + pad] = maps[plane, row, x + start]
+            line[x + pad] = quarter[plane, row, x + start]
         if first_column < 0:
-            line[0] = maps[channel, row, 0]
+            line[0] = quarter[channel, row, 0]
         if last_column >= width:
-            line[samples - 1] = maps[channel, row, width - 1]
+            line[samples - 1] = quarter[channel, row, width - 1]
         for p in range(np.uintp(samples - 1)):
             a, b = line[p], line[p + ONE]
             wide[to, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
@@ -132,27 +140,29 @@ def _half_resolution(one_pass, channel, with_heat, top, bottom, left, right, scr
 
 
 @njit
-def _double_along_x(half, rows, columns, doubled):
+def _upsample_along_x(half, rows, columns, wide):
     for i in range(np.uintp(rows)):
         for p in range(np.uintp(columns - 1)):
             a, b = half[i, p], half[i, p + ONE]
-            doubled[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
-            doubled[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
+            wide[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
+            wide[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
 
 
 @njit
-def _double_mirrored_along_x(half, rows, columns, doubled):
+def _upsample_mirrored_along_x(half, rows, columns, wide):
     last = np.uintp(columns - 1)
     for i in range(np.uintp(rows)):
         for p in range(last):
             a, b = half[i, last - p], half[i, last - p - ONE]
-            doubled[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
-            doubled[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
+            wide[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
+            wide[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
 
 
 @njit
-def _double_both(image, mirror, channel, mirror_channel, with_heat, box, scratch):
-    """Fill scratch.upright and scratch.mirrored with the rows around ``box`` doubled along x.
+def _upsample_both(maps, first_channel, box, scratch):
+    """Fill scratch.upright and scratch.mirrored with the rows around ``box`` upsampled along x.
+
+    first_channel : output1's channel of the first joint: 0 for heat, K for tags
 
     Returns the half-resolution row that comes first in them and the columns before the box's first.
     """
@@ -160,26 +170,29 @@ def _double_both(image, mirror, channel, mirror_channel, with_heat, box, scratch
     half_top, half_bottom = (top - 1) >> 1, (bottom >> 1) + 1
     half_left, half_right = (left - 1) >> 1, (right >> 1) + 1
     rows, columns = half_bottom - half_top, half_right - half_left
-    _half_resolution(image, channel, with_heat, half_top, half_bottom, half_left, half_right, scratch)
-    _double_along_x(scratch.half, rows, columns, scratch.upright)
-    width = image.output2.shape[2]
+    with_heat = first_channel == 0
+    channel, mirror_channel = first_channel + maps.joint, first_channel + maps.mirror_joint
+    _half_resolution(maps.image, channel, with_heat, half_top, half_bottom, half_left, half_right, scratch)
+    _upsample_along_x(scratch.half, rows, columns, scratch.upright)
+    width = maps.image.output2.shape[2]
+    left_in_mirror, right_in_mirror = width - half_right, width - half_left
     _half_resolution(
-        mirror, mirror_channel, with_heat, half_top, half_bottom, width - half_right, width - half_left, scratch
+        maps.mirror, mirror_channel, with_heat, half_top, half_bottom, left_in_mirror, right_in_mirror, scratch
     )
-    _double_mirrored_along_x(scratch.half, rows, columns, scratch.mirrored)
+    _upsample_mirrored_along_x(scratch.half, rows, columns, scratch.mirrored)
     return half_top, left - (2 * half_left + 1)
 
 
 @njit
-def heat_in(image, mirror, joint, mirror_joint, box, scratch, heat):
-    """Fill ``heat`` with the fused heatmap of ``joint`` in ``box``.
+def heat_in(maps, box, scratch, heat):
+    """Fill ``heat`` with a joint's fused heatmap in ``box``.
 
-    image, mirror : the passes; ``mirror_joint`` is the mirrored pass's map that shows ``joint``
+    maps : the joint's
     box : rows [top, bottom) and columns [left, right) of the full resolution, as (top, bottom, left, right)
     heat : float32, at least [bottom - top, right - left]
     """
     top, bottom, left, right = box
-    half_top, skip = _double_both(image, mirror, joint, mirror_joint, True, box, scratch)
+    half_top, skip = _upsample_both(maps, 0, box, scratch)
     upright, mirrored = scratch.upright, scratch.mirrored
     first = np.uintp(skip)
     for y in range(top, bottom):
@@ -194,11 +207,10 @@ def heat_in(image, mirror, joint, mirror_joint, box, scratch, heat):
 
 
 @njit
-def tags_in(image, mirror, joint, mirror_joint, box, scratch, tag, mirror_tag):
-    """Fill ``tag`` and ``mirror_tag`` with both passes' tags of ``joint`` in ``box``; parameters as heat_in's."""
+def tags_in(maps, box, scratch, tag, mirror_tag):
+    """Fill ``tag`` and ``mirror_tag`` with both passes' tags of a joint in ``box``; parameters as heat_in's."""
     top, bottom, left, right = box
-    joints = image.output2.shape[0]
-    half_top, skip = _double_both(image, mirror, joints + joint, joints + mirror_joint, False, box, scratch)
+    half_top, skip = _upsample_both(maps, maps.image.output2.shape[0], box, scratch)
     upright, mirrored = scratch.upright, scratch.mirrored
     first = np.uintp(skip)
     for y in range(top, bottom):

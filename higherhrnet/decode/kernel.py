@@ -1,4 +1,4 @@
-"""The compiled whole of the fast decode: one scale, flip test, a tag map a joint."""
+"""The compiled whole of the fast decode: one scale, flip test, a tag map per joint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 
 from higherhrnet.decode.cache import Entry
-from higherhrnet.decode.fuse import Pass
+from higherhrnet.decode.fuse import PassMaps
 from higherhrnet.decode.group import group
 from higherhrnet.decode.peaks import find
 from higherhrnet.decode.refine import adjust, refine
@@ -40,7 +40,7 @@ def _make(fingerprint):
         with_adjust,
         with_refine,
     ):
-        image, mirror = Pass(output1, output2), Pass(flip_output1, flip_output2)
+        image, mirror = PassMaps(output1, output2), PassMaps(flip_output1, flip_output2)
         joints = output2.shape[0]
         tile_limits, bad = limits(image, mirror, flip)
         if bad != 0 or fingerprint < 0:  # never negative: named here so that it belongs to this function

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from higherhrnet.decode.fuse import heat_in, make_scratch, tags_in
+from higherhrnet.decode.fuse import JointMaps, heat_in, make_scratch, tags_in
 from higherhrnet.decode.tiles import TILE
 
 
@@ -37,6 +37,7 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
     tag, mirror_tag = np.empty((1, 1), np.float32), np.empty((1, 1), np.float32)
     rows, columns = tile_heat.shape[1:]
     for joint in range(joints):
+        maps = JointMaps(image, mirror, joint, flip[joint])
         for row in range(rows):
             column = 0
             while column < columns:
@@ -53,14 +54,14 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
                     max(inner[2] - margin, 0),
                     min(inner[3] + margin, width),
                 )
-                heat_in(image, mirror, joint, flip[joint], outer, scratch, heat)
+                heat_in(maps, outer, scratch, heat)
                 counts[joint] = collect(
                     heat, inner, outer, margin, threshold, counts[joint], points[joint], values[joint]
                 )
                 column = end
         for i in range(counts[joint]):
             x, y = points[joint, i]
-            tags_in(image, mirror, joint, flip[joint], (y, y + 1, x, x + 1), scratch, tag, mirror_tag)
+            tags_in(maps, (y, y + 1, x, x + 1), scratch, tag, mirror_tag)
             tags[joint, i, 0] = tag[0, 0]
             tags[joint, i, 1] = mirror_tag[0, 0]
     return counts, points, values, tags

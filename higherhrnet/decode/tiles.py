@@ -4,10 +4,10 @@ A tile is TILE x TILE full-resolution pixels: 8 x 8 of half resolution, 4 x 4 of
 infinity and values too large for float32 sums, since it reads every value anyway.
 
 Proof that the limits hold: all samples that a tile's pixels are made of lie in the tile or in the ring of one sample
-around it (the border's samples repeated beyond the border). A doubled value never leaves the range of its samples
-(fuse.py), so output1 doubled stays within its own extremes over tile and ring. Average and mirroring are monotone, so
-putting the extremes of output1 and output2, and then of both passes, through the same float32 averages as fuse.py
-bounds each fused value; rounding is monotone too, so no slack is needed, whatever the magnitude.
+around it (the border's samples repeated beyond the border). An upsampled value never leaves the range of its samples
+(fuse.py), so output1 upsampled 2x stays within its own extremes over tile and ring. Average and mirroring are
+monotone, so putting the extremes of output1 and output2, and then of both passes, through the same float32 averages as
+fuse.py bounds each fused value; rounding is monotone too, so no slack is needed, whatever the magnitude.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """People from whole heatmaps and tag maps: plain searches, where ``peaks`` and ``refine`` avoid most of them.
 
-Maps are float32 [K, H, W]; tags come as two maps a joint, the second all 0 where there is no flip test, which changes
+Maps are float32 [K, H, W]; tags come as two maps per joint, the second all 0 where there is no flip test, which changes
 no distance: the root of a square is the number itself, in float32 and float64 alike.
 """
 

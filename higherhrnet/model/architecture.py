@@ -36,7 +36,7 @@ class Architecture:
     deconv_blocks: int
     joints: int = 17
     tags: int = 17
-    """Tag maps: one a joint, or one that all share (MODEL.TAG_PER_JOINT False)."""
+    """Tag maps: one per joint, or one that all share (MODEL.TAG_PER_JOINT False)."""
 
     @classmethod
     def from_extra(cls, extra: Mapping, heads: Heads) -> Architecture:

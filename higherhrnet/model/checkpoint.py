@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.model.network import HigherHRNet
 
 _LISTED = 5  # how many names an error message shows of a longer list
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # int64: BatchNorm's counters
 
 
 def load(path: str | os.PathLike[str], network: HigherHRNet) -> None:
@@ -27,6 +29,21 @@ def load(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     UserError : unreadable file, or parameters that are missing, unexpected or of another shape (all are counted, the
         first few are named)
     """
+    expected = network.state_dict()
+    # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.
+    counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
+    state = counters | _renamed(_read(path), path)
+    if problems := _differences(state, expected):
+        raise UserError(
+            f"weights {path} do not fit the config's network: {'; '.join(problems)}; give the matching --cfg or weights"
+        )
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise UserError(f"weights {path} hold NaN or infinity; download the file again")
+    network.load_state_dict(state)
+
+
+def _read(path: str | os.PathLike[str]) -> dict[object, Tensor]:
+    """The state_dict in a file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd versions; whether it is sound is checked below
@@ -44,55 +61,42 @@ def load(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
     if not isinstance(state, dict) or not all(map(_is_plain, state.values())):
         raise UserError(f"weights {path}: holds no state_dict of dense real tensors; save one with torch.save")
-    names = [str(name).removeprefix("module.").removeprefix("1.") for name in state]
-    if len(set(names)) != len(names):
-        raise UserError(f"weights {path}: holds a parameter under two names; save one state_dict with torch.save")
-    state = dict(zip(names, state.values(), strict=True))
-    expected = network.state_dict()
-    # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.
-    for name in expected:
-        if name.endswith("num_batches_tracked"):
-            state.setdefault(name, expected[name])
-    problems = [
-        _names("missing", [n for n in expected if n not in state]),
-        _names("unexpected", [n for n in state if n not in expected]),
-        _names(
-            "of another shape",
-            [
-                f"{n} {list(state[n].shape)} for {list(v.shape)}"
-                for n, v in expected.items()
-                if n in state and state[n].shape != v.shape
-            ],
-        ),
-        _names(
-            "whole numbers for real ones or the reverse",
-            [n for n, v in expected.items() if n in state and state[n].is_floating_point() != v.is_floating_point()],
-        ),
-    ]
-    if any(problems):
-        raise UserError(
-            f"weights {path} do not fit the config's network: {'; '.join(p for p in problems if p)}; "
-            f"give the matching --cfg or weights"
-        )
-    if not all(bool(torch.isfinite(v).all()) for v in state.values()):
-        raise UserError(f"weights {path} hold NaN or infinity; download the file again")
-    network.load_state_dict(state)
+    return state
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a tensor of real numbers in memory; int64 are the counters of batch normalisation."""
-    plain = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+    """Whether it is a tensor of real numbers in memory."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
-        and value.dtype in plain
+        and value.dtype in _DTYPES
         and value.device.type == "cpu"
         and not value.is_nested
     )
 
 
-def _names(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
+def _renamed(state: Mapping[object, Tensor], path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The same parameters under the network's own names."""
+    renamed = {str(name).removeprefix("module.").removeprefix("1."): value for name, value in state.items()}
+    if len(renamed) != len(state):
+        raise UserError(f"weights {path}: holds a parameter under two names; save one state_dict with torch.save")
+    return renamed
+
+
+def _differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """What keeps the parameters from fitting, a phrase a kind."""
+    both = [(name, state[name], value) for name, value in expected.items() if name in state]
+    kinds = {
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
+        "of another shape": [f"{n} {list(a.shape)} for {list(b.shape)}" for n, a, b in both if a.shape != b.shape],
+        "whole numbers for real ones or the reverse": [
+            name for name, a, b in both if a.is_floating_point() != b.is_floating_point()
+        ],
+    }
+    return [_counted(kind, names) for kind, names in kinds.items() if names]
+
+
+def _counted(kind: str, names: list[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{len(names)} {what}: {', '.join(names[:_LISTED])}{more}"
+    return f"{len(names)} {kind}: {', '.join(names[:_LISTED])}{more}"

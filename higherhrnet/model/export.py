@@ -18,11 +18,10 @@ import torch
 from higherhrnet.artifacts import atomic
 from higherhrnet.errors import UserError
 from higherhrnet.model.network import HigherHRNet, fold_batch_norm
+from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 from higherhrnet.model.ort import onnxruntime
 
 OPSET = 11
-INPUT = "input"
-OUTPUTS = ("output1", "output2")
 _OUTPUT_NODES = ("Conv_1818", "Conv_1851")  # what the guide's ATC command calls the nodes of the two outputs
 TOLERANCE = 1e-3
 """Largest difference between ONNX Runtime and PyTorch, relative to the output's largest value, that passes."""

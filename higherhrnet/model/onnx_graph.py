@@ -14,6 +14,10 @@ from typing import TypeVar
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
 
+INPUT = "input"
+OUTPUTS = ("output1", "output2")
+"""The names in files that we export: heatmaps and tags at a quarter of the resolution, heatmaps at half of it."""
+
 Parsed = TypeVar("Parsed")
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types

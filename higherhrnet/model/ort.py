@@ -1,8 +1,8 @@
-"""ONNX Runtime without its telemetry: ``from higherhrnet.ort import onnxruntime``, here and nowhere otherwise.
+"""ONNX Runtime without its telemetry; it is imported only through ``from higherhrnet.model.ort import onnxruntime``.
 
 Since release 1.29 its Linux packages report what is run, names and hashes of models among it, and leave an identifier
-and a data base in ~/.cache/Microsoft. A variable of the environment turns that off if it is set before the import (pull
-request 27379 of ONNX Runtime). A user's own setting is left as it is.
+and a database in ~/.cache/Microsoft. An environment variable turns that off if it is set before the import (ONNX
+Runtime's pull request 27379). A user's own setting is left as it is.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def formatted(columns: Sequence[Column], notes: Sequence[str], form: str, *, foo
     else:
         parts = [as_text(rows), as_text(times, summary=False) if times else ""]
     said = [f"note: {note}" for note in notes]
-    return "\n\n".join(filter(None, [*parts, "\n".join([*said, *[f"figures: {foot}"] * bool(foot)])]))
+    return "\n\n".join(filter(None, [*parts, "\n".join([*said, *[f"images per second: {foot}"] * bool(foot)])]))
 
 
 def as_text(rows: Sequence[Sequence[str]], *, summary: bool = True) -> str:

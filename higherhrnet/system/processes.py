@@ -73,7 +73,7 @@ class Outcome:
             return f"was killed by signal {-self.status}"
 
     def last_lines(self, count: int = 3) -> str:
-        """The last lines that say something, after the last ones before them that say error, joined by ' | '."""
+        """The last lines with words in them, after the last errors before them, joined by ' | '."""
         lines = [_PROGRESS.sub("", line).strip() for line in self.text.split("\n")]
         said = [line for line in lines if re.search(r"\w", line)]
         errors = [line for line in said[:-count] if _ERROR.search(line)]
@@ -142,7 +142,7 @@ def _run(
         while True:
             try:
                 status = process.wait(_POLL)
-                if status != 0:  # one that crashed, or was killed for want of memory, ended none of its children
+                if status != 0:  # one that crashed or was killed ended none of its children
                     _kill_group(process)
                 return _End(status)
             except subprocess.TimeoutExpired:

@@ -62,7 +62,7 @@ class Pool:
 
         Raises
         ------
-        UserError : a worker was ended from outside (by the system for want of memory, for example)
+        UserError : a worker was killed, probably because memory ran out
         """
         if self._executor is None:
             yield from map(function, items)
@@ -78,8 +78,8 @@ class Pool:
                 yield from pending.popleft().result()
         except BrokenProcessPool as e:
             raise UserError(
-                "a worker process was ended from outside, often for want of memory; what is done is kept: "
-                "run again, with fewer --workers"
+                "a worker process was killed, probably out of memory; finished work is kept: run again with fewer "
+                "--workers"
             ) from e
         finally:
             for future in pending:

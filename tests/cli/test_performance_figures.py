@@ -128,7 +128,7 @@ def test_the_table_keeps_apart_what_is_of_other_work(
     assert benchmark().status == 0
     plain = script("HigherHRNet_performance").out
     assert plain.splitlines()[0].split() == ["Input", "Shape", "bs1", "device", "0"]
-    assert plain.splitlines()[-1] == f"figures: {figures.MEANING}"
+    assert plain.splitlines()[-1] == f"images per second: {perf.MEANING}"
     assert "note:" not in plain
     assert script("HigherHRNet_performance", "--format", "csv").out.count("\n") == 5, "a shape, avg, min and max"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from higherhrnet.artifacts import figures
+from higherhrnet.artifacts import figures, perf
 from higherhrnet.artifacts.figures import Figure, FigureFacts, FigureWork
 from higherhrnet.artifacts.perf import Perf
 from higherhrnet.errors import UserError
@@ -173,6 +173,6 @@ def test_what_cannot_be_a_figure_is_named_and_left_out():
 
 def test_the_foot_says_what_a_figure_means():
     columns, notes = performance.columns([Source("a", [rated(10.0, A)])], GUIDE, chips={}, ratios=[])
-    said = tables.formatted(columns, ["a note"], "markdown", foot=figures.MEANING).splitlines()
-    assert said[-2:] == ["note: a note", f"figures: {figures.MEANING}"]
+    said = tables.formatted(columns, ["a note"], "markdown", foot=perf.MEANING).splitlines()
+    assert said[-2:] == ["note: a note", f"images per second: {perf.MEANING}"]
     assert notes == []

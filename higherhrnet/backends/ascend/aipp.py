@@ -8,7 +8,7 @@ from higherhrnet.image.transform import MEAN, STD
 def configuration() -> str:
     """The text of ATC's --insert_op_conf file.
 
-    AIPP computes (pixel - min_chn) * var_reci_chn a channel, so min_chn = 255 mean and var_reci_chn = 1 / (255 std).
+    AIPP computes (pixel - min_chn) * var_reci_chn per channel, so min_chn = 255 mean and var_reci_chn = 1 / (255 std).
     The source size is 0: with --dynamic_image_size it comes from the profile.
     """
     lines = [

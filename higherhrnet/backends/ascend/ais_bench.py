@@ -1,8 +1,8 @@
-"""ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once a shape.
+"""ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once per shape.
 
 Its newer versions take only plain characters in paths, no links, inputs that nobody else can write and an output folder
-that nobody else can read. The private folder is made so, and the tool runs in it: then the rights of the user's folders
-do not matter, nor their names, see _HERE.
+that nobody else can read. The private folder is made so, and the tool runs in it: then the permissions of the user's
+folders do not matter, nor their names, see _HERE.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class AisBench(ExternalTool):
     whole_buffers = False
 
     def __init__(self, setting: Setting, *, dynamic_dims: bool = False) -> None:
-        """``dynamic_dims``: the .om has these gears instead of dynamic_image_size's; then batches are of one.
+        """``dynamic_dims``: the .om has shape profiles by that option, not dynamic_image_size; batches are then of one.
 
         Raises
         ------
@@ -71,11 +71,11 @@ class AisBench(ExternalTool):
         (private / _OUTPUT).mkdir()
         (private / _OUTPUT).chmod(0o750)  # one that the tool makes itself it refuses the next time
         height, width = work.shape
-        gear = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
+        profile = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
         arguments = (
             *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(here / INPUTS)),
             *("--output", str(here / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),
-            *("--device", str(work.device), *gear, "--batchsize", str(self.batch)),
+            *("--device", str(work.device), *profile, "--batchsize", str(self.batch)),
         )
         # Unbuffered, or the lines of its compiled part come last, or never.
         return processes.Command(arguments, private.absolute(), {"PYTHONUNBUFFERED": "1"})
@@ -93,7 +93,9 @@ class AisBench(ExternalTool):
 
 
 def throughput(summary: str, said: str) -> float:
-    """Images/s from the tool's summary file or, where that has none, from what it printed.
+    """Images per second, as perf defines them, from the tool's summary file or, where that has none, its output.
+
+    The tool computes 1000 * batch size / mean execute time in ms, padded batches among them.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def throughput(summary: str, said: str) -> float:
 
 
 def _place(source: Path, target: Path) -> None:
-    """Put a file there that the tool takes: a hard link where its rights allow, else a copy."""
+    """Put a file there that the tool takes: a hard link where its permissions allow, else a copy."""
     status = source.stat()
     if not status.st_mode & _OTHERS_WRITE and status.st_uid == os.getuid():
         try:
@@ -126,6 +128,6 @@ def _place(source: Path, target: Path) -> None:
 
 
 def _write_npy(source: Path, shape: tuple[int, int], target: Path) -> None:
-    """Write an input as .npy [1, 3, H, W], which tells the tool its gear."""
+    """Write an input as .npy [1, 3, H, W], which tells the tool its shape profile."""
     np.save(target, np.fromfile(source, np.float32).reshape(1, inputs.CHANNELS, *shape))
     target.chmod(0o640)

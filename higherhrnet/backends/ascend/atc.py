@@ -30,21 +30,21 @@ class Conversion:
     input_name: str
     batch: int
     shapes: tuple[tuple[int, int], ...]
-    """All input shapes (H, W), in the order of the gears."""
+    """All input shapes (H, W), in the order of the shape profiles."""
     out_nodes: str
     soc_version: str
     dynamic_dims: bool = False
-    """Gears by --dynamic_dims instead of --dynamic_image_size: only ais_bench's auto mode takes these."""
+    """Shape profiles by --dynamic_dims instead of --dynamic_image_size: only ais_bench's auto mode takes these."""
     aipp: Path | None = None
     """AIPP configuration; inputs are then uint8 [H, W, 3]. ATC does not take it with ``dynamic_dims``."""
 
     def settings(self) -> dict[str, str]:
         """The options that decide what the .om computes, by name without dashes."""
-        gears = ";".join(f"{height},{width}" for height, width in self.shapes)
+        profiles = ";".join(f"{height},{width}" for height, width in self.shapes)
         settings = {
             "input_format": "ND" if self.dynamic_dims else "NCHW",
             "input_shape": f"{self.input_name}:{self.batch},3,-1,-1",
-            "dynamic_dims" if self.dynamic_dims else "dynamic_image_size": gears,
+            "dynamic_dims" if self.dynamic_dims else "dynamic_image_size": profiles,
             "out_nodes": self.out_nodes,
         }
         if self.aipp is not None:
@@ -70,7 +70,7 @@ class Conversion:
 def out_nodes(graph: onnx_graph.Graph, heads: dumps.Heads, model: Path) -> str:
     """``name:index;name:index`` of the nodes that make heatmaps-and-tags, then heatmaps.
 
-    The first has a channel a heatmap and tag map, the second one a heatmap, whatever their order or names in the file.
+    The first has a channel per heatmap and tag map, the second one per heatmap, whatever their order and names.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def require(place: Path | None) -> Path:
 
 
 class CannBenchmark(ExternalTool):
-    """Runs the benchmark tool. Its dumps hold the largest gear's bytes, the beginning counting, or the exact ones."""
+    """Runs the benchmark tool. Its dumps are exact, or as long as the largest shape profile's; the beginning counts."""
 
     name = NAME
     whole_buffers = True

@@ -1,7 +1,7 @@
 """The chip's name, from ``npu-smi info``.
 
-Three layouts of that table are known: drivers 21 and 22/23 with two lines a chip, and 23.0.0 on with a second table of
-processes. Anything else is refused: a wrong name gives an .om that does not load.
+Three layouts of that table are known: drivers 21 and 22/23 with two lines per chip, and 23.0.0 on with a second table
+of processes. Anything else is refused: a wrong name gives an .om that does not load.
 """
 
 from __future__ import annotations

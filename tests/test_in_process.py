@@ -1,0 +1,114 @@
+"""Backends that run in this process: what their figures count, and where copies to and from a device fall."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from higherhrnet.artifacts import dumps, info, perf
+from higherhrnet.backends import in_process
+from higherhrnet.backends import onnxruntime as backend
+from higherhrnet.backends.base import Work
+
+SHAPE = (64, 64)
+HEADS = dumps.Heads(2, 2)
+
+
+class FixedSession:
+    """Takes 2 s per batch, 3 s with its copies, whatever is in it."""
+
+    def __init__(self, batch: int) -> None:
+        self.sources = (np.zeros((batch, 3, *SHAPE), np.float32),)
+        first, second = (np.zeros((batch, *dims), np.float32) for dims in dumps.output_shapes(SHAPE, HEADS))
+        self.results = ((first, second),)
+
+    def launch(self, slot: int) -> None:
+        pass
+
+    def wait(self, slot: int) -> in_process.Seconds:
+        return in_process.Seconds(infer=3, execute=2)
+
+
+class Fixed(in_process.InProcess):
+    name = runtime = "fixed"
+
+    def open(self, shape: tuple[int, int], device: int = 0) -> FixedSession:
+        return FixedSession(self.batch)
+
+
+@pytest.mark.parametrize("images", [1, 3, 4, 5, 8])
+def test_a_padded_batch_counts_in_proportion_to_its_images(tmp_path: Path, images: int):
+    """However many images there are, 4 per 2 s are 2 per second: the rate of full batches."""
+    entries = [info.Entry(tmp_path / f"{i:012d}.bin", width=SHAPE[1], height=SHAPE[0]) for i in range(images)]
+    for entry in entries:
+        np.zeros((3, *SHAPE), np.float32).tofile(entry.path)
+    text = Fixed(batch=4, heads=HEADS, done=lambda _: None).run(Work(SHAPE, entries, tmp_path))
+    assert perf.parse(text, Path("x")) == 2
+    assert f"[infer] throughputRate: {4 / 3:.6g}, Interface throughputRate: 2, moduleLatency: 750\n" in text
+    assert "[preprocess] throughputRate: nan, moduleLatency: nan\n" in text
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class SlowModel:
+    """A model whose calls take 5 s, and whose outputs 3 s to copy to the host."""
+
+    def __init__(self, session: backend.onnxruntime.InferenceSession, clock: Clock) -> None:
+        self._session, self._clock = session, clock
+
+    def io_binding(self) -> SlowModel:
+        self._binding = self._session.io_binding()
+        return self
+
+    def run_with_iobinding(self, _: SlowModel) -> None:
+        self._session.run_with_iobinding(self._binding)
+        self._clock.now += 5
+
+    def copy_outputs_to_cpu(self) -> list[np.ndarray]:
+        self._clock.now += 3
+        return self._binding.copy_outputs_to_cpu()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._binding, name)
+
+
+def test_copies_to_and_from_a_device_are_not_of_execute(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch):
+    """The CPU's memory stands for a device's; the outputs are those of the session without copies."""
+    made = backend.OnnxRuntime(tiny_onnx, batch=1, threads=1)
+    host = made.open(SHAPE)
+    assert type(host) is backend.HostSession
+    clock = Clock()
+    slow = SlowModel(made._session, clock)
+    device = backend.DeviceSession(slow, 1, made.heads, SHAPE, "cpu", 0)
+    rng = np.random.default_rng(0)
+    for _ in range(2):  # the second batch meets the first one's buffers
+        host.sources[0][:] = device.sources[0][:] = rng.standard_normal(host.sources[0].shape, np.float32)
+        host.launch(0)
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "perf_counter", clock.perf_counter)
+            patch.setattr(backend.onnxruntime, "OrtValue", _slow_upload(clock))
+            device.launch(0)
+        assert device.wait(0) == in_process.Seconds(infer=2 + 5 + 3, execute=5)
+        for ours, theirs in zip(device.results[0], host.results[0], strict=True):
+            assert np.array_equal(ours, theirs)
+            assert ours.any()
+
+
+def _slow_upload(clock: Clock) -> type:
+    class Slow:
+        @staticmethod
+        def ortvalue_from_numpy(array: np.ndarray, *place: object) -> object:
+            clock.now += 2
+            return real.ortvalue_from_numpy(array, *place)
+
+    real = backend.onnxruntime.OrtValue
+    return Slow
