@@ -1,15 +1,16 @@
 # make demo   six stages on generated scenes, nothing downloaded but packages
 # make test   every test
+# make quick  the tests that do not take long, in a minute
 # make lint   ruff and mypy
 # make bench  the measuring programs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test quick lint bench clean
 
 # A stamp a requirements file; numba's kernels are compiled here, so that no run waits for them.
-$(VENV)/%.stamp: requirements.txt requirements-ascend.txt requirements-dev.txt
+$(VENV)/%.stamp: $(wildcard requirements*.txt requirements/*.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $*.txt
 	$(BIN)/python -m higherhrnet.decode
@@ -20,6 +21,9 @@ demo: $(VENV)/requirements.stamp
 
 test: $(VENV)/requirements-dev.stamp
 	$(BIN)/python -m pytest
+
+quick: $(VENV)/requirements-dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/requirements-dev.stamp
 	$(BIN)/ruff check .

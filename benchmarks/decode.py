@@ -141,7 +141,7 @@ def _import_file(name: str, path: Path) -> ModuleType:
 
 
 def _clear_decoder() -> Decoder:
-    clear = _import_file("clear_decode", ROOT / "tests/clear_decode/__init__.py")
+    clear = _import_file("reference_decode", ROOT / "tests/support/reference_decode/__init__.py")
 
     def run(outputs: Outputs, flip_outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
         people = clear.decode(outputs, flip_outputs)

@@ -2,111 +2,59 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import json
 import os
+import random
 import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from higherhrnet.cli import main as commands
 from higherhrnet.cli import program
-from higherhrnet.config import loader
-from higherhrnet.dataset import joints
+from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
+from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
+from tests.support.programs import FLIP, PLAIN, Outcome, main_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY_CONFIG = ROOT / "tests/data/tiny.yaml"
-
-# Sizes that reach all five of TINY_CONFIG's shapes: square, wide, tall, the longest, and one whose ends are cut off.
-TINY_IMAGES = ((640, 480), (480, 640), (500, 500), (900, 450), (300, 600), (990, 300), (640, 480))
+SEED = pytest.StashKey[int]()
 
 
-# What a command line calls a program, and where its main is.
-MODULES = {
-    "HigherHRNet_preprocess": "preprocess",
-    "gen_dataset_info": "dataset_info",
-    "HigherHRNet_pth2onnx": "pth2onnx",
-    "HigherHRNet_benchmark": "benchmark",
-    "HigherHRNet_postprocess": "postprocess",
-    "HigherHRNet_performance": "performance",
-}
-
-
-def main_of(name: str) -> Callable[[Sequence[str] | None], None]:
-    """The main of a top-level script, or of ``python3 -m higherhrnet`` for higherhrnet.__main__."""
-    if name == "higherhrnet.__main__":
-        return commands._dispatch
-    return importlib.import_module(f"higherhrnet.cli.{MODULES[name]}").main
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a script ended and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-
-# Under nohup our programs inherit an ignored SIGHUP, which then ends nothing.
-NO_HANG_UP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
-
-TRIED = pytest.StashKey[Counter[str]]()
-KINDS = "input", "fault", "kill", "interruption", "fuzz execution"  # hostile or damaged inputs, faults injected
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --seed."""
+    parser.addoption("--seed", type=int, help="of the tests that draw at random; a new one without it")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin the count of what the suite tries."""
-    config.addinivalue_line("markers", "tries(kind): the test tries one thing of a kind; others call the fixture tried")
-    config.stash[TRIED] = Counter()
+    """Choose the seed, and answer Ctrl-C."""
+    chosen = config.getoption("--seed")
+    config.stash[SEED] = random.SystemRandom().randrange(1, 10**6) if chosen is None else chosen
     # A shell ignores Ctrl-C for what it runs in the background, and our programs then do as well.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Count a test that is marked with what it tries, unless it skips itself."""
-    yield
-    for mark in item.iter_markers("tries"):
-        _count(item.config, mark.args[0], 1)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was tried."""
-    count = config.stash[TRIED]
-    if count:
-        terminalreporter.write_line("tried: " + ", ".join(f"{count[kind]:,} {kind}s" for kind in KINDS))
-
-
-def _count(config: pytest.Config, kind: str, times: int) -> None:
-    assert kind in KINDS
-    config.stash[TRIED][kind] += times
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how to repeat what is drawn at random."""
+    return f"random tests: --seed {config.stash[SEED]}"
 
 
 @pytest.fixture
-def tried(pytestconfig: pytest.Config) -> Callable[[str, int], None]:
-    """Count what a test tries: ``tried("kill", 52)``. The suite says the sums at its end."""
-    return functools.partial(_count, pytestconfig)
+def seed(request: pytest.FixtureRequest) -> int:
+    """What a test that draws at random starts from: the session's --seed, which stands in the report's header too."""
+    value = request.config.stash[SEED]
+    print(f"repeat with --seed {value}")
+    return value
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of golden data and COCO images beside the repository; tests that need it skip where it is absent."""
-    path = ROOT.parent / "shared"
-    if not (path / "golden").is_dir():
-        pytest.skip(f"needs the golden data in {path}")
+def coco_mini() -> Path:
+    """79 annotated images of COCO val2017, beside the repository; tests that need them skip where they are not."""
+    path = ROOT.parent / "shared/data/coco_mini"
+    if not path.is_dir():
+        pytest.skip(f"needs the images in {path}")
     return path
 
 
@@ -142,41 +90,6 @@ def command() -> Callable[..., Outcome]:
     return call
 
 
-def write_dataset(root: Path, sizes: tuple[tuple[int, int], ...] = TINY_IMAGES, seed: int = 0) -> Path:
-    """Write images of (width, height) in ``sizes``, with one annotated person each, in COCO layout; return ``root``."""
-    rng = np.random.default_rng(seed)
-    (root / "annotations").mkdir(parents=True)
-    (root / "images/val2017").mkdir(parents=True)
-    images, annotations = [], []
-    for index, (width, height) in enumerate(sizes):
-        image_id = 1000 + 7 * index  # ids are not indices
-        noise = rng.integers(0, 256, (height // 20, width // 20, 3), np.uint8)
-        pixels = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-        file_name = f"{image_id:012d}.jpg"
-        cv2.imwrite(str(root / "images/val2017" / file_name), pixels)
-        images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
-        x = rng.uniform(0.3, 0.7, 17) * width
-        y = rng.uniform(0.2, 0.8, 17) * height
-        box = [x.min(), y.min(), np.ptp(x), np.ptp(y)]
-        annotations.append(
-            {
-                "id": index + 1,
-                "image_id": image_id,
-                "category_id": 1,
-                "iscrowd": 0,
-                "num_keypoints": 17,
-                "keypoints": np.stack((x.round(), y.round(), np.full(17, 2)), axis=1).ravel().tolist(),
-                "bbox": [float(v) for v in box],
-                "area": float(box[2] * box[3]),
-                "segmentation": [],
-            }
-        )
-    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": joints.NAMES, "skeleton": []}
-    content = {"images": images, "annotations": annotations, "categories": [category]}
-    (root / "annotations/person_keypoints_val2017.json").write_text(json.dumps(content))
-    return root
-
-
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of seven small images in COCO layout; not to be changed."""
@@ -188,11 +101,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded checkpoint of TINY_CONFIG's network whose heatmaps have peaks above the detection threshold."""
     import torch  # noqa: PLC0415
 
-    from higherhrnet.model import architecture, network  # noqa: PLC0415
+    from tests.support.networks import build  # noqa: PLC0415
 
-    config = loader.load(TINY_CONFIG)
-    torch.manual_seed(0)
-    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+    net = build(TINY_CONFIG)
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save(net.state_dict(), path)
     return path
@@ -228,8 +139,16 @@ def tiny_results(
     benchmark, postprocess = main_of("HigherHRNet_benchmark"), main_of("HigherHRNet_postprocess")
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
     benchmark([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(work)])
-    dumps = [str(work / f"dumpOutput_device0_bs1{flip}") for flip in ("", "_flip")]
-    where = ["--dump_dir", dumps[0], "--dump_dir_flip", dumps[1], "--workers", "1", "--cfg", str(TINY_CONFIG)]
+    where = [
+        "--dump_dir",
+        str(work / PLAIN),
+        "--dump_dir_flip",
+        str(work / FLIP),
+        "--workers",
+        "1",
+        "--cfg",
+        str(TINY_CONFIG),
+    ]
     postprocess([*where, "DATASET.ROOT", str(tiny_data), "OUTPUT_DIR", str(work)])
     (results,) = work.rglob("keypoints_val2017_results.json")
     return results.read_bytes()

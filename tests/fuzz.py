@@ -17,7 +17,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -28,8 +28,11 @@ import torch
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from higherhrnet.artifacts import dumps, info, models, perf, record, trtexec_log
+from higherhrnet.artifacts import claim, dumps, info, perf, trtexec_log
+from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.pictures import Picture, Stamp
+from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, OmWork, PeopleWork
 from higherhrnet.backends.ascend import ais_bench, atc, chip
 from higherhrnet.cli import flags, run
 from higherhrnet.config import loader
@@ -87,35 +90,37 @@ def parsers(folder: Path) -> dict[str, Parser]:
     (folder / "inputs").mkdir()
     (folder / "dumps").mkdir()
     (folder / "people").mkdir()
-    made = record.ResultsRecord("d", 512, 7, "1/1", "m", {}, "c")
-    with Journal(folder / "sound.jsonl", made) as sound:
-        sound.add(3, [])
+    people = Record(PeopleWork("d", 7, "1/1", {"short_side": 512}, {"model": "m"}, {}, 1))
+    with Journal(folder / "sound.jsonl", people) as sound:
+        sound.add(3, Picture(Stamp(1, 2, 3, 4), "5" * 64))
         sound.leave_out(4, "why")
+    inputs = InputsWork(
+        *("d", 7, "1/1", 512), flip=False, dtype="float32", factor=1, smallest=1, limited=True, version=1, opencv="4"
+    )
+    of_inputs = DumpsWork(
+        Inputs(inputs, "5" * 64, [2]),
+        [0, 1],
+        flip=False,
+        shard="1/1",
+        model="m",
+        backend="b",
+        runtime="r",
+        batch=1,
+        dtype="float16",
+    )
     return {
         "annotations": Parser(_annotations(), of_file(coco.load)),
         "people": Parser(_annotations(), of_file(lambda path: coco.load(path, coco.COCO))),
         "info": Parser((b"0 a/b c.bin 512 704\n1 d 5 6\n", b"0 a 1 2\r\n"), of_file(info.read)),
         "perf": Parser(_perfs(), of_text(lambda text: perf.parse(text, file))),
         "trtexec": Parser(_logs(), of_text(lambda text: trtexec_log.parse(text, file))),
-        "inputs record": Parser(
-            (_json(asdict(record.InputsRecord("d", 512, 7, flip=False))),),
-            of_file(lambda path: record.read(path.parent, record.InputsRecord), record.path(folder / "inputs")),
-        ),
-        "dumps record": Parser(
-            (_json(asdict(record.DumpsRecord(None, [0, 1], "m", "b", 1, flip=True))),),
-            of_file(lambda path: record.read(path.parent, record.DumpsRecord), record.path(folder / "dumps")),
-        ),
-        "results record": Parser(
-            (_json(asdict(made)),),
-            of_file(lambda _: record.read_results(folder / "r.json"), record.of_results(folder / "r.json")),
-        ),
-        "om record": Parser(
-            (_json(asdict(models.OmRecord("o", {"a": "b"}, "Ascend310"))),),
-            of_file(lambda _: models.read_om_record(folder / "m"), models.om_record_path(folder / "m")),
-        ),
+        "inputs record": _record(folder / "inputs", Record(inputs, Facts(left_out=[2]), complete=True)),
+        "dumps record": _record(folder / "dumps", Record(of_inputs, Facts(made_from="6" * 64, devices=[0]))),
+        "results record": _record(folder / "r.json", people),
+        "om record": _record(folder / "m.om", Record(OmWork("o", {"a": "b"}, "Ascend310"))),
         "journal": Parser(
             (sound.path.read_bytes(),),
-            of_file(lambda path: _journal(path, made), folder / "people/people.jsonl"),
+            of_file(lambda path: _journal(path, people), folder / "people/people.jsonl"),
             share=0.5,
         ),
         "npy": Parser(_arrays(), of_file(lambda path: dumps.read(path, (1, 2, 3), (1, 2, 3)), npy)),
@@ -146,7 +151,15 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def _journal(path: Path, made: record.ResultsRecord) -> object:
+def _record(place: Path, made: Record[claim.Work]) -> Parser:
+    def parse(content: bytes) -> object:
+        claim.record_of(place).write_bytes(content)
+        return claim.read(place, type(made.work))
+
+    return Parser((_json(made.as_json()),), parse)
+
+
+def _journal(path: Path, made: Record[PeopleWork]) -> object:
     with Journal(path, made) as journal:
         return list(journal.entries())
 

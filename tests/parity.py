@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compare this project with the official code, stage by stage, on the same images, weights and outputs.
 
-    python tests/parity.py --reference ../HigherHRNet-Human-Pose-Estimation
-    python tests/parity.py --reference DIR --root data/coco --limit 5
+    python3 -m tests.parity --reference ../HigherHRNet-Human-Pose-Estimation
+    python3 -m tests.parity --reference DIR --root data/coco --limit 5
 
 In DIR, a checkout of HRNet/HigherHRNet-Human-Pose-Estimation at aa23881, run: patch -p1 < ../HigherHRNet.patch.
 It needs what requirements-dev.txt lists. Prints one table, and stops with status 1 at the first stage whose difference
@@ -37,7 +37,7 @@ from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.decode.scales import decode_image, whole_maps, without_center
 from higherhrnet.image import geometry, reader, transform
 from higherhrnet.model import architecture, checkpoint, network
-from reference import Outputs, Reference, ReferenceError
+from tests.support.official import Outputs, Reference, ReferenceError
 
 ROOT = Path(__file__).resolve().parent.parent
 COCO_MINI = ROOT.parent / "shared/data/coco_mini"

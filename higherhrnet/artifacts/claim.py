@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from higherhrnet.artifacts import atomic, fields, lock, sources
+from higherhrnet.artifacts.pictures import check_digest
 from higherhrnet.artifacts.work import Difference, DumpsWork, InputsWork, OmWork, PeopleWork, check_indices, differences
 from higherhrnet.errors import UserError
 
@@ -46,6 +47,7 @@ class Facts:
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
         check_indices(self.left_out)
+        check_digest(self.pictures)
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,17 @@ class Record(Generic[Work]):
 
     def stale(self, wanted: Record[Work]) -> list[Difference]:
         """In what this is not what is wanted: the work, or files that it was made from."""
-        found = differences(self.work, wanted.work)
-        for name in ("pictures", "made_from"):
-            mine, other = getattr(self.facts, name), getattr(wanted.facts, name)
-            if not found and mine and other and mine != other:  # '' is not known, as of what no files were between
-                found = [Difference(name, mine, other)]
-        return found
+        if found := differences(self.work, wanted.work):
+            return found
+        mine, other = self.facts, wanted.facts
+        knows_pictures = bool(mine.pictures and other.pictures)
+        if knows_pictures and mine.pictures != other.pictures:
+            return [Difference("pictures", mine.pictures, other.pictures)]
+        # A run keeps no files between pictures and people: then the pictures alone have to say.
+        says_nothing = not other.made_from or (not mine.made_from and knows_pictures)
+        if mine.made_from != other.made_from and not says_nothing:
+            return [Difference("made_from", mine.made_from, other.made_from)]
+        return []
 
 
 def reasons(found: Iterable[Difference]) -> str:
@@ -84,12 +91,9 @@ def record_of(place: Path) -> Path:
 
 def parse(value: Any, kind: type[Work], source: Path) -> Record[Work]:
     """A record from its JSON value. Raises UserError naming ``source`` for other fields than its own."""
-    what, remedy = f"record {source}", "remove what it stands beside, or give another place"
+    what, remedy = f"record {source}", "run what made it again with --overwrite, or give another place"
     if isinstance(value, dict) and "format" not in value:
-        raise UserError(
-            f"{what} was written by release 0.1.0, which knew files by names and times; give --overwrite to make "
-            f"them again, or another place"
-        )
+        raise UserError(f"{what} was written by release 0.1.0, which knew files by names and times; {remedy}")
     if not isinstance(value, dict) or (value.get("artifact"), value.get("format")) != (kind.__name__, FORMAT):
         raise UserError(f"{what}: expected format {FORMAT} of {kind.__name__}; {remedy}")
     rest = {name: item for name, item in value.items() if name not in {"artifact", "format", "work"}}
@@ -112,7 +116,7 @@ def read(place: Path, kind: type[Work]) -> Record[Work] | None:
     return parse(sources.read_json(file, "record"), kind, file) if file.exists() else None
 
 
-def _read_sound(place: Path, kind: type[Work]) -> Record[Work] | None:
+def read_sound(place: Path, kind: type[Work]) -> Record[Work] | None:
     """As ``read``, but None for a damaged one too: it is about to be replaced."""
     try:
         return read(place, kind)
@@ -190,7 +194,7 @@ def claim(
     atomic.make_directory(directory)
     with lock.held(directory, instead=instead):
         present = list(content(directory))
-        before: Record[Work] | None = (_read_sound if overwrite else read)(directory, type(wanted.work))
+        before: Record[Work] | None = (read_sound if overwrite else read)(directory, type(wanted.work))
         if overwrite:
             why = "--overwrite" if present else ""
         else:

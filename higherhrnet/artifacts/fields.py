@@ -11,6 +11,7 @@ from higherhrnet.errors import UserError
 
 Kind = TypeVar("Kind")
 _LARGEST = 2**53
+_DEEPEST = 8  # levels of a dict
 
 
 def parse(value: Any, kind: type[Kind], what: str, remedy: str) -> Kind:
@@ -28,7 +29,7 @@ def parse(value: Any, kind: type[Kind], what: str, remedy: str) -> Kind:
     try:
         return _made(value, kind)
     except (TypeError, ValueError) as e:
-        raise UserError(f"{what}: found other fields than a {kind.__name__}'s ({e}); {remedy}") from e
+        raise UserError(f"{what}: found other fields than expected ({e}); {remedy}") from e
 
 
 def _made(value: Any, kind: type[Kind]) -> Kind:
@@ -60,4 +61,15 @@ def _fits(value: Any, hint: Any) -> bool:
         return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
     if typing.get_origin(hint) is list:
         return type(value) is list and all(_fits(item, typing.get_args(hint)[0]) for item in value)
-    return type(value) is (typing.get_origin(hint) or hint)
+    if typing.get_origin(hint) is dict:
+        return type(value) is dict and _is_plain(value, _DEEPEST)
+    return type(value) is hint
+
+
+def _is_plain(value: Any, deepest: int) -> bool:
+    """Whether all in a value of any JSON type is of a size and depth that programs here write."""
+    if isinstance(value, dict):
+        return deepest > 0 and all(_fits(k, str) and _is_plain(v, deepest - 1) for k, v in value.items())
+    if isinstance(value, list):
+        return deepest > 0 and all(_is_plain(item, deepest - 1) for item in value)
+    return value is None or type(value) is bool or _fits(value, str) or _fits(value, float)

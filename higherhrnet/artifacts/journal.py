@@ -8,13 +8,14 @@ with all that follows; its image is done again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, BinaryIO, Generic
 
 from higherhrnet.artifacts import claim, lock, sources
 from higherhrnet.artifacts.claim import Record, Work
@@ -132,7 +133,7 @@ class Journal(Generic[Work]):
                 self._append(_text(wanted.as_json()))
                 return
             self._end = lines.tell()
-            while (line := _entry(lines.readline())) is not None:
+            for line in _images(lines):
                 place = self._end, lines.tell() - self._end
                 self._end = lines.tell()
                 self.forget(line["index"])
@@ -171,6 +172,18 @@ def work_of(path: Path, kind: type[Work]) -> Record[Work] | None:
         return None
 
 
+def pictures_of(path: Path) -> dict[int, Picture]:
+    """The pictures that a journal knows, by index; none of a file that is not there. The journal is not taken."""
+    found: dict[int, Picture] = {}
+    with contextlib.suppress(OSError), sources.open_file(path) as lines:
+        lines.readline()
+        for line in _images(lines):
+            found.pop(line["index"], None)
+            if (picture := _picture(line.get("picture"))) is not None:
+                found[line["index"]] = picture
+    return found
+
+
 def is_begun(path: Path) -> bool:
     """Whether a file is no more than the beginning of a journal's first line, as a killed run leaves it."""
     try:
@@ -191,6 +204,12 @@ def _text(value: dict[str, Any]) -> bytes:
 def _with_sum(value: dict[str, Any]) -> bytes:
     text = _text(value)[:-1]  # without its brace
     return text + _SUM + b"%d}" % zlib.crc32(text)
+
+
+def _images(lines: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Images' lines, up to one that was cut off or has changed."""
+    while (line := _entry(lines.readline())) is not None:
+        yield line
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

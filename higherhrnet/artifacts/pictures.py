@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,6 +42,12 @@ class Picture:
     def of_row(cls, row: list[Any]) -> Picture:
         """Of what ``row`` gave."""
         return cls(Stamp(*row[:-1]), row[-1])
+
+
+def check_digest(text: str) -> None:
+    """Raise ValueError for what is neither a digest nor ''."""
+    if text and not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"pictures {text[:20]!r}")
 
 
 def digest(contents: Iterable[tuple[int, str]]) -> str:

@@ -8,11 +8,13 @@ what it was made from, so that a chain can be followed from a figure back to the
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.artifacts.pictures import check_digest
 
 _MOST_IMAGES = 10**7  # of a data set, all of whose indices are counted through
 
@@ -54,12 +56,13 @@ class Inputs:
 
     work: InputsWork
     pictures: str
-    """pictures.digest of the pictures that were read."""
+    """pictures.digest of the pictures whose inputs are used; '' where the tree does not say which those are."""
     left_out: list[int] = field(default_factory=list)
     """Indices of bad images without inputs."""
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
+        check_digest(self.pictures)
         check_indices(self.left_out)
 
 
@@ -172,6 +175,10 @@ _LABELS = {
     "threads": "number of threads",
     "runtime": "version of the backend",
     "version": "version of the algorithm",
+    "inputs.version": "version of preprocessing",
+    "inputs.work.version": "version of preprocessing",
+    "inputs.dtype": "dtype of inputs",
+    "inputs.work.dtype": "dtype of inputs",
     "soc_version": "chip",
     "onnx": ".onnx",
     "made_from": "state of the files it is made from",
@@ -194,20 +201,39 @@ class Difference:
         """In words: 'another model (1f2e3d4c, not 5b6a7980)'."""
         last = self.name.rpartition(".")[2]
         another = "other" if last in _PLURAL else "another"
-        return f"{another} {_LABELS.get(last, last)} ({_shown(self.found)}, not {_shown(self.wanted)})"
+        found, wanted = _text(self.found), _text(self.wanted)
+        label = _LABELS.get(self.name) or _LABELS.get(last, last)
+        if max(len(found), len(wanted)) > _LONGEST:
+            alike = sum(
+                1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(found, wanted, strict=False))
+            )
+            found, wanted = (_cut(text, alike) for text in (found, wanted))
+        return f"{another} {label} ({found}, not {wanted})"
 
 
-def _shown(value: Any) -> str:
+_LONGEST = 40  # characters of a value in a message
+
+
+def _text(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:8]  # a hash: enough to tell two apart
-    text = str(value)
-    return text if 0 < len(text) <= 40 else f"{text[:37]}..." if text else "none"
+    return "none" if value is None else str(value) or "none"
+
+
+def _cut(text: str, alike: int) -> str:
+    """A value's part from shortly before where it begins to differ."""
+    start = max(alike - 8, 0)
+    return f"{'...' * (start > 0)}{text[start : start + _LONGEST]}{'...' * (len(text) > start + _LONGEST)}"
 
 
 def differences(found: Any, wanted: Any) -> list[Difference]:
     """The values in which two works of one kind differ, the outermost first."""
     a, b = _flat(found), _flat(wanted)
-    return [Difference(name, a.get(name), b.get(name)) for name in {**b, **a} if a.get(name) != b.get(name)]
+    absent = object()
+    unlike = [name for name in {**b, **a} if a.get(name, absent) != b.get(name, absent)]
+    # Where one has entries and the other is empty, the entries say it.
+    said = [name for name in unlike if not any(other.startswith(f"{name}.") for other in unlike)]
+    return [Difference(name, a.get(name), b.get(name)) for name in said]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

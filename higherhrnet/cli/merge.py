@@ -8,6 +8,7 @@ Refuses shards that are incomplete, overlap or are of different work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from higherhrnet.cli import figures, flags
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
 from higherhrnet.stages import merge
+
+_SHARD = re.compile(r"_[0-9]+of[0-9]+\.json")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,9 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(parser, argv)
     dataset = coco.load(config.location.annotations, coco.COCO)
     whole = config.results_file()
-    shards = args.results or sorted(
-        file for file in whole.parent.glob(f"{whole.stem}_*of*.json") if not file.name.endswith(".record.json")
-    )
+    found = sorted(whole.parent.glob(f"{whole.stem}_*.json"))
+    shards = args.results or [file for file in found if _SHARD.fullmatch(file.name.removeprefix(whole.stem))]
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
     made = merge.run(dataset, shards, whole)

@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _remarks(summary: postprocess.Summary, config: Config) -> Iterator[str]:
     """What the figures are over, and these, or why there are none."""
+    if summary.replaced:
+        yield f"=> people of other work were replaced: {summary.replaced}"
     if summary.kept:
         yield f"=> {summary.kept} of these images had been decoded before"
     if summary.images < summary.dataset_images:

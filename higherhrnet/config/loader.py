@@ -148,13 +148,14 @@ _MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
 
 def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> Config:
     """What a yaml file and ``KEY VALUE`` overrides mean, as typed values; parameters and errors are ``tree``'s."""
+    path = locate(path) if path is not None else DEFAULT
     cfg = tree(path, opts)
     kind = cfg.DATASET.DATASET_TEST.removesuffix("_kpt")
     joint_set = joints.CROWD_POSE if kind == coco.CROWD_POSE else joints.COCO
     with_center = cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER
     grouped = joints.COCO_WITH_CENTER if with_center else joint_set
     return Config(
-        file=Path(path) if path is not None else DEFAULT,
+        file=path,
         location=coco.Location(cfg.DATASET.ROOT, cfg.DATASET.TEST, kind, zipped=cfg.DATASET.DATA_FORMAT == "zip"),
         plan=Plan(
             short_side=cfg.DATASET.INPUT_SIZE,
@@ -185,6 +186,19 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     )
 
 
+def locate(path: str | os.PathLike[str]) -> Path:
+    """The file itself or, where a relative path leads nowhere, the configuration of that name that is shipped.
+
+    ``experiments/coco/...`` and ``coco/...`` both work in any folder, whether the package is installed or not.
+    """
+    path = Path(path)
+    below = path.relative_to("experiments") if path.parts[:1] == ("experiments",) else path
+    shipped = EXPERIMENTS / below
+    if path.is_absolute() or ".." in path.parts or os.path.lexists(path) or not shipped.is_file():
+        return path
+    return shipped
+
+
 def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -> CfgNode:
     """Read a yaml file over the official defaults, then ``KEY VALUE`` overrides; return the frozen tree.
 
@@ -192,7 +206,7 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
 
     Parameters
     ----------
-    path : the yaml file; None takes ``DEFAULT``
+    path : the yaml file, found as ``locate`` says; None takes ``DEFAULT``
     opts : alternating keys and values, for example ``["DATASET.ROOT", "data/coco"]``; values are Python literals,
         everything else is a string
 
@@ -200,7 +214,7 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     ------
     UserError : unreadable file, unknown key, value of another type, or an option that is not supported
     """
-    path = Path(path) if path is not None else DEFAULT
+    path = locate(path) if path is not None else DEFAULT
     cfg = CfgNode(_DEFAULTS)
     cfg.MODEL.EXTRA = CfgNode(new_allowed=True)
     text = _read(path)

@@ -47,9 +47,9 @@ def stamp(path: str | os.PathLike[str]) -> Stamp | None:
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def picture(path: str | os.PathLike[str]) -> Picture:
-    """Hash an image file. Raises BadImageError where it cannot be read."""
-    return read_picture(path)[1]
+def picture(path: str | os.PathLike[str], known: Picture | None = None) -> Picture:
+    """Hash an image file; not read where its stamp is ``known``'s. Raises BadImageError where it cannot be read."""
+    return known if known is not None and stamp(path) == known.stamp else read_picture(path)[1]
 
 
 def read_picture(path: str | os.PathLike[str]) -> tuple[bytes, Picture]:
@@ -61,13 +61,8 @@ def read_picture(path: str | os.PathLike[str]) -> tuple[bytes, Picture]:
 
 def is_still(path: str | os.PathLike[str], known: Picture) -> bool:
     """Whether an image file has the content that was read before. It is read again only where its stamp differs."""
-    found = stamp(path)
-    if found == known.stamp:
-        return True
-    if found is None:
-        return False
     try:
-        return picture(path).sha256 == known.sha256
+        return picture(path, known).sha256 == known.sha256
     except BadImageError:
         return False
 

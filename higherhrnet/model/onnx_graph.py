@@ -217,5 +217,5 @@ def _varint(content: memoryview, position: int) -> tuple[int, int]:
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position
+            return value % 2**64, position  # bits beyond are dropped, as by protocol buffers
     raise _FormatError(f"a number of more than ten bytes at byte {position}")

@@ -64,17 +64,20 @@ def is_done(results: Path, work: Record[PeopleWork], images: Sequence[coco.Image
     assert made is not None, "a complete one has a record"
     known = _read_table(_table(results))
     pictures = {}
+    left_out = set(made.facts.left_out)
     for image in images:
-        if image.index not in made.facts.left_out:
-            file = location.picture(image)
-            picture = known.get(image.index)
-            try:
-                pictures[image.index] = picture if picture and reader.is_still(file, picture) else reader.picture(file)
-            except BadImageError:
+        if image.index in left_out:
+            if _is_good(image, location):
                 return False
+            continue
+        try:
+            pictures[image.index] = reader.picture(location.picture(image), known.get(image.index))
+        except BadImageError:
+            return False
     if _digest(pictures) != made.facts.pictures:
         return False
-    _write_table(_table(results), pictures)
+    if pictures != known:
+        _write_table(_table(results), pictures)
     return True
 
 
@@ -88,15 +91,26 @@ def finish(results: Path, journal: Journal[PeopleWork], work: Record[PeopleWork]
 
 def forget_changed(journal: Journal[PeopleWork], images: Iterable[coco.Image], location: coco.Location) -> int:
     """Take images whose pictures have changed since for not done; return how many."""
-    changed = [
-        image.index
-        for image in images
-        if image.index in journal.pictures
-        and not reader.is_still(location.picture(image), journal.pictures[image.index])
-    ]
+
+    def has_changed(image: coco.Image) -> bool:
+        if image.index in journal.left_out:
+            return _is_good(image, location)
+        known = journal.pictures.get(image.index)
+        return known is not None and not reader.is_still(location.picture(image), known)
+
+    changed = [image.index for image in images if has_changed(image)]
     for index in changed:
         journal.forget(index)
     return len(changed)
+
+
+def _is_good(image: coco.Image, location: coco.Location) -> bool:
+    """Whether an image that was left out as a bad one could be read now."""
+    try:
+        preprocess.read(location, image)
+    except BadImageError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -136,7 +150,7 @@ def remove_folders(work: Path) -> None:
 
 def replaces(results: Path, record: Record[PeopleWork]) -> str:
     """Why results that are there are of other work; '' where none are."""
-    made = claim.read(results, PeopleWork)
+    made = claim.read_sound(results, PeopleWork)
     return "" if made is None else claim.reasons(made.stale(record))
 
 

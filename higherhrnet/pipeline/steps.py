@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from higherhrnet.artifacts import atomic, claim, dumps, inputs
-from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.artifacts.pictures import Picture
 from higherhrnet.artifacts.work import DumpsWork, InputsWork
 from higherhrnet.backends.base import Backend
 from higherhrnet.config.options import Options
 from higherhrnet.dataset import coco
+from higherhrnet.errors import UserError
 from higherhrnet.image import reader
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.stages import dataset_info, infer, passes, postprocess, preprocess
@@ -63,7 +64,12 @@ class Steps:
 
     def preprocess(self, chunk: Chunk, folder: Path) -> Prepared:
         """Write the chunk's inputs, unless its dumps are there already."""
-        if (inferred := self._if_inferred(folder)) is not None:
+        try:
+            inferred = self._if_inferred(folder)
+        except UserError:  # a damaged record
+            atomic.remove_folder(folder)
+            inferred = None
+        if inferred is not None:
             if self._is_still(chunk, inferred):
                 return inferred
             atomic.remove_folder(folder)
@@ -126,17 +132,13 @@ class Steps:
     def _if_inferred(self, folder: Path) -> Prepared | None:
         """What became of the images of a chunk whose dumps are complete; None where they are not."""
         made = [claim.read(directory, DumpsWork) for directory in self._dump_directories(folder)]
-        if not all(m is not None and m.complete and m.work.model == self._settings.model_hash for m in made):
+        record, _ = (claim.read(folder / tree, InputsWork) for tree in _TREES)
+        if record is None or not all(m and m.complete and m.work.model == self._settings.model_hash for m in made):
             return None
-        tree = folder / _TREES[0]
-        record = claim.read(tree, InputsWork)
-        if record is None:
-            return None
-        with Journal(tree / inputs.PICTURES, record, afresh=True) as ledger:
-            return Prepared(
-                dict.fromkeys(record.facts.left_out, "a bad image, left out before the run was stopped"),
-                dict(ledger.pictures),
-            )
+        return Prepared(
+            dict.fromkeys(record.facts.left_out, "a bad image, left out before the run was stopped"),
+            pictures_of(folder / _TREES[0] / inputs.PICTURES),
+        )
 
     def _is_still(self, chunk: Chunk, prepared: Prepared) -> bool:
         """Whether a chunk's dumps are of its pictures as they are now."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from higherhrnet.artifacts import claim, info, inputs
+from higherhrnet.artifacts.journal import pictures_of
+from higherhrnet.artifacts.pictures import digest
 from higherhrnet.artifacts.work import Inputs, InputsWork, differences
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.errors import UserError
@@ -52,6 +55,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     UserError : no such files, a wrong line, a file of the wrong size or in two lists
     """
     groups: list[Group] = []
+    tree = Path()
     made, dtype = None, inputs.FLOAT32
     for shape, file in info.of_shapes(name).items():
         if any(side % geometry.SMALLEST_STEP for side in shape):
@@ -61,7 +65,8 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
             )
         entries = tuple(info.read(file))
         if not groups:
-            made = _made(entries[0].path.parent.parent)
+            tree = entries[0].path.parent.parent
+            made = _made(tree)
             dtype = dtype if made is None else made.work.dtype
             part = ALL if made is None else Shard.parse(made.work.shard)
             shard = of_part(
@@ -84,12 +89,13 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     if not groups:
         raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")
     loaded = Pass(tuple(groups), made, flip, shard)
-    if len(set(loaded.indices)) != len(loaded.indices):
+    indices = loaded.indices
+    if len(set(indices)) != len(indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
     if made is not None and made.work.flip != flip:
         which = "flipped" if made.work.flip else "plain"
         raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
-    return loaded
+    return loaded if made is None else replace(loaded, made=_part(made, tree, indices, shard))
 
 
 def _made(tree: Path) -> Inputs | None:
@@ -100,6 +106,13 @@ def _made(tree: Path) -> Inputs | None:
     if not record.complete:
         raise UserError(f"input tree {tree} is unfinished; run HigherHRNet_preprocess.py again, it resumes")
     return Inputs(record.work, record.facts.pictures, record.facts.left_out)
+
+
+def _part(made: Inputs, tree: Path, indices: Sequence[int], shard: Shard) -> Inputs:
+    """What some of a tree's inputs are of."""
+    known = pictures_of(tree / inputs.PICTURES)
+    pictures = digest((i, known[i].sha256) for i in indices) if known.keys() >= set(indices) else ""
+    return Inputs(made.work, pictures, [index for index in made.left_out if shard.holds(index)])
 
 
 def check_pair(plain: Pass, flip: Pass) -> None:

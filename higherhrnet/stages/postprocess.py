@@ -44,6 +44,8 @@ class Summary:
     """Bad images that preprocessing left out."""
     kept: int
     """Images that an earlier run had decoded."""
+    replaced: str
+    """Why results that were there are of other work; '' where none were."""
 
 
 @dataclass(frozen=True)
@@ -118,19 +120,21 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         ),
         Facts(
             made_from=claim.stamps(file for index in indices for file in _files(decoding, index)),
-            pictures="" if inputs is None else inputs.pictures,
+            pictures=inputs.pictures if made is not None and inputs is not None and made.indices == indices else "",
             left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
         ),
     )
     atomic.make_directory(job.results.parent)
     images = [dataset.images[index] for index in indices]
-    kept = len(images)
+    kept, replaced = len(images), ""
     if job.overwrite or not claim.is_complete(job.results, wanted):
+        before = claim.read_sound(job.results, PeopleWork)
+        replaced = "" if before is None else claim.reasons(before.stale(wanted))
         kept = _decode_all(decoding, images, wanted, job.results, pool, overwrite=job.overwrite)
     ids = [image.image_id for image in images]
     people, figures = evaluate(dataset, job.results, ids, job.kind)
     left_out = len(wanted.facts.left_out)
-    return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept)
+    return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced)
 
 
 def decode_options(options: Options, plan: Plan) -> dict[str, Any]:

@@ -146,13 +146,17 @@ def _fill(
     atomic.remove_partials(folders)
     there = [image for image in images if _is_there(job, image.index, grids[image.index].shape)]
     known = [image for image in there if all(image.index in ledger.pictures for ledger in ledgers)]
-    done = {image.index for image in known if _is_of(job, image, ledgers)}
+    done = {image.index: picture for image in known if (picture := _unchanged(job, image, ledgers))}
     changed = [image for image in known if image.index not in done]
     todo = [image for image in images if image.index not in done]
     _check_space(job, [grids[image.index].shape for image in todo])
-    for image in changed:  # also where this run is stopped and the old picture comes back
-        for ledger in ledgers:
-            ledger.leave_out(image.index, "its picture has changed")
+    for ledger in ledgers:
+        for image in todo:
+            if image.index in ledger.pictures:  # which this run, if it is stopped, may already have made untrue
+                ledger.leave_out(image.index, "its inputs are made again")
+        for index, picture in done.items():
+            if ledger.pictures[index] != picture:  # the same in another file: not to be read the next time
+                ledger.add(index, picture)
     left_out: dict[int, str] = {}
     with tqdm(
         total=len(images), initial=len(done), desc="preprocess", unit="image", disable=True if quiet else None
@@ -178,10 +182,14 @@ def _is_there(job: PreprocessJob, index: int, shape: tuple[int, int]) -> bool:
     return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
 
 
-def _is_of(job: PreprocessJob, image: coco.Image, ledgers: Sequence[Journal[InputsWork]]) -> bool:
-    """Whether all trees' inputs of an image are of its picture as it is now."""
-    known = {ledger.pictures[image.index] for ledger in ledgers}
-    return len({picture.sha256 for picture in known}) == 1 and reader.is_still(job.location.picture(image), known.pop())
+def _unchanged(job: PreprocessJob, image: coco.Image, ledgers: Sequence[Journal[InputsWork]]) -> Picture | None:
+    """An image's picture where all trees' inputs are of it; None where it has changed since."""
+    known = [ledger.pictures[image.index] for ledger in ledgers]
+    try:
+        picture = reader.picture(job.location.picture(image), known[0])
+    except BadImageError:
+        return None
+    return picture if {one.sha256 for one in known} == {picture.sha256} else None
 
 
 def _check_space(job: PreprocessJob, shapes: list[tuple[int, int]]) -> None:
@@ -202,7 +210,7 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
     """Write one image's inputs; return its picture or, where bad images are skipped, what is wrong with it."""
     cv2.setNumThreads(1)  # the processes share the cores already
     try:
-        pixels, picture = _read(job, image)
+        pixels, picture = read(job.location, image)
     except BadImageError as e:
         if not job.skip_bad:
             raise
@@ -220,9 +228,9 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
     return picture
 
 
-def _read(job: PreprocessJob, image: coco.Image) -> tuple[np.ndarray, Picture]:
+def read(location: coco.Location, image: coco.Image) -> tuple[np.ndarray, Picture]:
     """An image's pixels, and its file. Raises BadImageError, also where it is not of the size that is annotated."""
-    file = job.location.picture(image)
+    file = location.picture(image)
     content, picture = reader.read_picture(file)
     pixels = reader.decode(content, file)
     height, width = pixels.shape[:2]

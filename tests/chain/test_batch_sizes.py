@@ -1,0 +1,68 @@
+"""Batch sizes other than 1: through export, ATC's arguments, the tools and the performance files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from higherhrnet.artifacts import perf
+from tests.support.ascend_host import Host
+from tests.support.datasets import TINY_CONFIG
+from tests.support.programs import Outcome, error
+
+Script = Callable[..., Outcome]
+
+
+def test_export_makes_a_file_a_batch_size(
+    tiny_weights: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    export = ("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG)
+    assert script(*export, "--bs", "1,2").out.count("nodes, opset 11") == 2
+    assert sorted(f.name for f in Path("models").iterdir()) == ["tiny_bs1_dynamic.onnx", "tiny_bs2_dynamic.onnx"]
+    outcome = script(*export, "--bs", "1,2", "--output", "x.onnx")
+    assert "--output names one file, --bs 2 batch sizes" in error(outcome)
+
+
+@pytest.mark.parametrize("backend", ["benchmark", "ais_bench"])
+def test_the_ascend_tools_run_every_size(
+    bare_host: Host,
+    tiny_weights: Path,
+    backend: str,
+):
+    """From one .onnx of a dynamic batch; of three images a shape, the second batch of two is partial."""
+    for file in (bare_host.directory / "models").iterdir():
+        file.unlink()
+    bare_host.script(
+        *("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--bs", -1, "--cfg", TINY_CONFIG),
+        *("--output", "models/tiny_bs-1_dynamic.onnx"),
+    )
+    bare_host.install_benchmark()
+    bare_host.only("128x128", "128x192")
+    outcome = bare_host.benchmark("--bs", "1,2", "--backend", backend, "--soc_version", "310P3")
+    assert outcome.status == 0, outcome
+    shapes = [a for call in bare_host.calls("atc") for a in call if a.startswith("--input_shape=")]
+    assert shapes == ["--input_shape=input:1,3,-1,-1", "--input_shape=input:2,3,-1,-1"]
+    found = {(p.batch, p.shape) for p in perf.find(bare_host.result)}
+    assert found == {(batch, shape) for batch in (1, 2) for shape in ((128, 128), (128, 192))}
+    for suffix in ("", "_flip"):
+        ones = sorted((bare_host.result / f"dumpOutput_device0_bs1{suffix}").glob("*.bin"))
+        assert len(ones) > 6
+        for file in ones:
+            one, two = (
+                np.fromfile(f, np.float32)
+                for f in (file, bare_host.result / f"dumpOutput_device0_bs2{suffix}" / file.name)
+            )
+            np.testing.assert_allclose(two, one, rtol=0, atol=1e-5 * np.abs(one).max())
+    out = bare_host.script("HigherHRNet_performance", "--bs", "1,2").out
+    assert "bs1 device 0" in out
+    assert "bs2 device 0" in out
+
+
+def test_a_size_without_a_model_is_refused_before_the_others_run(bare_host: Host):
+    outcome = bare_host.benchmark("--bs", "1,8", "--backend", "onnxruntime")
+    assert "models holds no *_bs8_dynamic.onnx" in error(outcome)
+    assert not bare_host.result.exists()

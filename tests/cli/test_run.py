@@ -1,0 +1,346 @@
+"""``python3 -m higherhrnet run`` and ``merge``: the six scripts' bytes in chunks, in shards, and without bad images."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from higherhrnet.artifacts import atomic, claim
+from higherhrnet.image import transform
+from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
+from tests.support.programs import Outcome, error
+
+Script = Callable[..., Outcome]
+RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results{}.json"
+LEAST = "3MB"  # the largest of these images alone
+
+
+@pytest.fixture
+def run(script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Run in an empty directory, one process."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*more: object, data: Path = tiny_data, model: Path = tiny_onnx) -> Outcome:
+        where = ("--cfg", TINY_CONFIG, "--model", model, "--backend", "onnxruntime", "DATASET.ROOT", data)
+        return script("higherhrnet.__main__", "run", "--workers", 1, *where, *more)
+
+    return call
+
+
+@pytest.fixture
+def merge(script: Script, tiny_data: Path) -> Script:
+    def call(*more: object) -> Outcome:
+        return script("higherhrnet.__main__", "merge", "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, *more)
+
+    return call
+
+
+def results(shard: str = "") -> Path:
+    return Path(RESULTS.format(shard))
+
+
+def leftovers() -> list[str]:
+    """Everything below the current directory but results and what stands beside them."""
+    kept = re.compile(r"output/.*_results(_\dof\d)?(\.record|\.pictures)?\.json")
+    return [str(p) for p in Path().rglob("*") if p.is_file() and not kept.fullmatch(str(p))]
+
+
+@pytest.mark.parametrize("budget", [LEAST, "4GB"])
+def test_it_writes_the_six_scripts_bytes_and_leaves_nothing_else(run: Script, tiny_results: bytes, budget: str):
+    outcome = run("--disk_budget", budget)
+    assert outcome.status == 0, outcome.err
+    assert results().read_bytes() == tiny_results
+    assert leftovers() == []
+    assert not Path("run_work").exists()
+    people = len(json.loads(tiny_results))
+    assert f"=> {people} people in 7 images" in outcome.out
+    assert outcome.out.splitlines()[-3].startswith("| Arch | AP |")
+    stages = {line.split()[0] for line in outcome.out.splitlines()}
+    assert {"preprocess", "infer", "decode", "run"} <= stages
+    peak, allowed = map(float, re.findall(r"peak on disk (\S+) MB of (\S+) MB allowed", outcome.out)[0])
+    assert 0 < peak <= allowed
+
+
+def test_two_workers_and_a_batch_give_the_same_people(
+    run: Script, script: Script, tiny_results: bytes, tiny_weights: Path, tmp_path: Path
+):
+    assert run("--workers", 2).status == 0
+    assert results().read_bytes() == tiny_results
+    model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
+    script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
+    outcome = run("--bs", 2, model=model)
+    assert re.search(
+        r"holds people of other work \(another model \(.*\), another batch size \(1, not 2\)\)", outcome.out
+    )
+    assert len(json.loads(results().read_bytes())) == len(json.loads(tiny_results))
+
+
+def test_what_is_done_is_not_done_again(run: Script, tiny_results: bytes, monkeypatch: pytest.MonkeyPatch):
+    from higherhrnet.stages import infer  # noqa: PLC0415
+
+    seen: list[int] = []
+    real = infer.run
+
+    def counting(backend, passes, job):
+        if len(seen) >= 3:
+            raise KeyboardInterrupt
+        seen.extend(passes[0].indices)
+        return real(backend, passes, job)
+
+    monkeypatch.setattr(infer, "run", counting)
+    assert run("--disk_budget", LEAST).status == 130
+
+    def noting(backend, passes, job):
+        seen.extend(passes[0].indices)
+        return real(backend, passes, job)
+
+    monkeypatch.setattr(infer, "run", noting)
+    outcome = run("--disk_budget", LEAST)
+    assert re.search(r"resuming: [1-3] of 7 images are done", outcome.out)
+    assert sorted(seen) == list(range(7)), "each image exactly once"
+    assert results().read_bytes() == tiny_results
+    assert "is up to date; --overwrite does it again" in run().out
+    assert len(seen) == 7
+    assert run("--overwrite").status == 0
+    assert len(seen) == 14
+
+
+def test_a_change_that_would_mix_people_is_refused(
+    run: Script, script: Script, tiny_weights: Path, tiny_results: bytes, tmp_path: Path, monkeypatch
+):
+    from higherhrnet.pipeline.steps import Steps  # noqa: PLC0415
+
+    real, calls = Steps.decode, []
+
+    def stop_later(self, chunk, folder, left_out):
+        calls.append(chunk)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return real(self, chunk, folder, left_out)
+
+    monkeypatch.setattr(Steps, "decode", stop_later)
+    assert run("--disk_budget", LEAST).status == 130
+    monkeypatch.setattr(Steps, "decode", real)
+    journal = Path("run_work/people.jsonl").read_bytes()
+
+    assert "another detection_threshold (0.1, not 0.2)" in error(run("TEST.DETECTION_THRESHOLD", 0.2))
+    assert "another number of images (7, not 3)" in error(run("--limit", 3))
+    assert "another dtype (float32, not float16)" in error(run("--dtype", "float16"))
+    assert "another shard (1/1, not 1/2)" in error(run("--shard", "1/2", "--work", "run_work"))
+    other = write_dataset(tmp_path / "other", seed=1, sizes=(*TINY_IMAGES[:-1], (641, 480)))
+    assert "another data set (" in error(run(data=other))
+    model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
+    script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
+    assert "another model (" in error(run(model=model))
+    with monkeypatch.context() as changed:
+        changed.setattr(transform, "VERSION", transform.VERSION + 1)
+        assert "another version of the algorithm (1, not 2)" in error(run())
+    assert Path("run_work/people.jsonl").read_bytes() == journal, "nothing done was lost"
+    assert run("TEST.DETECTION_THRESHOLD", 0.2, "--overwrite").status == 0
+    assert run("--overwrite").status == 0
+    assert results().read_bytes() == tiny_results
+
+
+def test_bad_input_is_refused(run: Script, tmp_path: Path):
+    assert "one batch of shape 256x128 takes" in error(run("--disk_budget", "1MB"))
+    assert run("--disk_budget", "much").status == 2
+    assert "shard 9/9 holds none of the 7 images" in error(run("--shard", "9/9"))
+    assert "is not an ONNX file" in error(run(model=_file(tmp_path / "broken.onnx")))
+
+
+def _file(path: Path) -> Path:
+    path.write_bytes(b"no model")
+    return path
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "no image", "other size"])
+def test_a_bad_image_stops_the_run_or_is_left_out_and_said(run: Script, tmp_path: Path, damage: str):
+    data = write_dataset(tmp_path / "coco")
+    image = data / "images/val2017/000000001021.jpg"  # index 3, the longest
+    content = image.read_bytes()
+    if damage == "missing":
+        image.unlink()
+    elif damage == "truncated":
+        image.write_bytes(content[: len(content) * 2 // 3])
+    elif damage == "no image":
+        image.write_bytes(b"<html>404</html>")
+    else:
+        shutil.copy(data / "images/val2017/000000001000.jpg", image)
+    message = error(run("--disk_budget", LEAST, data=data))
+    assert "000000001021.jpg" in message
+    outcome = run("--disk_budget", LEAST, "--skip_bad", data=data)
+    assert outcome.status == 0, outcome.err
+    assert "1 bad images were left out (--skip_bad):" in outcome.out
+    assert "000000001021.jpg" in outcome.out
+    assert "=> the figures are over 6 of 7 images" in outcome.out
+    assert "=> 1 bad images were left out (--skip_bad)" in outcome.out
+    found = {entry["image_id"] for entry in json.loads(results().read_bytes())}
+    assert 1021 not in found
+    skipped = results().read_bytes()
+
+    image.write_bytes(content)
+    assert run("--overwrite", data=data).status == 0
+    whole = json.loads(results().read_bytes())
+    assert [entry for entry in whole if entry["image_id"] != 1021] == json.loads(skipped)
+
+
+def test_the_scripts_leave_bad_images_out_too(script: Script, tiny_onnx: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = write_dataset(tmp_path / "coco")
+    (data / "images/val2017/000000001021.jpg").write_bytes(b"")
+    cfg = ("--cfg", TINY_CONFIG, "DATASET.ROOT", data)
+    trees = ("--output", "prep_bin", "--output_flip", "prep_bin_flip", "--workers", 1)
+    assert "0 bytes that do not decode" in error(script("HigherHRNet_preprocess", *trees, *cfg))
+    outcome = script("HigherHRNet_preprocess", *trees, "--skip_bad", *cfg)
+    assert "6 images in prep_bin and prep_bin_flip" in outcome.out
+    assert "1 bad images were left out (--skip_bad):\n  image " in outcome.out
+    for tree in ("prep_bin", "prep_bin_flip"):
+        assert script("gen_dataset_info", "bin", tree, tree).status == 0
+    assert script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx).status == 0
+    dump_dirs = ("--dump_dir", "result/dumpOutput_device0_bs1", "--dump_dir_flip", "result/dumpOutput_device0_bs1_flip")
+    outcome = script("HigherHRNet_postprocess", *dump_dirs, "--workers", 1, *cfg)
+    assert "=> the figures are over the 6 of 7 images that have dumps\n=> 1 bad images were left out" in outcome.out
+
+
+# Shards
+
+
+def test_three_shards_merge_into_one_run_s_bytes(run: Script, merge: Script, tiny_results: bytes):
+    for shard in ("1/3", "2/3", "3/3"):
+        outcome = run("--shard", shard, "--disk_budget", LEAST)
+        assert outcome.status == 0, outcome.err
+        assert "=> the figures are over" in outcome.out
+    outcome = merge()
+    assert outcome.status == 0, outcome.err
+    assert results().read_bytes() == tiny_results
+    assert f"{len(json.loads(tiny_results))} people in 7 images of 3 shards" in outcome.out
+    assert leftovers() == []
+
+
+def test_merge_refuses_what_is_not_one_whole(run: Script, merge: Script, tmp_path: Path):
+    assert "holds no keypoints_val2017_results_IofN.json" in error(merge())
+    for shard in ("1/2", "1/3", "2/3"):
+        assert run("--shard", shard).status == 0
+    parts = [results("_1of3"), results("_2of3")]
+    assert "found shards of 2 and of 3 parts" in error(merge())
+    assert "shards 3/3 are missing" in error(merge("--results", *parts))
+    assert "shard 1/3 is given 2 times" in error(merge("--results", parts[0], *parts))
+    assert run("--shard", "3/3", "TEST.DETECTION_THRESHOLD", 0.2).status == 0
+    parts.append(results("_3of3"))
+    assert "is not of the same work as" in error(merge("--results", *parts))
+    assert run("--shard", "3/3", "--limit", 6).status == 0
+    assert "another number of images (6, not 7)" in error(merge("--results", *parts))
+    assert run("--shard", "3/3").status == 0
+    parts[1].write_bytes(parts[1].read_bytes().replace(b"1", b"2", 1))
+    assert "has changed since its record was written" in error(merge("--results", *parts))
+    atomic.write_json(claim.record_of(parts[1]), {"complete": True})
+    assert "was written by release 0.1.0" in error(merge("--results", *parts))
+    atomic.write_json(claim.record_of(parts[1]), {"artifact": "PeopleWork", "format": 2, "complete": True})
+    assert "found other fields than expected" in error(merge("--results", *parts))
+    claim.record_of(parts[1]).unlink()
+    assert "has no record of complete work" in error(merge("--results", *parts))
+    assert not results().exists()
+
+
+def test_each_script_does_one_shard(
+    script: Script, merge: Script, tiny_data: Path, tiny_onnx: Path, tiny_results: bytes, tmp_path: Path, monkeypatch
+):
+    """Shard 1 from the images on; shard 2 from inputs of everything, at gen_dataset_info, then at the benchmark."""
+    monkeypatch.chdir(tmp_path)
+    cfg = ("--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
+
+    def do(name: str, *args: object) -> str:
+        outcome = script(name, *args)
+        assert outcome.status == 0, outcome.err
+        return outcome.out
+
+    def preprocess(to: str, *shard: object) -> str:
+        trees = ("--output", f"{to}/bins", "--output_flip", f"{to}/bins_flip")
+        return do("HigherHRNet_preprocess", *trees, "--workers", 1, *shard, *cfg)
+
+    def rest(at: str, lists: tuple = (), network: tuple = (), people: tuple = ()) -> None:
+        for tree in ("bins", "bins_flip"):
+            do("gen_dataset_info", "bin", f"{at}/{tree}", f"{at}/{tree}", *lists)
+        names = ("--info", f"{at}/bins", "--info_flip", f"{at}/bins_flip", "--result", f"{at}/result")
+        do("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx, *network)
+        where = [f"{at}/result/dumpOutput_device0_bs1{flip}" for flip in ("", "_flip")]
+        dump_dirs = ("--dump_dir", where[0], "--dump_dir_flip", where[1], "--workers", 1)
+        do("HigherHRNet_postprocess", *dump_dirs, *people, *cfg)
+
+    assert "3 images in" in preprocess("a", "--shard", "1/3")
+    rest("a")
+    preprocess("b")
+    rest("b", lists=("--shard", "2/3"), network=("--shard", "2/3"))
+    shutil.copytree("b/bins", "c/bins")
+    shutil.copytree("b/bins_flip", "c/bins_flip")
+    rest("c", network=("--shard", "3/3"))
+    assert merge().status == 0
+    assert results().read_bytes() == tiny_results
+
+    outcome = script("gen_dataset_info", "bin", "a/bins", "a/other", "--shard", "2/3")
+    assert "a/bins is of shard 1/3, not 2/3" in error(outcome)
+    names = ("--info", "b/bins", "--info_flip", "b/bins_flip", "--result", "c/result", "--shard", "2/3")
+    outcome = script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx)
+    assert "another shard (3/3, not 2/3); give another --result" in error(outcome)
+
+
+def test_postprocess_of_an_incomplete_shard_is_refused(
+    script: Script, tiny_inputs: Path, tiny_onnx: Path, tiny_data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    lists = ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip")
+    assert script("HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx).status == 0
+    for folder in Path("result").glob("dump*"):
+        (folder / "record.json").unlink()
+        for file in folder.glob("000000000004_*"):
+            file.unlink()
+    where = ("--dump_dir", "result/dumpOutput_device0_bs1", "--dump_dir_flip", "result/dumpOutput_device0_bs1_flip")
+    cfg = ("--workers", 1, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
+    assert script("HigherHRNet_postprocess", *where, "--shard", "1/3", *cfg).status == 0
+    assert "no dumps of 1 of 2 images" in error(script("HigherHRNet_postprocess", *where, "--shard", "2/3", *cfg))
+
+
+# Half the bytes, and the estimate
+
+
+def test_float16_halves_what_lies_on_disk_and_hardly_moves_people(
+    run: Script, script: Script, tmp_path: Path, tiny_data, tiny_onnx, monkeypatch
+):
+    peaks = {}
+    for dtype in ("float32", "float16"):
+        outcome = run("--dtype", dtype, "--overwrite", "--disk_budget", "1GB")
+        assert outcome.status == 0, outcome.err
+        peaks[dtype] = float(re.findall(r"peak on disk (\S+) MB", outcome.out)[0])
+    assert "(another dtype of inputs (float32, not float16), another dtype (float32, not float16))" in outcome.out
+    assert peaks["float16"] < 0.6 * peaks["float32"]  # records and lists stay
+    from_run = results().read_bytes()
+
+    cfg = ("--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", "scripts")
+    trees = ("--output", "prep_bin", "--output_flip", "prep_bin_flip")
+    assert script("HigherHRNet_preprocess", *trees, "--workers", 1, "--dtype", "float16", *cfg).status == 0
+    for tree in ("prep_bin", "prep_bin_flip"):
+        assert script("gen_dataset_info", "bin", tree, tree).status == 0
+    outcome = script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, "--dtype", "float16")
+    assert outcome.status == 0, outcome.err
+    dump_dirs = ("--dump_dir", "result/dumpOutput_device0_bs1", "--dump_dir_flip", "result/dumpOutput_device0_bs1_flip")
+    assert script("HigherHRNet_postprocess", *dump_dirs, "--workers", 1, *cfg).status == 0
+    assert Path(RESULTS.replace("output", "scripts", 1).format("")).read_bytes() == from_run
+
+
+def test_a_dry_run_says_what_5000_images_take_and_leaves_nothing(run: Script, tmp_path: Path):
+    outcome = run("--dry_run", "--disk_budget", "100MB")
+    assert outcome.status == 0, outcome.err
+    table = [re.split(r" {2,}", line) for line in outcome.out.splitlines()]
+    lines = {cells[0]: cells[-1] for cells in table}
+    assert ["", "7 images", "5000 images"] in table
+    assert {"preprocess", "infer", "decode", "disk, run"} <= set(lines)
+    assert lines["disk, run"] == "100 MB"
+    # 5000/7 times the bytes of these seven inputs and mirrored inputs.
+    sizes = [128 * 192] * 3 + [128 * 128] + [128 * 256] * 3
+    assert lines["disk, six scripts: inputs"] == f"{2 * 12 * sum(sizes) * 5000 / 7 / 1e9:.1f} GB"
+    assert list(tmp_path.iterdir()) == []

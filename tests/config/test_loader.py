@@ -1,0 +1,157 @@
+"""config: the official tree, its yaml files and overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.config import loader
+from higherhrnet.config.plan import Plan
+from higherhrnet.dataset import coco, joints
+from higherhrnet.errors import UserError
+from tests.support.datasets import TINY_CONFIG
+
+CROWD_POSE = loader.DEFAULT.parents[2] / "crowd_pose/higher_hrnet/w32_512_adam_lr1e-3.yaml"
+
+
+def test_the_default_is_w32_512():
+    cfg = loader.tree()
+    assert cfg.DATASET.INPUT_SIZE == 512
+    assert cfg.MODEL.EXTRA.STAGE4.NUM_CHANNELS == [32, 64, 128, 256]
+    assert (cfg.TEST.DETECTION_THRESHOLD, cfg.TEST.TAG_THRESHOLD) == (0.1, 1.0)
+    assert (cfg.TEST.NMS_KERNEL, cfg.TEST.NMS_PADDING) == (5, 2)
+    assert cfg.is_frozen()
+
+
+def test_overrides_take_the_type_of_the_key():
+    cfg = loader.tree(
+        TINY_CONFIG, ["DATASET.ROOT", "my data/coco", "TEST.TAG_THRESHOLD", "2.5", "TEST.REFINE", "False"]
+    )
+    assert cfg.DATASET.ROOT == "my data/coco"
+    assert cfg.TEST.TAG_THRESHOLD == 2.5
+    assert cfg.TEST.REFINE is False
+
+
+def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
+    cfg = loader.tree(None, ["DATA_DIR", str(tmp_path), "DATASET.ROOT", "no/such/root"])
+    assert str(tmp_path / "no/such/root") == cfg.DATASET.ROOT
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (["DATASET.ROOTT", "x"], "DATASET.ROOTT x: Non-existent key: DATASET.ROOTT"),
+        (["NO.SUCH.KEY", "x"], "NO.SUCH.KEY"),
+        (["TEST.REFINE", "maybe"], "TEST.REFINE maybe: Type mismatch"),
+        (["DATASET.INPUT_SIZE", "500"], "DATASET.INPUT_SIZE 500, expected a multiple of 64"),
+        (["TEST.NMS_KERNEL", "4"], "TEST.NMS_KERNEL 4"),
+        (["TEST.SCALE_FACTOR", "[0.5,2]"], r"TEST.SCALE_FACTOR is \[0.5, 2\], expected 1 among several"),
+        (["TEST.SCALE_FACTOR", "[1,1.3]"], "multiples of half the smallest"),
+        (["TEST.SCALE_FACTOR", "[1,1]"], "positive numbers of 0.125 to 8, each once"),
+        (["TEST.SCALE_FACTOR", "[]"], "positive numbers"),
+        (["TEST.SCALE_FACTOR", "[1,True]"], "positive numbers"),
+        (["TEST.WITH_AE", "(True,True)"], "TEST.WITH_AE"),
+        (["DATASET.DATA_FORMAT", "png"], "DATA_FORMAT is png, expected jpg or zip"),
+        (["DATASET.DATASET", "crowd_pose_kpt"], "two data sets"),
+        (["DATASET.DATASET_TEST", "mpii"], "DATASET_TEST is mpii, expected coco, crowd_pose"),
+        (["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"], "NUM_JOINTS is 18, coco has 17"),
+        (["DATASET.WITH_CENTER", "True", "MODEL.TAG_PER_JOINT", "False"], "IGNORE_CENTER True would leave out"),
+        (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected a finite number of at least 0"),
+        (["TEST.TAG_THRESHOLD", "1e999"], "expected a finite number of at least 0"),
+        (["DATASET.INPUT_SIZE", "6400000"], "expected a multiple of 64 of at most 4096"),
+        (["DATASET.MAX_NUM_PEOPLE", "1000000000000"], "expected 1 to 1024"),
+        (["TEST.NMS_KERNEL", "100001", "TEST.NMS_PADDING", "50000"], "of at most 255"),
+        (["DATASET.TEST", "../../elsewhere"], "expected a name like val2017"),
+        (["DATASET.TEST", ""], "expected a name like val2017"),
+        (["DATASET.TEST", ".."], "expected a name like val2017"),
+        (["OUTPUT_DIR", "'\\ud800'"], "OUTPUT_DIR is .*, which no file system can hold"),
+        *(
+            (["TEST.SCALE_FACTOR", f], "positive numbers of")
+            for f in ("[1e300]", "[1,60]", "[0.001]", "[" + "9" * 400 + "]")
+        ),
+        (["OUTPUT_DIR", "a\0b"], "OUTPUT_DIR is .*, which no file system can hold"),
+        (["DATASET.INPUT_SIZE", "None"], "DATASET.INPUT_SIZE has no value"),
+        (["DATASET", "None"], "DATASET has no value|DATASET None: "),
+        (["MODEL.EXTRA", "None"], "MODEL.EXTRA is None|MODEL.EXTRA None: "),
+        (["TEST.SCALE_FACTOR", "[" * 100_000], "TEST.SCALE_FACTOR"),
+        (["TEST.SCALE_FACTOR", "9" * 10_000], "TEST.SCALE_FACTOR"),
+        (["DATASET.ROOT"], "KEY VALUE pairs, found an odd number: DATASET.ROOT"),
+    ],
+)
+def test_what_does_not_fit_is_refused(opts: list[str], message: str):
+    with pytest.raises(UserError, match=message):
+        loader.load(None, opts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("UNKNOWN: 1\n", "DATASET: [1, 2]\n", "a: b: c\n", "- 1\n", "TEST:\n  NO: 1\n", "\t", "\xff", "[" * 50_000),
+        "A: &a [1, 1]\nB: &b [*a, *a]\nMODEL: {EXTRA: {X: [*b, *b]}}\n",
+        "TEST:\n  DETECTION_THRESHOLD: .nan\n",
+        'OUTPUT_DIR: "a\\0b"\n',
+        f"OUTPUT_DIR: {'x' * 100_001}\n",
+        "OUTPUT_DIR: !!python/object/apply:os.getcwd []\n",
+    ],
+    ids=range(13),
+)
+def test_a_wrong_yaml_file_is_named(tmp_path: Path, text: str):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"config .*wrong\.yaml"):
+        loader.load(path)
+
+
+@pytest.mark.parametrize("name", ["evil.py", "evil.txt", "evil"])
+def test_a_configuration_is_never_run(tmp_path: Path, name: str):
+    path = tmp_path / name
+    path.write_text(f"cfg = open({str(tmp_path / 'ran')!r}, 'w') and {{}}\n")
+    with pytest.raises(UserError, match=f"config {path}: "):
+        loader.load(path)
+    assert not (tmp_path / "ran").exists()
+    path.write_bytes(loader.DEFAULT.read_bytes())
+    assert loader.tree(path) == loader.tree(loader.DEFAULT), "yaml, whatever its name"
+
+
+def test_a_missing_yaml_file_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match=r"cannot read config .*none\.yaml"):
+        loader.load(tmp_path / "none.yaml")
+
+
+def test_a_center_adds_a_joint():
+    cfg = loader.tree(None, ["DATASET.WITH_CENTER", "True"])
+    assert (cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS) == (18, 18)
+    config = loader.load(None, ["DATASET.WITH_CENTER", "True"])
+    assert config.heads == Heads(18, 18)
+    assert config.joints is joints.COCO
+    assert config.result_joints == 17
+    kept = loader.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
+    assert kept.options.order[:3] == (17, 0, 1)
+    assert kept.result_joints == 17
+
+
+def test_crowd_pose_has_no_order_of_grouping_with_a_center():
+    with pytest.raises(UserError, match="an order of grouping with the center for coco only"):
+        loader.load(CROWD_POSE, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
+
+
+def test_what_the_stages_take_of_a_configuration():
+    config = loader.load(
+        None,
+        ["TEST.SCALE_FACTOR", "[0.5, 1, 2]", "TEST.FLIP_TEST", "False", "DATASET.DATA_FORMAT", "zip"],
+    )
+    assert config.plan == Plan(512, (2, 1, 0.5), flip=False, project=True, limited=True)
+    assert (config.location.kind, config.location.zipped) == ("coco", True)
+    assert loader.load(None, ["MODEL.TAG_PER_JOINT", "False"]).heads == Heads(17, 1)
+
+
+def test_crowd_pose_s_joints():
+    config = loader.load(CROWD_POSE)
+    options = config.options
+    # As lib/dataset/transforms/build.py and lib/core/group.py of the official code have them.
+    assert options.flip == (1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13)
+    assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
+    assert config.location.kind == coco.CROWD_POSE
+    assert sorted(options.order) == list(range(14))

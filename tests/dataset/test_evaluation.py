@@ -1,0 +1,94 @@
+"""Average precision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from higherhrnet.dataset import coco, coco_results, evaluation
+from higherhrnet.errors import UserError
+from tests.support import golden
+from tests.support.programs import Outcome
+
+
+def truth(tiny_data: Path) -> tuple[coco.Dataset, list[dict]]:
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
+    return dataset, json.loads(dataset.annotations.read_text())["annotations"]
+
+
+def perfect(annotations: list[dict]) -> list[dict]:
+    return [
+        entry
+        for a in annotations
+        for entry in coco_results.entries(
+            a["image_id"], np.array(a["keypoints"], float).reshape(1, 17, 3), np.array([0.9])
+        )
+    ]
+
+
+def test_the_truth_itself_has_an_ap_of_1(tiny_data: Path, tmp_path: Path):
+    dataset, annotations = truth(tiny_data)
+    coco_results.write(tmp_path / "r.json", perfect(annotations))
+    figures = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
+    assert tuple(figures) == evaluation.STATISTICS
+    assert figures["AP"] == pytest.approx(1)
+    assert figures["AR"] == pytest.approx(1)
+
+
+def test_half_the_people_are_half_the_recall_unless_the_others_are_left_out(tiny_data: Path, tmp_path: Path):
+    dataset, annotations = truth(tiny_data)
+    coco_results.write(tmp_path / "r.json", perfect(annotations[:3]))
+    everything = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
+    assert everything["AR"] == pytest.approx(3 / 7)
+    some = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images[:3]])
+    assert some["AR"] == pytest.approx(1)
+
+
+def test_nobody_found_is_an_ap_of_0(tiny_data: Path, tmp_path: Path):
+    dataset, _ = truth(tiny_data)
+    coco_results.write(tmp_path / "r.json", [])
+    figures = evaluation.evaluate(dataset, tmp_path / "r.json", [i.image_id for i in dataset.images])
+    assert figures["AP"] == 0
+
+
+def test_annotations_without_boxes_are_named(tiny_data: Path, tmp_path: Path):
+    dataset, annotations = truth(tiny_data)
+    content = json.loads(dataset.annotations.read_text())
+    del content["annotations"][0]["area"]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    coco_results.write(tmp_path / "r.json", perfect(annotations))
+    with pytest.raises(UserError, match=r"a\.json cannot be evaluated \(KeyError: 'area'\)"):
+        evaluation.evaluate(coco.load(path), tmp_path / "r.json", [1000])
+
+
+def test_golden_figures(tmp_path: Path):
+    """Of drawn people, medium and large, some moved, missed and invented."""
+    dataset = coco.load(golden.annotate(tmp_path))
+    coco_results.write(tmp_path / "results.json", golden.results(dataset.annotations))
+    figures = evaluation.evaluate(dataset, tmp_path / "results.json", [i.image_id for i in dataset.images])
+    assert figures == pytest.approx(golden.read("figures.json"), abs=1e-6)
+
+
+def test_the_table_is_the_official_one():
+    figures = dict.fromkeys(evaluation.STATISTICS, 0.5) | {"AP": 0.67149}
+    assert evaluation.table(figures, "pose_higher_hrnet").splitlines() == [
+        "| Arch | AP | Ap .5 | AP .75 | AP (M) | AP (L) | AR | AR .5 | AR .75 | AR (M) | AR (L) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| pose_hig... | 0.671 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |",
+    ]
+
+
+Script = Callable[..., Outcome]
+
+
+def test_crowd_pose_figures_need_their_package(tiny_data: Path, tmp_path: Path):
+    if evaluation.can_evaluate(coco.CROWD_POSE):
+        pytest.skip("crowdposetools is installed")
+    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
+    with pytest.raises(UserError, match="crowdposetools is not installed"):
+        evaluation.evaluate(dataset, tmp_path / "results.json", [1000], coco.CROWD_POSE)

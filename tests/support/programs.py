@@ -1,0 +1,68 @@
+"""Our programs by the names that a command line gives them, how they ended, and what they left."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from higherhrnet.artifacts import inputs
+from higherhrnet.cli import main as commands
+
+PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
+"""The folders of dumps that the benchmark stage leaves, of both passes."""
+
+NO_HANG_UP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
+"""Under nohup our programs inherit an ignored SIGHUP, which then ends nothing."""
+
+MODULES = {
+    "HigherHRNet_preprocess": "preprocess",
+    "gen_dataset_info": "dataset_info",
+    "HigherHRNet_pth2onnx": "pth2onnx",
+    "HigherHRNet_benchmark": "benchmark",
+    "HigherHRNet_postprocess": "postprocess",
+    "HigherHRNet_performance": "performance",
+}
+"""What a command line calls a program, and where in higherhrnet.cli its main is."""
+
+
+def main_of(name: str) -> Callable[[Sequence[str] | None], None]:
+    """The main of a top-level script, or of ``python3 -m higherhrnet`` for higherhrnet.__main__."""
+    if name == "higherhrnet.__main__":
+        return commands._dispatch
+    return importlib.import_module(f"higherhrnet.cli.{MODULES[name]}").main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a script ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+def error(outcome: Outcome) -> str:
+    """The one line of a refused run."""
+    assert outcome.status == 1, outcome
+    assert outcome.err.startswith("error: "), outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.endswith("\n"), outcome.err
+    return outcome.err
+
+
+def files(root: Path) -> dict[str, object]:
+    """Every file below a directory with its content; of a table of pictures the hashes, not which file was read."""
+
+    def content(path: Path) -> object:
+        if path.name != inputs.PICTURES:
+            return path.read_bytes()
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return lines[0], {line["index"]: line["picture"][-1] for line in lines[1:]}
+
+    return {str(p.relative_to(root)): content(p) for p in sorted(root.rglob("*")) if p.is_file()}
