@@ -220,7 +220,6 @@ def test_threads_and_programs_lose_none_of_each_other_s_entries(tmp_path: Path):
     assert not list(tmp_path.glob(".*.part"))
 
 
-@pytest.mark.tries("input")
 @pytest.mark.parametrize(
     "content",
     [
@@ -244,7 +243,6 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str):
     assert (tmp_path / "figures.record.json").read_text() == content
 
 
-@pytest.mark.tries("input")
 def test_texts_that_cannot_stand_in_a_table_are_refused(tmp_path: Path):
     keep(perf.path(tmp_path, 1, 0, (512, 512)), 7.0)
     record = tmp_path / "figures.record.json"

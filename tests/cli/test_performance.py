@@ -299,8 +299,10 @@ def test_performance_prints_a_row_a_measured_shape(result: Path, script: Script)
     outcome = script("HigherHRNet_performance", "--result", result)
     assert outcome.status == 0
     shapes = {geometry.fit(w, h, TINY_SIDE).shape for w, h in TINY_IMAGES}
-    assert {line.split()[0] for line in outcome.out.splitlines()[2:-2]} == {f"({h},{w})" for h, w in shapes}
-    assert outcome.out.splitlines()[-1].startswith("avg/min/max")
+    table, foot = outcome.out.split("\n\n")
+    assert {line.split()[0] for line in table.splitlines()[2:-2]} == {f"({h},{w})" for h, w in shapes}
+    assert table.splitlines()[-1].startswith("avg/min/max")
+    assert foot == f"images per second: {perf.MEANING}\n"
     markdown = script("HigherHRNet_performance", "--result", result, "--format", "markdown").out
     assert markdown.startswith("| Input Shape | bs1 device 0 |\n|---|---|\n")
 

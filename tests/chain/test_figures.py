@@ -10,9 +10,11 @@ import pytest
 
 from higherhrnet.artifacts import claim, figures, perf
 from higherhrnet.artifacts.work import DumpsWork
+from tests.support.datasets import TINY_CONFIG
+from tests.support.programs import Outcome, error
 
-TINY_CONFIG = Path(__file__).resolve().parents[1] / "data/tiny.yaml"
-Script = Callable[..., object]
+Script = Callable[..., Outcome]
+
 SHAPE = (128, 128)
 
 
@@ -27,7 +29,7 @@ def at_work(tiny_inputs: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.fixture
-def benchmark(at_work: Path, script: Callable) -> Callable:
+def benchmark(at_work: Path, script: Script) -> Script:
     """Run HigherHRNet_benchmark.py there."""
     return lambda *more: script(
         *("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", "model.onnx", "--cfg", TINY_CONFIG, *more)
@@ -35,7 +37,7 @@ def benchmark(at_work: Path, script: Callable) -> Callable:
 
 
 @pytest.fixture
-def measure(at_work: Path, script: Callable) -> Callable:
+def measure(at_work: Path, script: Script) -> Script:
     """Run HigherHRNet_performance.py there, where it measures."""
     return lambda *more: script(
         *("HigherHRNet_performance", "--backend", "onnxruntime", "--model", "model.onnx", "--cfg", TINY_CONFIG),
@@ -51,12 +53,7 @@ def other_model() -> None:
         file.write(b"\x12\x01x")  # onnx.proto3's producer_name
 
 
-def error(outcome: object) -> str:
-    assert outcome.status == 1, outcome  # type: ignore[attr-defined]
-    return outcome.err  # type: ignore[attr-defined]
-
-
-def test_a_benchmark_s_figure_names_its_work(benchmark: Callable, at_work: Path):
+def test_a_benchmark_s_figure_names_its_work(benchmark: Script, at_work: Path):
     assert benchmark().status == 0
     made = figures.read(Path("result"))[FIGURE.name]
     dumps = claim.read(Path("result/dumpOutput_device0_bs1"), DumpsWork)
@@ -70,7 +67,7 @@ def test_a_benchmark_s_figure_names_its_work(benchmark: Callable, at_work: Path)
     assert made.is_of(FIGURE.read_bytes())
 
 
-def test_measuring_does_not_replace_a_benchmark_s_figure(benchmark: Callable, measure: Callable, script: Callable):
+def test_measuring_does_not_replace_a_benchmark_s_figure(benchmark: Script, measure: Script, script: Script):
     assert benchmark().status == 0
     before = FIGURE.read_bytes()
     refused = error(measure())
@@ -89,7 +86,7 @@ def test_measuring_does_not_replace_a_benchmark_s_figure(benchmark: Callable, me
     assert figures.read(Path("result"))[FIGURE.name].work.data != figures.RANDOM
 
 
-def test_a_file_of_others_is_refused_before_the_work_and_kept(benchmark: Callable):
+def test_a_file_of_others_is_refused_before_the_work_and_kept(benchmark: Script):
     FIGURE.parent.mkdir()
     FIGURE.write_text(perf.execute_only(317.707))
     before = FIGURE.read_bytes()
@@ -100,7 +97,7 @@ def test_a_file_of_others_is_refused_before_the_work_and_kept(benchmark: Callabl
     assert FIGURE.name in figures.read(FIGURE.parent)
 
 
-def test_runs_of_the_same_work_replace_their_own_figures(benchmark: Callable):
+def test_runs_of_the_same_work_replace_their_own_figures(benchmark: Script):
     assert benchmark().status == 0
     (first, *_) = sorted(Path("result/dumpOutput_device0_bs1").glob("*.bin"))
     first.unlink()
@@ -111,7 +108,7 @@ def test_runs_of_the_same_work_replace_their_own_figures(benchmark: Callable):
     assert benchmark().status == 0
 
 
-def test_a_new_model_takes_the_old_one_s_figures_away_and_nobody_else_s(benchmark: Callable):
+def test_a_new_model_takes_the_old_one_s_figures_away_and_nobody_else_s(benchmark: Script):
     assert benchmark().status == 0
     foreign = perf.path(Path("result"), 1, 3, SHAPE)
     foreign.write_text(perf.execute_only(317.707))
@@ -122,9 +119,7 @@ def test_a_new_model_takes_the_old_one_s_figures_away_and_nobody_else_s(benchmar
     assert foreign.read_text() == perf.execute_only(317.707)
 
 
-def test_the_table_keeps_apart_what_is_of_other_work(
-    benchmark: Callable, measure: Callable, script: Callable, at_work: Path
-):
+def test_the_table_keeps_apart_what_is_of_other_work(benchmark: Script, measure: Script, script: Script, at_work: Path):
     assert benchmark().status == 0
     plain = script("HigherHRNet_performance").out
     assert plain.splitlines()[0].split() == ["Input", "Shape", "bs1", "device", "0"]
