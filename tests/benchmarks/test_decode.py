@@ -7,7 +7,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.datasets import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_one_ordinary_image(tmp_path):

@@ -14,6 +14,8 @@ from higherhrnet.model import network
 from tests.support.datasets import TINY_CONFIG
 from tests.support.networks import build
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny() -> network.HigherHRNet:

@@ -16,6 +16,8 @@ from tests.support.datasets import ROOT
 from tests.support.processes import wait_until_gone
 from tests.support.programs import FLIP, NO_HANG_UP, PLAIN, error
 
+pytestmark = pytest.mark.slow
+
 WIDE = "128x192"
 HANG_UP = pytest.param(signal.SIGHUP, 129, marks=NO_HANG_UP)
 

@@ -13,6 +13,8 @@ from tests.support.ascend_host import Host
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import Outcome, error
 
+pytestmark = pytest.mark.slow
+
 Script = Callable[..., Outcome]
 
 

@@ -23,6 +23,8 @@ from higherhrnet.decode import decode
 from higherhrnet.image import geometry
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
 
+pytestmark = pytest.mark.slow
+
 SEED = 4711
 LOWEST_AP = 0.75
 LEAST_DROP = 0.05

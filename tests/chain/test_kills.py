@@ -17,6 +17,8 @@ import pytest
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.launcher import POLITE, Command, Launcher
 
+pytestmark = pytest.mark.slow
+
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
 

@@ -18,6 +18,8 @@ from higherhrnet.dataset import coco, evaluation
 from higherhrnet.image import geometry
 from tests.support.programs import Outcome
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(coco_mini: Path) -> Path:

@@ -14,6 +14,8 @@ import pytest
 from higherhrnet.pipeline.disk import Usage
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 64_000_000
 SLACK = 40  # MB: what allocators keep may differ from run to run
 

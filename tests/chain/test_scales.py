@@ -16,6 +16,8 @@ from higherhrnet.image import reader
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import Outcome, error
 
+pytestmark = pytest.mark.slow
+
 MULTI = ["TEST.SCALE_FACTOR", "[0.5, 1, 2]"]
 
 

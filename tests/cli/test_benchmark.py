@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from higherhrnet.artifacts import claim, dumps, inputs
 from higherhrnet.artifacts.work import DumpsWork
@@ -57,6 +58,7 @@ def test_perf_files_are_left_a_shape(result: Path):
     assert {p.name for p in result.glob("perf*")} == names
 
 
+@pytest.mark.slow
 def test_a_batch_leaves_the_same_dumps_a_last_partial_one_too(
     result: Path, tiny_inputs: Path, tiny_weights: Path, script: Script, tmp_path: Path
 ):

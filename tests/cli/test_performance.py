@@ -126,6 +126,7 @@ def test_wrong_flags_are_named(guide_files: Path, script: Script, tmp_path: Path
 # Measuring
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
 def test_measuring_leaves_the_table_percentiles_and_performance_files(
     backend: str, tiny_weights: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

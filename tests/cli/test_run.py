@@ -15,6 +15,8 @@ from higherhrnet.image import transform
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.programs import Outcome, error
 
+pytestmark = pytest.mark.slow
+
 Script = Callable[..., Outcome]
 RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results{}.json"
 LEAST = "3MB"  # the largest of these images alone

@@ -19,6 +19,8 @@ from tests.support.launcher import INTERRUPTED
 from tests.support.processes import session, wait_until_gone
 from tests.support.programs import NO_HANG_UP
 
+pytestmark = pytest.mark.slow
+
 HANG_UP = pytest.param(signal.SIGHUP, marks=NO_HANG_UP)
 PROGRAMS = [*sorted([path.name] for path in ROOT.glob("*.py")), ["-m", "higherhrnet", "run"]]
 ARGUMENTS = {

@@ -184,6 +184,7 @@ def test_small_maps(kind, cases: int):
     assert people > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_full_size_maps(seed):
     """Real shapes, from a few people to a crowd, without noise and with little and much of it."""

@@ -92,6 +92,7 @@ def test_scenes_vary(drawn: list[scenes.Scene]) -> None:
     assert max(sizes) > 5 * min(sizes)  # areas: the largest figure is more than twice as tall as the smallest
 
 
+@pytest.mark.slow
 def test_crowds_are_of_more_people() -> None:
     """Expected numbers by hand: 2.04 people elsewhere, 3.25 in crowds, of which some find no place."""
     counts = {

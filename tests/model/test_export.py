@@ -55,6 +55,7 @@ def test_export_holds_only_what_atc_takes(exported: onnx.ModelProto):
         assert len(node.input) == 3, f"{node.name} has no bias: its BatchNorm was not folded"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, -1])
 def test_export_of_other_batches(tmp_path: Path, batch: int):
     report = export.export(build(TINY_CONFIG), tmp_path / "batch.onnx", batch=batch)
@@ -65,6 +66,7 @@ def test_export_of_other_batches(tmp_path: Path, batch: int):
     np.testing.assert_allclose(output1[0], output1[1], atol=1e-5 * np.abs(output1).max())
 
 
+@pytest.mark.slow
 def test_a_network_that_overflows_is_not_written(tmp_path: Path, tiny: network.HigherHRNet):
     with torch.no_grad():
         tiny.conv1.weight.fill_(3e38)

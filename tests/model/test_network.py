@@ -37,6 +37,7 @@ def test_golden_forward_pass_through_pytorch(golden_network: network.HigherHRNet
         assert relative(output.numpy(), reference[name]) < 1e-4, name
 
 
+@pytest.mark.slow
 def test_golden_forward_pass_through_onnx(golden_network: network.HigherHRNet, tmp_path: Path):
     reference = np.load(golden.GOLDEN / "network_w32_forward.npz")
     report = export.export(golden_network, tmp_path / "golden.onnx", batch=1)

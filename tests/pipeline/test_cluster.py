@@ -12,6 +12,8 @@ import pytest
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import Outcome, error
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed")
 
 Script = Callable[..., Outcome]

@@ -20,6 +20,8 @@ from higherhrnet.stages import compare
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, write_dataset
 from tests.support.programs import Outcome, error, main_of
 
+pytestmark = pytest.mark.slow
+
 Script = Callable[..., Outcome]
 DEMO = ("--cfg", DEMO_CONFIG, "DATASET.INPUT_SIZE", 128)
 BS1, BS3, BS8 = (f"result/dumpOutput_device0_bs{n}" for n in (1, 3, 8))

@@ -61,6 +61,7 @@ def test_every_image_goes_to_one_device_and_none_has_more_than_a_batch_too_much(
             assert entries
 
 
+@pytest.mark.slow
 def test_devices_share_the_work_and_leave_one_directory(host: Host, expected: Path):
     outcome = host.benchmark("--device_ids", "0,2,3")
     assert outcome.status == 0, outcome.err
@@ -77,6 +78,7 @@ def test_devices_share_the_work_and_leave_one_directory(host: Host, expected: Pa
     assert host.calls() == []
 
 
+@pytest.mark.slow
 def test_one_failing_device_does_not_lose_the_others_part(
     host: Host,
     expected: Path,
@@ -97,6 +99,7 @@ def test_one_failing_device_does_not_lose_the_others_part(
     host.same_as(expected)
 
 
+@pytest.mark.slow
 def test_figures_of_another_model_go_with_its_dumps(host: Host):
     host.only("128x192")
     assert host.benchmark("--device_ids", "0,1").status == 0
@@ -106,7 +109,7 @@ def test_figures_of_another_model_go_with_its_dumps(host: Host):
     with om.open("ab") as file:
         file.write(b"\0")
     outcome = host.benchmark()
-    assert "of other work were removed first (another model (" in outcome.out
+    assert "of other work were removed first: another model (" in outcome.out
     assert [figure.device for figure in perf.find(host.result)] == [0]
 
 

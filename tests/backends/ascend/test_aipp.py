@@ -14,6 +14,8 @@ from higherhrnet.image import transform
 from tests.support.ascend_host import Host, dump_bytes, prepare
 from tests.support.programs import FLIP, PLAIN
 
+pytestmark = pytest.mark.slow
+
 WIDE = "128x192"
 
 

@@ -17,6 +17,8 @@ from higherhrnet.backends.base import Work
 from tests.support.ascend_host import Host
 from tests.support.programs import error
 
+pytestmark = pytest.mark.slow
+
 WIDE = "128x192"
 
 

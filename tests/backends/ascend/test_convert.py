@@ -15,6 +15,8 @@ from higherhrnet.artifacts.work import OmWork
 from tests.support.ascend_host import Host
 from tests.support.programs import Outcome, error
 
+pytestmark = pytest.mark.slow
+
 
 def om(host: Host) -> Path:
     return host.directory / "models/tiny_bs1_dynamic.om"
