@@ -28,7 +28,7 @@ def benchmark(script: Script, lists: Path, model: Path, result: Path, *more: obj
 
 
 def dump_files(root: Path) -> dict[str, object]:
-    return {name: content for name, content in files(root).items() if name.endswith((".bin", "record.json"))}
+    return {name: content for name, content in files(root).items() if name.endswith((".bin", "/record.json"))}
 
 
 def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weights: Path):
