@@ -80,12 +80,6 @@ def refuse_link(folder: Path) -> None:
         raise UserError(f"{folder} is a link, expected a folder; remove it, or give another directory")
 
 
-def remove_link(path: Path) -> None:
-    """Remove a link in place of a file of ours, as in a folder that was copied: what it names is another's."""
-    if path.is_symlink():
-        path.unlink()
-
-
 def remove(path: Path) -> None:
     """Remove a file, or a folder of ours with all in it. Raises UserError as ``remove_folder``."""
     if path.is_dir():

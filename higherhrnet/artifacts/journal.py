@@ -26,15 +26,16 @@ from higherhrnet.errors import UserError
 _LONGEST_HEADER = 1 << 20
 _SUM = b',"crc":'
 _START = b'{"artifact":'  # of a header, whose first field that is
+_OURS = frozenset({"artifact", "dataset"})  # the second of release 0.1.0's
 
 
 class Journal(Generic[Work]):
     """An open journal; of people only the places of their lines are held in memory."""
 
-    def __init__(self, path: Path, wanted: Record[Work], *, afresh: bool = False) -> None:
+    def __init__(self, path: Path, wanted: Record[Work], *, afresh: bool = False, overwrite: bool = False) -> None:
         """Open the journal of ``wanted``'s work at ``path``, or begin it.
 
-        ``afresh``: one of other work is emptied, not refused.
+        ``afresh``: one of other work is emptied, not refused. ``overwrite``: any is, also one of an earlier release.
 
         Raises
         ------
@@ -54,7 +55,7 @@ class Journal(Generic[Work]):
             if not stat.S_ISREG(os.fstat(self._file).st_mode):
                 raise UserError(f"cannot write {path}: it is no regular file; choose another output path")
             lock.take(self._file, f"another run is writing {path}; wait for it, or choose another output path")
-            self._load(wanted, afresh=afresh)
+            self._load(wanted, afresh=afresh, overwrite=overwrite)
         except BaseException:
             os.close(self._file)
             raise
@@ -111,24 +112,24 @@ class Journal(Generic[Work]):
         """Delete the journal: its results are written."""
         self.path.unlink(missing_ok=True)
 
-    def _load(self, wanted: Record[Work], *, afresh: bool) -> None:
+    def _load(self, wanted: Record[Work], *, afresh: bool, overwrite: bool) -> None:
         self._end = 0
         with os.fdopen(os.dup(self._file), "rb") as lines:
             first = lines.readline()
             header = _whole(first)
-            if header is None and not _is_begun(first):
+            if not _is_begun(first) if header is None else not _OURS & header.keys():
                 raise UserError(
                     f"{self.path} is no journal of this program; move it away or choose another output path"
                 )
             stale: list[Difference] = []
-            if header is not None:
+            if header is not None and not overwrite:
                 stale = claim.parse(header, type(wanted.work), self.path).stale(wanted)
                 if stale and not afresh:
                     raise UserError(
                         f"{self.path} holds people of other work: {claim.reasons(stale)}; run that again to its end, "
                         f"or give --overwrite to start afresh"
                     )
-            if header is None or stale:  # new, killed while it was begun, or of other work
+            if header is None or stale or overwrite:  # new, killed while it was begun, or of other work
                 os.ftruncate(self._file, 0)
                 self._append(_text(wanted.as_json()))
                 return
@@ -141,7 +142,8 @@ class Journal(Generic[Work]):
                     self.left_out[line["index"]] = line["left_out"]
                 else:
                     self._set(line["index"], _picture(line["picture"]), place)
-        os.ftruncate(self._file, self._end)
+        if self.size < os.fstat(self._file).st_size:
+            os.ftruncate(self._file, self._end)
 
     def _set(self, index: int, picture: Picture | None, place: tuple[int, int]) -> None:
         self._places[index] = place

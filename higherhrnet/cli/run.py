@@ -72,9 +72,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     backend = run.backend_in(work)
     results = config.results_file(args.shard)
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
-    if args.overwrite or not chain.is_done(results, wanted, images, config.location):
+    why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite)
+    if why is not None:
         postprocess.check_results(results, overwrite=args.overwrite)
-        if why := chain.replaces(results, wanted):
+        if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
             if changed := chain.forget_changed(journal, images, config.location):

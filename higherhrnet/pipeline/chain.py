@@ -13,7 +13,7 @@ from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.journal import Journal, is_begun, work_of
 from higherhrnet.artifacts.pictures import Picture
 from higherhrnet.artifacts.pictures import digest as pictures_digest
-from higherhrnet.artifacts.work import DumpsWork, Inputs, PeopleWork
+from higherhrnet.artifacts.work import Difference, DumpsWork, Inputs, PeopleWork
 from higherhrnet.backends.base import Backend
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
@@ -53,32 +53,53 @@ def wanted(
     return Record(made)
 
 
-def is_done(results: Path, work: Record[PeopleWork], images: Sequence[coco.Image], location: coco.Location) -> bool:
-    """Whether the results are there already, of this work and of the pictures as they are now.
+def why_to_make(
+    results: Path,
+    work: Record[PeopleWork],
+    images: Sequence[coco.Image],
+    location: coco.Location,
+    *,
+    overwrite: bool,
+) -> str | None:
+    """In what results that are there are of other work, '' where there are none; None for up-to-date ones.
 
     A picture is read only where the table of those that were read does not know it with its size and time.
+
+    Raises
+    ------
+    UserError : a damaged record, unless it is to be overwritten
     """
-    if not claim.is_complete(results, work):
-        return False
-    made = claim.read(results, PeopleWork)
-    assert made is not None, "a complete one has a record"
+    made = (claim.read_sound if overwrite else claim.read)(results, PeopleWork)
+    if made is None:
+        return ""
+    if stale := made.stale(work):
+        return claim.reasons(stale)
+    if overwrite or not claim.is_complete(results, work):
+        return ""
+    return _changed(results, made, images, location)
+
+
+def _changed(
+    results: Path, made: Record[PeopleWork], images: Sequence[coco.Image], location: coco.Location
+) -> str | None:
+    """In what pictures have changed since complete results were made of them; None where they have not."""
+    left_out = [image.index for image in images if image.index in made.facts.left_out and not _is_good(image, location)]
+    if left_out != made.facts.left_out:
+        return str(Difference("left_out", made.facts.left_out, left_out))
     known = _read_table(_table(results))
-    pictures = {}
-    left_out = set(made.facts.left_out)
-    for image in images:
-        if image.index in left_out:
-            if _is_good(image, location):
-                return False
-            continue
-        try:
-            pictures[image.index] = reader.picture(location.picture(image), known.get(image.index))
-        except BadImageError:
-            return False
+    try:
+        pictures = {
+            image.index: reader.picture(location.picture(image), known.get(image.index))
+            for image in images
+            if image.index not in left_out
+        }
+    except BadImageError:  # the run itself names it
+        return ""
     if _digest(pictures) != made.facts.pictures:
-        return False
+        return str(Difference("pictures", made.facts.pictures, _digest(pictures)))
     if pictures != known:
         _write_table(_table(results), pictures)
-    return True
+    return None
 
 
 def finish(results: Path, journal: Journal[PeopleWork], work: Record[PeopleWork], images: Sequence[coco.Image]) -> None:
@@ -146,12 +167,6 @@ def remove_folders(work: Path) -> None:
     """Remove the chunks and logs of a working folder."""
     for folder in (CHUNKS, LOGS):
         atomic.remove_folder(work / folder)
-
-
-def replaces(results: Path, record: Record[PeopleWork]) -> str:
-    """Why results that are there are of other work; '' where none are."""
-    made = claim.read_sound(results, PeopleWork)
-    return "" if made is None else claim.reasons(made.stale(record))
 
 
 def _digest(pictures: Mapping[int, Picture]) -> str:

@@ -213,9 +213,7 @@ def _decode_all(
 ) -> int:
     """Decode what the journal beside the results does not hold yet, write the results; return how many it held."""
     path = results.with_suffix(".people.jsonl")
-    if overwrite:
-        path.unlink(missing_ok=True)
-    with Journal(path, wanted, afresh=True) as journal:
+    with Journal(path, wanted, afresh=True, overwrite=overwrite) as journal:
         kept = len(journal)
         todo = [image for image in images if image.index not in journal]
         with tqdm(total=len(images), initial=kept, desc="decode", unit="image", disable=None) as bar:

@@ -101,11 +101,7 @@ def run(dataset: coco.Dataset, job: PreprocessJob, pool: workers.Pool, *, quiet:
             )
             for tree, flip in job.trees
         ]
-        for tree in trees:
-            atomic.remove_link(tree.place / inputs.PICTURES)
-        ledgers = [
-            stack.enter_context(Journal(tree.place / inputs.PICTURES, tree.record, afresh=True)) for tree in trees
-        ]
+        ledgers = [stack.enter_context(_ledger(tree)) for tree in trees]
         return _fill(job, images, trees, ledgers, pool, quiet=quiet)
 
 
@@ -122,6 +118,14 @@ def work(dataset: coco.Dataset, job: PreprocessJob, images: int, *, flip: bool) 
         version=transform.VERSION,
         opencv=cv2.__version__,
     )
+
+
+def _ledger(tree: Claim[InputsWork]) -> Journal[InputsWork]:
+    """The table of the pictures that a tree is of; a link in its place, as in a folder of others, is not followed."""
+    path = tree.place / inputs.PICTURES
+    if path.is_symlink():
+        path.unlink()
+    return Journal(path, tree.record, afresh=True)
 
 
 def _folders(tree: Path) -> list[Path]:

@@ -212,7 +212,7 @@ def test_links_in_folders_that_were_copied_are_replaced_not_followed(
             ],
             [
                 *("HigherHRNet_benchmark", "--info", out / "prep", "--info_flip", out / "prep_flip"),
-                *("--backend", "onnxruntime", "--model", tiny_onnx, "--result", result),
+                *("--backend", "onnxruntime", "--model", tiny_onnx, "--result", result, "--cfg", TINY_CONFIG),
             ],
             ["HigherHRNet_postprocess", *dump_dirs, "--workers", 1, "--vis_dir", out / "vis", "--vis_score", 0, *where],
         ):

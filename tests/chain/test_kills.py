@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import programs
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.launcher import POLITE, Command, Launcher
 
@@ -60,10 +61,10 @@ def stop_and_complete(
     launcher.run(command, cwd)
 
 
-def files(root: Path) -> dict[str, bytes]:
+def files(root: Path) -> dict[str, object]:
     """Every file by name; temporary ones included, so that none may be left."""
-    found = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.endswith("_valid.log"))
-    return {str(p.relative_to(root)): b"" if p.name.endswith(_OF_TIMES) else p.read_bytes() for p in found}
+    found = {name: content for name, content in programs.files(root).items() if not name.endswith("_valid.log")}
+    return {name: b"" if name.endswith(_OF_TIMES) else content for name, content in found.items()}
 
 
 def scripts(data: Path) -> list[tuple[int, Command]]:
@@ -110,6 +111,6 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
-    beside = [results.replace(".json", end) for end in (".pictures.json", ".record.json")]
-    assert sorted(made) == [results, *beside], "nothing else stays behind"
+    beside = [results.replace(".json", suffix) for suffix in (".pictures.json", ".record.json")]
+    assert sorted(made) == sorted([results, *beside]), "nothing else stays behind"
     assert made[results] == expected[results.replace("from_run", "output")], "the six scripts' bytes"

@@ -23,7 +23,20 @@ def benchmark(script: Script, lists: Path, model: Path, result: Path, *more: obj
     names = ("--info", lists / "prep_bin", "--info_flip", lists / "prep_bin_flip")
     return script(
         "HigherHRNet_benchmark",
-        *("--bs", 1, "--backend", "onnxruntime", *names, "--model", model, "--result", result, *more),
+        *(
+            "--bs",
+            1,
+            "--backend",
+            "onnxruntime",
+            *names,
+            "--model",
+            model,
+            "--cfg",
+            TINY_CONFIG,
+            "--result",
+            result,
+            *more,
+        ),
     )
 
 

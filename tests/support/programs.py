@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from higherhrnet.artifacts import inputs
+from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.cli import main as commands
 
 PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
@@ -62,7 +62,6 @@ def files(root: Path) -> dict[str, object]:
     def content(path: Path) -> object:
         if path.name != inputs.PICTURES:
             return path.read_bytes()
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return lines[0], {line["index"]: line["picture"][-1] for line in lines[1:]}
+        return {index: picture.sha256 for index, picture in pictures_of(path).items()}
 
     return {str(p.relative_to(root)): content(p) for p in sorted(root.rglob("*")) if p.is_file()}
