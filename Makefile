@@ -20,10 +20,10 @@ demo: $(VENV)/requirements.stamp
 	PYTHON="$(abspath $(BIN)/python)" bash demo/run.sh
 
 test: $(VENV)/requirements-dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: $(VENV)/requirements-dev.stamp
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(VENV)/requirements-dev.stamp
 	$(BIN)/ruff check .

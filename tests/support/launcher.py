@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import process as pools
 from multiprocessing import util
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def main() -> None:
             terminal.prepare()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
             status = program.run(mains[job["module"]], job["argv"])
+            pools._python_exit()  # waits for workers that are starting, as Python does
             util._exit_function()  # type: ignore[attr-defined]  # as Python at its end; torch's own fails when forked
             os._exit(status)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
