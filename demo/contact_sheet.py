@@ -11,10 +11,10 @@ from pathlib import Path
 
 import cv2
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.cli import flags, program, terminal
 from higherhrnet.errors import UserError
-from higherhrnet.image import draw, reader
+from higherhrnet.image import draw, encoder, reader
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,9 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = sorted(args.pictures.glob("*.jpg"))
     if not files:
         raise UserError(f"{args.pictures} holds no .jpg files; draw them with HigherHRNet_postprocess.py --vis_dir")
+    outputs.check(args.output, "FILE", ours=outputs.is_marked, inputs=files, overwrite=None)
     images = [cv2.cvtColor(reader.read_image(file), cv2.COLOR_RGB2BGR) for file in files]
     sheet = draw.contact_sheet(images, width=args.width)
-    atomic.write_bytes(args.output, cv2.imencode(".png", sheet)[1])
+    atomic.write_bytes(args.output, encoder.png(sheet))
     print(args.output.resolve())
 
 

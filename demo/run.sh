@@ -16,8 +16,15 @@ run() {
   "$python" "$@"
 }
 
+# Only a folder that this script made is removed.
+mark=.made_by_higherhrnet
+if [[ -L $work || ( -e $work && ! -d $work ) || ( -n $(ls -A "$work" 2>/dev/null) && ! -f $work/$mark ) ]]; then
+  echo "error: WORK=$work holds files that the demo did not make; give a new or empty folder" >&2
+  exit 1
+fi
 rm -rf "$work"
 mkdir -p "$work/models"
+echo "made by higherhrnet" > "$work/$mark"
 cp "$root/demo/weights/$name.pth" "$work/models/"
 cd "$work"
 export PYTHONPATH=$root

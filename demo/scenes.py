@@ -23,7 +23,9 @@ from tqdm import tqdm
 from demo.backdrop import background, obstacle
 from demo.canvas import Canvas, Floats
 from demo.figure import GROUPS, Body, draw, keypoints, random_body, random_look
+from higherhrnet.artifacts import outputs
 from higherhrnet.dataset import joints
+from higherhrnet.errors import UserError
 
 WRITTEN, TRAINING = 0, 1
 """The two splits."""
@@ -176,6 +178,7 @@ def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: fl
     ROOT/images/val2017/{id:012d}.jpg and ROOT/annotations/person_keypoints_val2017.json.
     """
     root = Path(root)
+    outputs.claim_folder(root, "--output")
     pictures, notes = root / "images/val2017", root / "annotations"
     pictures.mkdir(parents=True, exist_ok=True)
     notes.mkdir(parents=True, exist_ok=True)
@@ -219,7 +222,7 @@ def main(argv: list[str] | None = None) -> int:
         p.error(f"--images must be at least 1 and --seed at least 0, found {args.images} and {args.seed}")
     try:
         target = write(args.output, images=args.images, seed=args.seed)
-    except OSError as e:
+    except (OSError, UserError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
     print(f"{args.images} scenes, annotations in {target}")

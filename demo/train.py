@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from demo import crops
 from demo.losses import heatmap_loss, tag_losses
+from higherhrnet.artifacts import outputs
 from higherhrnet.config import loader
 from higherhrnet.errors import UserError
 from higherhrnet.image.transform import MEAN, STD
@@ -275,6 +276,8 @@ def main(argv: list[str] | None = None) -> int:
         p.error("--steps, --processes and --save-every must be at least 1, --seed at least 0")
     started = time.monotonic()
     try:
+        if not Run(**vars(args)).state.exists():
+            outputs.check(args.output, "--output", ours=lambda _: False, inputs=[args.cfg], overwrite=None)
         args.output.parent.mkdir(parents=True, exist_ok=True)
         train(Run(**vars(args)))
     except (UserError, OSError, ProcessRaisedException) as e:

@@ -145,7 +145,19 @@ def tiny_results(
     work = tmp_path_factory.mktemp("six_scripts")
     benchmark, postprocess = main_of("HigherHRNet_benchmark"), main_of("HigherHRNet_postprocess")
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
-    benchmark([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(work)])
+    benchmark(
+        [
+            *lists,
+            "--backend",
+            "onnxruntime",
+            "--model",
+            str(tiny_onnx),
+            "--cfg",
+            str(TINY_CONFIG),
+            "--result",
+            str(work),
+        ]
+    )
     where = [
         "--dump_dir",
         str(work / PLAIN),

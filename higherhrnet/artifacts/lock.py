@@ -5,10 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from higherhrnet.errors import UserError
+
+_LONGEST_WAIT = 60.0  # seconds: what is done under ``waited`` takes milliseconds
+_BETWEEN_TRIES = 0.01
+
+
+class HeldError(UserError):
+    """Another program holds the directory."""
 
 
 @contextlib.contextmanager
@@ -21,22 +29,48 @@ def held(directory: Path, *, instead: str) -> Iterator[None]:
     ------
     UserError : another program holds it
     """
+    with _opened(directory) as folder:
+        take(folder, _otherwise(directory, instead))
+        yield
+
+
+@contextlib.contextmanager
+def waited(directory: Path, *, instead: str) -> Iterator[None]:
+    """As ``held``, for a moment: threads and programs that do so wait for each other."""
+    give_up = time.monotonic() + _LONGEST_WAIT
+    with _opened(directory) as folder:
+        while True:
+            try:
+                take(folder, _otherwise(directory, instead))
+                break
+            except HeldError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_BETWEEN_TRIES)
+        yield
+
+
+def take(descriptor: int, otherwise: str) -> None:
+    """Hold what is open as ``descriptor`` until that is closed. Raises HeldError ``otherwise`` where another does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        raise HeldError(otherwise) from e
+    except OSError:  # a file system without locks: continue unprotected
+        pass
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
     try:
         folder = os.open(directory, os.O_RDONLY)
     except OSError as e:
         raise UserError(f"cannot read directory {directory}: {e.strerror}; choose another output path") from e
     try:
-        take(folder, f"another run is working in {directory}; wait for it, or {instead}")
-        yield
+        yield folder
     finally:
         os.close(folder)
 
 
-def take(descriptor: int, otherwise: str) -> None:
-    """Hold what is open as ``descriptor`` until that is closed. Raises UserError ``otherwise`` where another does."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        raise UserError(otherwise) from e
-    except OSError:  # a file system without locks: continue unprotected
-        pass
+def _otherwise(directory: Path, instead: str) -> str:
+    return f"another run is working in {directory}; wait for it, or {instead}"

@@ -12,20 +12,29 @@ kept as the tool writes it: whether it counts padding is not documented. What wa
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from higherhrnet.artifacts import sources, trtexec_log
+from higherhrnet.artifacts import figures, info, sources, trtexec_log
+from higherhrnet.artifacts.figures import Figure
 from higherhrnet.errors import UserError
 
 _NAME = re.compile(r"perf_vision_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.txt")
 # What follows the number is looked at too: of a decimal comma's 12,5 only 12 would be read.
 _RATE = re.compile(r"\[infer(?:ence)?\][^\n]*Interface throughputRate:\s*([0-9.eE+-]+)(?=,?(?:\s|$))")
 _NOT_MEASURED = "throughputRate: nan, moduleLatency: nan"
-_FASTEST = 1e9  # images per second: no device's
+# Images per second: hours per image, and more bytes of inputs than any memory moves.
+_SLOWEST, _FASTEST = 1e-4, 1e7
+_MOST_BATCH = 10**5
 
+MEANING = (
+    "the batch size divided by the mean time of the network alone on a full batch; reading, copies and writing do not "
+    "count, nor does the padding of a last batch"
+)
+"""What images per second mean, see above, in a line."""
 PERCENTILES = (50, 90, 99)
 """Of the latency: those that are measured here and shown in the table."""
 
@@ -42,6 +51,21 @@ class Perf:
     """Interface throughputRate, the guide's figure; see above."""
     percentiles: Mapping[int, float] = field(default_factory=dict)
     """Milliseconds per batch by per cent, where they were measured."""
+    file: str = field(default="", compare=False)
+    """Its name, where it comes from one."""
+    made: Figure | None = field(default=None, compare=False)
+    """What it is of, None where no record says so."""
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot be a figure of any device; '' where it can."""
+        if not 1 <= self.batch <= _MOST_BATCH:
+            return f"batch size {self.batch}"
+        if not all(1 <= side <= info.LONGEST_SIDE for side in self.shape):
+            return f"shape {self.shape[0]}x{self.shape[1]}"
+        if not _SLOWEST <= self.images_per_second <= _FASTEST:
+            return f"{self.images_per_second:g} images/s"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +129,7 @@ def parse(text: str, file: Path) -> float:
         rate = float(match[1]) if match else None
     except ValueError:
         rate = None
-    if rate is None or not 0 < rate < _FASTEST:
+    if rate is None or not 0 < rate < math.inf:
         raise UserError(
             f"{file}: found no line '[infer] ... Interface throughputRate: N' with a positive number; "
             f"run HigherHRNet_benchmark.py again"
@@ -122,22 +146,25 @@ def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]
     """
     if not directory.is_dir():
         raise UserError(f"result directory {directory} does not exist; run HigherHRNet_benchmark.py first")
-    found = []
+    found, made = [], figures.read(directory)
     for file in directory.iterdir():
         match = _NAME.fullmatch(file.name) or trtexec_log.NAME.fullmatch(file.name)
         if not match or (batch is not None and int(match[1]) not in batch):
             continue
         try:
-            text = sources.read(file).decode(errors="replace")
+            content = sources.read(file)
         except OSError as e:
             raise UserError(f"cannot read {file}: {e.strerror}; run HigherHRNet_benchmark.py again") from e
+        text = content.decode(errors="replace")
         size, device, height, width = map(int, match.groups())
+        entry = made.get(file.name)
+        of = entry if entry is not None and entry.is_of(content) else None
         if file.suffix == ".log":
             times = trtexec_log.parse(text, file)
             rate, percentiles = 1000 * size / times.mean, times.percentiles
         else:
             rate, percentiles = parse(text, file), {}
-        found.append(Perf(size, device, (height, width), rate, percentiles))
+        found.append(Perf(size, device, (height, width), rate, percentiles, file.name, of))
     if not found:
         which = "" if batch is None else f" of batch size {' or '.join(map(str, sorted(batch)))}"
         raise UserError(f"{directory} holds no performance files{which}; run HigherHRNet_benchmark.py first")

@@ -14,6 +14,7 @@ from pathlib import Path
 from higherhrnet.errors import UserError
 
 NAME = re.compile(r"trtexec_batchsize_(\d+)_device_(\d+)_(\d+)x(\d+)\.log")
+_RUNTIME = re.compile(r"&&&& \w+ TensorRT\.trtexec \[(TensorRT v[0-9.]+)\]")
 _NEW = re.compile(r"GPU Compute Time:(.*)")
 _OLD = re.compile(r"\] GPU Compute\s*$(.*)", re.MULTILINE | re.DOTALL)
 _NEW_VALUE = re.compile(r"(mean|median|percentile\((\d+)%\)) = ([0-9.eE+-]+) ms")
@@ -32,6 +33,12 @@ class Times:
 def path(directory: Path, batch: int, device: int, shape: tuple[int, int]) -> Path:
     """Where the log of one shape (H, W) lies."""
     return directory / f"trtexec_batchsize_{batch}_device_{device}_{shape[0]}x{shape[1]}.log"
+
+
+def runtime(text: str) -> str:
+    """Which TensorRT ran, as 'TensorRT v8503'; '' where the log does not say, as those of release 7."""
+    match = _RUNTIME.search(text)
+    return match[1] if match else ""
 
 
 def parse(text: str, file: Path) -> Times:

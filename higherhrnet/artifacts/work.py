@@ -172,6 +172,7 @@ _LABELS = {
     "limited": "limit of long sides",
     "opencv": "OpenCV",
     "batch": "batch size",
+    "threads": "number of threads",
     "runtime": "version of the backend",
     "version": "version of the algorithm",
     "inputs.version": "version of preprocessing",
@@ -184,7 +185,7 @@ _LABELS = {
     "refine": "TEST.REFINE",
     "adjust": "TEST.ADJUST",
 }
-_PLURAL = frozenset({"indices", "pictures", "left_out"})
+_PLURAL = frozenset({"indices", "pictures", "left_out", "data", "hardware"})
 
 
 @dataclass(frozen=True)

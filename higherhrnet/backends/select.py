@@ -15,6 +15,7 @@ from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
+from higherhrnet.model import origin
 from higherhrnet.model.architecture import Architecture
 
 ONNXRUNTIME = "onnxruntime"
@@ -214,6 +215,8 @@ class Inference:
             self._model: Model = _checkpoint(options, converts=convert_only or options.auto_tune)
         else:
             self._model = _convertible(options, self._shapes, config.heads, converts=convert_only or options.auto_tune)
+            if isinstance(self._model, convert.Request):
+                _check_origin(self._model.onnx, config, given=options.model is not None)
 
     def choose(self) -> Choice:
         """The backend, and why."""
@@ -354,6 +357,13 @@ def _convertible(
     if not model.is_file():
         raise UserError(f"model {model} does not exist; correct --model")
     return Om(model)
+
+
+def _check_origin(onnx: Path, config: Config, *, given: bool) -> None:
+    """Refuse an .onnx of another network, and one found, not given, whose checkpoint has changed."""
+    origin.check(onnx, Architecture.from_extra(config.extra, config.heads), config.file)
+    if not given and (why := origin.stale(onnx)):
+        raise UserError(f"{why}; run HigherHRNet_pth2onnx.py again, or name the model with --model to use it as it is")
 
 
 def _found(options: InferenceOptions) -> Path:

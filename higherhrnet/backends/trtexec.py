@@ -60,9 +60,12 @@ def run(
     device: int,
     folder: Path,
     timeout: float | None = None,
+    begins: Callable[[tuple[int, int]], object] = lambda _: None,
     done: Callable[[tuple[int, int]], object] = lambda _: None,
 ) -> None:
     """Measure all shapes; the logs stay in ``folder``, where artifacts.perf reads them.
+
+    ``begins`` is called before a shape's log is written, ``done`` after.
 
     Raises
     ------
@@ -76,6 +79,7 @@ def run(
     for (command, log), shape in zip(
         commands(model, shapes, batch=batch, device=device, folder=folder), shapes, strict=True
     ):
+        begins(shape)
         outcome = processes.run(command, log=log, timeout=timeout)
         if outcome.status != 0:
             raise UserError(

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from higherhrnet.artifacts.scales import beside
-from higherhrnet.backends.select import Inference
+from higherhrnet.backends.select import ON_ASCEND, Inference
 from higherhrnet.cli import flags
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.plan import Plan
@@ -41,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     plan = config.plan
     by_scale = [_load(args, plan, factor) for factor in plan.factors]
+    if not args.print_commands:
+        for inference in inferences:
+            for factor, passes in zip(plan.factors, by_scale, strict=True):
+                job = _job(args, inference, Path(), beside(args.result, factor))
+                infer.check_foreign(passes[0], inference.options.batch, job)
     for inference in inferences:
         chosen = inference.choose()
         for factor, passes in zip(plan.factors, by_scale, strict=True):
@@ -78,13 +84,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--info", default="./prep_bin", metavar="NAME", help="lists of the inputs, without _HxW.info")
     parser.add_argument("--info_flip", default="./prep_bin_flip", metavar="NAME", help="lists of the mirrored inputs")
     parser.add_argument("--result", type=Path, default=Path("result"), metavar="DIR", help="dumps, figures and logs")
-    parser.add_argument("--overwrite", action="store_true", help="replace all dumps that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace all dumps and figures that are there")
     parser.add_argument("--convert_only", action="store_true", help="only make the .om, even if there is one")
     parser.add_argument("--print_commands", action="store_true", help="print the external programs' commands, run none")
     flags.add_shard(parser)
     inference_flags.add(parser, several_sizes=True)
     flags.add_config(parser)
     return parser
+
+
+def _job(args: argparse.Namespace, inference: Inference, model: Path, result: Path) -> infer.InferJob:
+    return infer.InferJob(
+        model,
+        result,
+        inference.heads,
+        device=inference.options.device,
+        devices=args.device_ids,
+        dtype=args.dtype,
+        threads=args.threads,
+        overwrite=args.overwrite,
+    )
 
 
 def _run(
@@ -96,15 +115,9 @@ def _run(
     result: Path,
 ) -> None:
     """Run the network, or print what would."""
-    job = infer.InferJob(
-        model,
-        result,
-        inference.heads,
-        device=inference.options.device,
-        devices=args.device_ids,
-        dtype=args.dtype,
-        overwrite=args.overwrite,
-    )
+    job = _job(args, inference, model, result)
+    if name in ON_ASCEND:
+        job = replace(job, threads=0)
     total = len(passes) * len(passes[0].indices)
     with tqdm(total=total, desc="infer", unit="image", disable=True if args.print_commands else None) as bar:
         backend = inference.backend(

@@ -21,9 +21,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("file_type", choices=("bin", "jpg"), help="bin: a tree of inputs; jpg: a folder of images")
     parser.add_argument("directory", type=Path, metavar="DIR", help="the tree or folder")
     parser.add_argument("name", metavar="NAME", help="path of the lists to write, without .info")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are no lists")
     flags.add_shard(parser)
     args = parser.parse_args(argv)
 
     list_files = dataset_info.list_inputs if args.file_type == "bin" else dataset_info.list_images
-    everything, *by_shape = list_files(args.directory, args.name, args.shard)
+    everything, *by_shape = list_files(args.directory, args.name, args.shard, overwrite=args.overwrite)
     print(f"{everything}" + (f" and {len(by_shape)} lists by shape" if by_shape else ""))

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from higherhrnet.cli import program, terminal
 
@@ -37,8 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run one command, as the guide's scripts do; return its exit status."""
     terminal.prepare()
-    # Imported before signals raise: OpenCV's import, for one, prints advice when an exception goes through it.
-    return program.run(importlib.import_module(f"higherhrnet.cli.{command}").main, argv)
+    try:
+        # Imported before signals raise: OpenCV's import, for one, prints advice when an exception goes through it.
+        called = importlib.import_module(f"higherhrnet.cli.{command}").main
+    except ImportError as e:
+        called = partial(_fail, e)
+    return program.run(called, argv)
+
+
+def _fail(error: ImportError, _argv: Sequence[str] | None) -> None:
+    """A command whose packages are missing: that is then said as every other problem is."""
+    raise error
 
 
 def _dispatch(argv: Sequence[str] | None) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet.cli import figures, flags
-from higherhrnet.dataset import coco
+from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
-from higherhrnet.stages import merge
+from higherhrnet.stages import merge, postprocess
 
 _SHARD = re.compile(r"_[0-9]+of[0-9]+\.json")
 
@@ -26,13 +26,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--results", type=Path, nargs="+", default=[], metavar="FILE", help="of the shards; the config's without it"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that this program did not make")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
+    evaluation.require()
     dataset = coco.load(config.location.annotations, coco.COCO)
     whole = config.results_file()
     found = sorted(whole.parent.glob(f"{whole.stem}_*.json"))
     shards = args.results or [file for file in found if _SHARD.fullmatch(file.name.removeprefix(whole.stem))]
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
+    postprocess.check_results(whole, overwrite=args.overwrite)
     made = merge.run(dataset, shards, whole)
     figures.say(dataset, dataset.images[: made.work.images], whole, config.network, of=f" of {len(shards)} shards")

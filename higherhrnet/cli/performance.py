@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import inputs, models, perf
+from higherhrnet.artifacts import claim, figures, inputs, models, outputs, perf
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import select, trtexec
 from higherhrnet.cli import flags
@@ -48,13 +48,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if args.chart:
         chart.require()
+        outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
     if args.print_commands:
         if args.backend != trtexec.NAME:
             raise UserError("--print_commands prints trtexec's; give --backend trtexec")
         print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
     columns, notes = _columns(args, config)
-    print(tables.formatted(columns, notes, args.format))
+    foot = perf.MEANING if any(column.origin is not None for column in columns) else ""
+    print(tables.formatted(columns, notes, args.format, foot=foot))
     if args.chart:
         chart.draw(columns, args.chart)
 
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend")
     inference_flags.add_in_process(group)
     add("--save", type=Path, metavar="DIR", help="keep the figures there as performance files")
+    add("--overwrite", action="store_true", help="replace performance files of other work and other programs there")
     add("--timeout", type=flags.non_negative, default=0, metavar="S", help="seconds of one trtexec run; 0 is no limit")
     add("--print_commands", action="store_true", help="print trtexec's commands and run none")
     add = parser.add_argument_group("accuracy").add_argument
@@ -116,12 +119,16 @@ def _columns(args: argparse.Namespace, config: Config) -> tuple[list[tables.Colu
         job = _job(args, config)
         if not args.info:
             performance.from_guide(guide, beside, job.shapes)  # refused before anything is measured
-        name, figures = _measured(args, config, job)
+        name, measured = _measured(args, config, job)
         note = f"measured on {'real' if args.info else 'random'} input"
-        sources.append(performance.Source(labels.pop(0) or name, figures, note))
+        sources.append(performance.Source(labels.pop(0) or name, measured, note))
+    left_out = []
     for label, directory in zip(labels, results, strict=True):
-        sources.append(performance.Source(label, perf.find(directory, batch=args.bs)))
-    return performance.columns(sources, guide, beside, chips=chips, ratios=args.ratio)
+        found, faults = performance.plausible(perf.find(directory, batch=args.bs), directory)
+        sources.append(performance.Source(label, found))
+        left_out += faults
+    columns, notes = performance.columns(sources, guide, beside, chips=chips, ratios=args.ratio)
+    return columns, [*left_out, *notes]
 
 
 def _labels(args: argparse.Namespace, results: Sequence[Path]) -> list[str | None]:
@@ -153,9 +160,22 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
     files = {group.shape: [entry.path for entry in group.entries] for group in real.groups} if real else {}
     chosen = _shapes(args, config, list(files))
     found = {batch: _model(args, batch) for batch in args.bs or (1,)}
-    dtype = real.dtype if real else inputs.FLOAT32
+    data, dataset = figures.RANDOM, ""
+    if real:
+        known = real.made is not None and bool(real.made.pictures)
+        stamps = "" if known else claim.stamps(file for group in files.values() for file in group)
+        data, dataset = figures.data_of(real.made, stamps)
     return measure.MeasureJob(
-        found, chosen, args.device_id, rounds=args.rounds, warm_up=args.warm_up, files=files, dtype=dtype
+        found,
+        chosen,
+        args.device_id,
+        rounds=args.rounds,
+        warm_up=args.warm_up,
+        files=files,
+        dtype=real.dtype if real else inputs.FLOAT32,
+        data=data,
+        dataset=dataset,
+        threads=0 if args.backend == trtexec.NAME else args.threads,
     )
 
 
@@ -182,7 +202,10 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
     desc = trtexec.NAME if by_trtexec else "measure"
     with tqdm(total=len(job.models) * len(job.shapes), desc=desc, unit="shape", disable=None) as bar:
         if by_trtexec:
-            return trtexec.NAME, measure.with_trtexec(job, args.save or _LOGS, timeout=args.timeout, done=bar.update)
+            found = measure.with_trtexec(
+                job, args.save or _LOGS, timeout=args.timeout, done=bar.update, overwrite=args.overwrite
+            )
+            return trtexec.NAME, found
         make = partial(
             select.in_process,
             args.backend,
@@ -193,7 +216,7 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
             precision=args.precision,
             device=args.device_id,
         )
-        return measure.in_process(job, make, save=args.save, done=bar.update)
+        return measure.in_process(job, make, save=args.save, done=bar.update, overwrite=args.overwrite)
 
 
 def _compare(args: argparse.Namespace, config: Config) -> None:

@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print the ten figures."""
     args, config = flags.parse(_parser(), argv)
     location = config.location
-    evaluated = location.kind if location.has_annotations and evaluation.can_evaluate(location.kind) else None
+    evaluated = location.kind if location.has_annotations and not args.no_eval else None
+    if evaluated is not None:
+        evaluation.require(evaluated)
     dataset = coco.load(location.annotations, evaluated)
     shard = postprocess.shard_of(args.dump_dir, args.shard)
     job = postprocess.PostprocessJob(
@@ -59,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in _remarks(summary, config):
         log.say(line)
     if args.vis_dir:
-        drawing = postprocess.DrawJob(location, args.vis_dir, args.vis_count, args.vis_score, config.joints)
+        drawing = postprocess.DrawJob(
+            location, args.vis_dir, args.vis_count, args.vis_score, config.joints, args.overwrite
+        )
         pictures = postprocess.draw_results(dataset, job.results, drawing)
         log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
 
@@ -77,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vis_score", type=flags.non_negative, default=0.3, metavar="S", help="draw people of at least this score"
     )
-    parser.add_argument("--overwrite", action="store_true", help="decode again what was decoded already")
+    parser.add_argument("--no_eval", action="store_true", help="write the results file alone, without figures")
+    parser.add_argument("--overwrite", action="store_true", help="decode all again, and replace files of others")
     flags.add_shard(parser)
     flags.add_config(parser)
     return parser
@@ -96,7 +101,7 @@ def _remarks(summary: postprocess.Summary, config: Config) -> Iterator[str]:
     if summary.figures is not None:
         yield evaluation.table(summary.figures, config.network)
     elif config.location.has_annotations:
-        yield "=> no figures: crowdposetools, CrowdPose's evaluation, is not installed; install it and run again"
+        yield "=> no figures (--no_eval)"
     else:
         split = config.location.split
         yield f"=> no figures: {split} has no annotations here; submit the results file to the evaluation server"

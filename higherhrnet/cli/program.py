@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import signal
 import sys
@@ -10,7 +11,13 @@ from collections.abc import Callable, Sequence
 
 from higherhrnet.cli import terminal
 from higherhrnet.errors import UserError
+from higherhrnet.system import packages
 
+_LIMITS = {
+    errno.EAGAIN: "processes and threads (ulimit -u)",
+    errno.EMFILE: "open files (ulimit -n)",
+    errno.ENFILE: "open files of this machine",
+}
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # PyTorch's words
 
 
@@ -23,6 +30,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     """
     interruption = terminal.Interruption()
     error: BaseException | None = None
+    if unfit := packages.python_problem():
+        terminal.say(f"error: {unfit}")
+        return 1
     try:
         with interruption.watched():
             try:
@@ -38,18 +48,36 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     if signal_number is not None:  # whatever the exception became on its way up
         terminal.say(terminal.INTERRUPTED)
         return 128 + signal_number
-    if isinstance(error, UserError):
-        terminal.say(f"error: {' '.join(str(error).split())}")
-        return 1
-    if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
-        terminal.say(f"error: {error.strerror}: {error.filename!r}; check that path and its permissions")
-        return 1
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
-        amount = " ".join(str(error).split())[:160] or "amount unknown"
-        terminal.say(f"error: not enough memory ({amount}); give smaller or fewer things at once")
+    if (said := _said(error)) is not None:
+        terminal.say(f"error: {said}")
         return 1
     if isinstance(error, SystemExit) and isinstance(error.code, int | None):
         return error.code or 0
     if error is not None:
         raise error
     return 0
+
+
+def _said(error: BaseException | None) -> str | None:
+    """What an exception means to a user, in one line; None for one that is our bug, or none."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        return packages.problem(error) or None
+    if isinstance(error, OSError) and error.errno in _LIMITS:
+        return (
+            f"{error.strerror}: the limit of {_LIMITS[error.errno]} is too low here; raise it, or give fewer --workers"
+        )
+    if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
+        return f"{error.strerror}: {error.filename!r}; check that path and its permissions"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+        amount = " ".join(str(error).split())[:160] or "amount unknown"
+        return f"not enough memory ({amount}); give smaller or fewer things at once"
+    return None
+
+
+def _limit(error: BaseException | None) -> str:
+    """The limit of the system that an exception comes from, '' for others."""
+    if isinstance(error, OSError):
+        return _LIMITS.get(error.errno or 0, "")
+    return _LIMITS[errno.EAGAIN] if isinstance(error, RuntimeError) and "start new thread" in str(error) else ""

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet import __version__
-from higherhrnet.artifacts import atomic, models
+from higherhrnet.artifacts import atomic, models, outputs
 from higherhrnet.cli import flags
 from higherhrnet.errors import UserError
+from higherhrnet.model import origin
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,23 +25,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--bs", type=_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, a file each; -1 leaves it dynamic"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="models/{name}_bs{N}_dynamic.onnx without it")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that this program did not export")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
 
     if args.output and len(args.bs) > 1:
         raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; omit one of them")
 
-    if args.output and args.output.exists() and args.output.samefile(args.weights):
-        raise UserError(f"--output {args.output} is the checkpoint itself; give the .onnx another name")
+    paths = [args.output or Path("models") / models.onnx_name(args.weights, batch) for batch in args.bs]
+    for path in paths:
+        outputs.check(
+            path, "--output", ours=origin.is_ours, inputs=[args.weights, config.file], overwrite=args.overwrite
+        )
 
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
 
-    net = network.HigherHRNet(architecture.Architecture.from_extra(config.extra, config.heads))
+    described = architecture.Architecture.from_extra(config.extra, config.heads)
+    net = network.HigherHRNet(described)
     checkpoint.load(args.weights, net)
-    metadata = {"made_by": f"higherhrnet {__version__}", "weights_sha256": atomic.sha256(args.weights)}
-    for batch in args.bs:
-        path = args.output or Path("models") / models.onnx_name(args.weights, batch)
+    metadata = {
+        "made_by": f"higherhrnet {__version__}",
+        "weights_sha256": atomic.sha256(args.weights),
+        "architecture": described.as_json(),
+    }
+    for batch, path in zip(args.bs, paths, strict=True):
         report = export.export(net, path, batch=batch, metadata=metadata)
         print(f"{report.path}: {report.nodes} nodes, opset {export.OPSET}")
         print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")

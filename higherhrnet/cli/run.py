@@ -28,7 +28,7 @@ from higherhrnet.backends.select import Inference
 from higherhrnet.cli import figures, flags
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
-from higherhrnet.dataset import coco
+from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import chain, estimate
@@ -36,6 +36,7 @@ from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
 from higherhrnet.pipeline.flow import Flow, Stop
 from higherhrnet.pipeline.steps import Settings, Steps
 from higherhrnet.report import tables
+from higherhrnet.stages import postprocess
 from higherhrnet.system import memory, workers
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the chain and print the figures."""
     args, config = flags.parse(_parser(), argv)
     config.require_plain()
-    dataset = coco.load(config.location.annotations, coco.COCO)
+    if not args.no_eval:
+        evaluation.require()
+    dataset = coco.load(config.location.annotations, None if args.no_eval else coco.COCO)
     first = dataset.images[: args.limit]
     images = args.shard.select(first)
     if not images:
@@ -71,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
     why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite)
     if why is not None:
+        postprocess.check_results(results, overwrite=args.overwrite)
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
@@ -89,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, config.network)
+    figures.say(dataset, images, results, config.network, evaluated=not args.no_eval)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=flags.count, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
+    parser.add_argument("--no_eval", action="store_true", help="write the results file alone, without figures")
     parser.add_argument("--dry_run", action="store_true", help="measure a few images, print what all will take")
     parser.add_argument("--dask", metavar="ADDRESS", help="give chunks to this Dask scheduler's workers")
     flags.add_shard(parser)

@@ -32,9 +32,13 @@ CROWD_POSE_STATISTICS = {
 _PACKAGES = {COCO: "pycocotools", CROWD_POSE: "crowdposetools"}
 
 
-def can_evaluate(kind: str = COCO) -> bool:
-    """Whether the package that evaluates this kind of data set is installed: pycocotools, or crowdposetools."""
-    return importlib.util.find_spec(_PACKAGES[kind]) is not None
+def require(kind: str = COCO) -> None:
+    """Raise UserError unless the package that evaluates this kind of data set is installed: before any work is done."""
+    if importlib.util.find_spec(_PACKAGES[kind]) is None:
+        raise UserError(
+            f"{_PACKAGES[kind]}, which evaluates people, is not installed; pip install {_PACKAGES[kind]}, or give "
+            f"--no_eval for a results file without figures"
+        )
 
 
 def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int], kind: str = COCO) -> dict[str, float]:
@@ -46,10 +50,7 @@ def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int], kin
     ------
     UserError : annotations that cannot be evaluated, or a package that is not installed
     """
-    if not can_evaluate(kind):
-        raise UserError(
-            f"{_PACKAGES[kind]} is not installed, so {results_file} is not evaluated; install it and run again"
-        )
+    require(kind)
     # Imported here: evaluation is all that needs them, and they bring matplotlib where it is installed.
     truth_class = importlib.import_module(f"{_PACKAGES[kind]}.coco").COCO
     evaluation_class = importlib.import_module(f"{_PACKAGES[kind]}.cocoeval").COCOeval

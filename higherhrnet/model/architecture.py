@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.errors import UserError
@@ -37,6 +38,10 @@ class Architecture:
     joints: int = 17
     tags: int = 17
     """Tag maps: one per joint, or one that all share (MODEL.TAG_PER_JOINT False)."""
+
+    def as_json(self) -> str:
+        """One line that two architectures share only where they are equal."""
+        return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_extra(cls, extra: Mapping, heads: Heads) -> Architecture:

@@ -24,10 +24,10 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
 # Field numbers of onnx.proto3.
-_MODEL_GRAPH = 7
+_MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
-_NODE_OUTPUT, _NODE_NAME = 2, 3
-_INITIALIZER_NAME = 8
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME = 1, 2, 3
+_TENSOR_DIMS, _TENSOR_NAME = 1, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
 _TENSOR_SHAPE = 2
@@ -46,6 +46,7 @@ _HOLDS = {
     "tensor": {13: "external data"},
 }
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class Graph:
     outputs: tuple[Value, ...]
     producers: dict[str, tuple[str, int]]
     """By tensor name: the node that makes it (its name, which may be empty) and which of the node's outputs it is."""
+    weights: dict[str, tuple[int, ...]]
+    """By name of an output: the shape of the weights of the node that makes it, where it has any in the file."""
+    metadata: dict[str, str]
+    """What the exporter wrote about itself."""
 
 
 def read(path: Path) -> Graph:
@@ -114,38 +119,60 @@ def _model(content: memoryview) -> Graph:
     graphs = [value for number, value in _fields(content) if number == _MODEL_GRAPH]
     if len(graphs) != 1:
         raise _FormatError(f"found {len(graphs)} graphs, expected one")
-    return _graph(_message(graphs[0]))
+    entries = (dict(_fields(_message(value))) for number, value in _fields(content) if number == _MODEL_METADATA)
+    metadata = {_text(e.get(_ENTRY_KEY, _NOTHING)): _text(e.get(_ENTRY_VALUE, _NOTHING)) for e in entries}
+    return _graph(_message(graphs[0]), metadata)
 
 
-def _graph(content: memoryview) -> Graph:
+def _graph(content: memoryview, metadata: dict[str, str]) -> Graph:
     inputs, outputs = [], []
-    initialisers: set[str] = set()
+    initialisers: dict[str, tuple[int, ...]] = {}
     producers: dict[str, tuple[str, int]] = {}
+    weighted: dict[str, str] = {}
     for number, value in _fields(content):
         if number == _GRAPH_NODE:
-            name, results = _node(_message(value))
+            name, taken, results = _node(_message(value))
             for index, result in enumerate(results):
                 if result in producers:
                     raise _FormatError(f"two nodes make {result}")
                 if result:  # an output that is left out has no name
                     producers[result] = name, index
+                    weighted[result] = taken[1] if len(taken) > 1 else ""
         elif number == _GRAPH_INITIALIZER:
-            initialisers.update(_text(v) for n, v in _fields(_message(value)) if n == _INITIALIZER_NAME)
+            initialisers.update([_tensor(_message(value))])
         elif number == _GRAPH_INPUT:
             inputs.append(_value(_message(value)))
         elif number == _GRAPH_OUTPUT:
             outputs.append(_value(_message(value)))
-    return Graph(tuple(v for v in inputs if v.name not in initialisers), tuple(outputs), producers)
+    named = {output.name: weighted.get(output.name, "") for output in outputs}
+    weights = {output: initialisers[weight] for output, weight in named.items() if weight in initialisers}
+    return Graph(tuple(v for v in inputs if v.name not in initialisers), tuple(outputs), producers, weights, metadata)
 
 
-def _node(content: memoryview) -> tuple[str, list[str]]:
-    name, results = "", []
+def _node(content: memoryview) -> tuple[str, list[str], list[str]]:
+    """A node's name, inputs and outputs."""
+    found: dict[int, list[str]] = {_NODE_NAME: [], _NODE_INPUT: [], _NODE_OUTPUT: []}
     for number, value in _fields(content):
-        if number == _NODE_OUTPUT:
-            results.append(_text(value))
-        elif number == _NODE_NAME:
+        if number in found:
+            found[number].append(_text(value))
+    return "".join(found[_NODE_NAME][-1:]), found[_NODE_INPUT], found[_NODE_OUTPUT]
+
+
+def _tensor(content: memoryview) -> tuple[str, tuple[int, ...]]:
+    """A tensor's name and shape."""
+    name = ""
+    dims: list[int] = []
+    for number, value in _fields(content):
+        if number == _TENSOR_NAME:
             name = _text(value)
-    return name, results
+        elif number == _TENSOR_DIMS and isinstance(value, int):
+            dims.append(value)
+        elif number == _TENSOR_DIMS:  # packed: one number after another
+            packed, position = _message(value), 0
+            while position < len(packed):
+                dim, position = _varint(packed, position)
+                dims.append(dim)
+    return name, tuple(dims)
 
 
 def _value(content: memoryview) -> Value:

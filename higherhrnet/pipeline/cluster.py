@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -115,6 +116,15 @@ def run(
     for future in futures:
         try:
             prepared, people = future.result()
+        except (
+            CancelledError,
+            TimeoutError,
+            OSError,
+        ) as e:  # the connection is lost
+            raise UserError(
+                f"the Dask scheduler or its workers are gone ({type(e).__name__}: {' '.join(str(e).split())[:200]}); "
+                f"what is done is kept: run again, with a scheduler that answers"
+            ) from e
         except KilledWorker as e:
             raise UserError(
                 f"the Dask workers given a chunk died ({' '.join(str(e).split())[:200]}), probably out of memory; "

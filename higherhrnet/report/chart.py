@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts.outputs import MARK
 from higherhrnet.errors import UserError
 from higherhrnet.report.tables import Column, shapes_of
 
@@ -42,7 +43,7 @@ def draw(columns: Sequence[Column], path: Path) -> None:
         raise UserError(f"--chart: {len(devices)} columns, at most {len(_COLORS)} can be told apart; omit some")
     made = figure(devices)
     with atomic.writing(path) as partial:
-        made.savefig(str(partial), format="png", dpi=_DPI)
+        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": MARK.decode()})
 
 
 def figure(devices: Sequence[Column]) -> Figure:

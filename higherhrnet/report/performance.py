@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.artifacts.perf import Perf
 from higherhrnet.errors import UserError
-from higherhrnet.report import published
+from higherhrnet.report import origin, published
+from higherhrnet.report.origin import Origin
 from higherhrnet.report.published import MARK, Guide, GuideColumn
 from higherhrnet.report.tables import Column, shapes_of, with_ratios
 
@@ -24,21 +26,56 @@ class Source:
     """What the table's notes say of it, after its label."""
 
     def columns(self) -> list[Column]:
-        """Named by the label, and by batch size and device where that alone would name several."""
-        groups: dict[tuple[int, int], list[Perf]] = {}
+        """Named by the label, and by batch size and device where that alone would name several.
+
+        Figures of different work, of another kind of hardware, or that no record says the work of, are columns of
+        their own, named by what differs.
+        """
+        places: dict[tuple[int, int], dict[Origin | None, list[Perf]]] = {}
         for figure in self.figures:
-            groups.setdefault((figure.batch, figure.device), []).append(figure)
-        several_devices = len({device for _, device in groups}) > 1
+            by_origin = places.setdefault((figure.batch, figure.device), {})
+            by_origin.setdefault(Origin.of(figure.made), []).append(figure)
+        several_devices = len({device for _, device in places}) > 1
+        has_records = any(figure.made is not None for figure in self.figures)
         result = []
-        for (batch, device), figures in groups.items():
+        for (batch, device), by_origin in places.items():
             if self.label is None:
                 label = f"bs{batch} device {device}"
             else:
-                label = self.label + f" bs{batch}" * (len(groups) > 1) + f" device {device}" * several_devices
-            percentiles = {f.shape: f.percentiles for f in figures if f.percentiles}
-            rates = {f.shape: f.images_per_second for f in figures}
-            result.append(Column(label, rates, batch=batch, percentiles=percentiles))
+                label = self.label + f" bs{batch}" * (len(places) > 1) + f" device {device}" * several_devices
+            words = origin.labels(list(by_origin)) if has_records else [""]
+            for (made, figures), word in zip(by_origin.items(), words, strict=True):
+                percentiles = {f.shape: f.percentiles for f in figures if f.percentiles}
+                rates = {f.shape: f.images_per_second for f in figures}
+                name = f"{label} {word}" if word else label
+                result.append(Column(name, rates, batch=batch, percentiles=percentiles, origin=made))
         return result
+
+    def notes(self) -> list[str]:
+        """What a reader must know of the columns beside their figures."""
+        found = [f"{self.label}: {self.note}"] if self.note else []
+        for column in self.columns():
+            hosts = sorted({f.made.facts.host for f in self.figures if f.made and Origin.of(f.made) == column.origin})
+            if len(hosts) > 1:
+                found.append(f"{column.label}: measured on {len(hosts)} hosts, {', '.join(hosts)}")
+        return found
+
+
+def plausible(found: Sequence[Perf], directory: Path) -> tuple[list[Perf], list[str]]:
+    """The figures that a device can have, and a note on the others.
+
+    Raises
+    ------
+    UserError : none of them is left
+    """
+    good = [figure for figure in found if not figure.fault]
+    bad = [f"{figure.file} ({figure.fault})" for figure in found if figure.fault]
+    if not bad:
+        return good, []
+    left_out = f"{directory}: no plausible figures: {', '.join(bad)}"
+    if not good:
+        raise UserError(f"{left_out}; run HigherHRNet_benchmark.py again")
+    return good, [f"{left_out}; left out of the table and its averages"]
 
 
 def columns(
@@ -62,8 +99,9 @@ def columns(
     ------
     UserError : a label that names no column or two, or a column of the guide without any of the shapes
     """
-    first, *rest = (source.columns() for source in sources)
-    own = _as_cards([*first, *(column for group in rest for column in group)], chips)
+    groups = [source.columns() for source in sources]
+    first = groups[0]
+    own = _as_cards([column for group in groups for column in group], chips)
     shapes = shapes_of(own)
     every = [*own, *from_guide(guide, beside, shapes)]
     _check_labels(every)
@@ -71,7 +109,7 @@ def columns(
         pairs = [_pair(names, every) for names in ratios]
     else:
         pairs = [(a.label, b.label) for a in own[: len(first)] for b in every[len(first) :] if a.batch == b.batch]
-    notes = [f"{source.label}: {source.note}" for source in sources if source.note]
+    notes = [note for source in sources for note in source.notes()]
     notes += [
         f"{column.label}: a card of {chips[column.label]} chips, {chips[column.label]} times the figures of one"
         for column in own
@@ -79,7 +117,40 @@ def columns(
     ]
     if beside:
         notes += [f"{MARK}: figures of the guide, not measured here", *_slips(guide, pairs, shapes)]
-    return with_ratios(every, pairs), notes
+    result = with_ratios(every, pairs)
+    return result, [*notes, *_differences(sources, groups), *_unequal_shapes(result)]
+
+
+def _differences(sources: Sequence[Source], groups: Sequence[Sequence[Column]]) -> list[str]:
+    """In what the work of each source's columns differs from that of the first column, of the same batch size if any.
+
+    Batch sizes that one command has measured have models of their own: these are what it was told.
+    """
+    lines: list[str] = []
+    seen: dict[int, Column] = {}
+    if not any(column.origin for group in groups for column in group):
+        return lines
+    for source, group in zip(sources, groups, strict=True):
+        for column in group:
+            if column.origin is None:
+                lines.append(f"{column.label}: no record says what these figures are of")
+                continue
+            first = seen.get(column.batch) or next(iter(seen.values()), column)
+            seen.setdefault(column.batch, column)
+            different = column.origin.differing(first.origin) if first.origin is not None else []
+            if any(first is other for other in group) and column.batch != first.batch:
+                different = [] if source.note else [d for d in different if d.name != "batch"]  # which the label says
+            if different:
+                lines.append(f"{column.label} is not of the work of {first.label}: {', '.join(map(str, different))}")
+    return lines
+
+
+def _unequal_shapes(columns: Sequence[Column]) -> list[str]:
+    """Over how many shapes the averages are, where these are not the same."""
+    if len({frozenset(column.figures) for column in columns}) <= 1:
+        return []
+    counts = ", ".join(f"{column.label} over {len(column.figures)}" for column in columns)
+    return [f"the averages are not over the same shapes: {counts}"]
 
 
 def from_guide(guide: Guide, beside: Sequence[GuideColumn], shapes: Collection[Shape]) -> list[Column]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.artifacts.perf import PERCENTILES
+from higherhrnet.report.origin import Origin
 
 SUMMARY = "avg/min/max"
 FORMATS = ("text", "markdown", "csv", "json")
@@ -29,6 +30,8 @@ class Column:
     """Of a ratio: the labels of dividend and divisor."""
     percentiles: Mapping[Shape, Mapping[int, float]] = field(default_factory=dict)
     """Milliseconds per batch, by shape and percentile, where they were measured."""
+    origin: Origin | None = None
+    """What the figures are of, where records say so."""
 
     @property
     def decimals(self) -> int:
@@ -129,8 +132,11 @@ def stages(seconds: Mapping[str, float], whole: float, images: int, *, limit: st
     return as_text([*rows, ["run", f"{whole:.1f}", f"{images / whole:.2f}"]])
 
 
-def formatted(columns: Sequence[Column], notes: Sequence[str], form: str) -> str:
-    """The table, the latencies where there are any, and the notes (csv has none), in one of FORMATS."""
+def formatted(columns: Sequence[Column], notes: Sequence[str], form: str, *, foot: str = "") -> str:
+    """The table, the latencies where there are any, and the notes (csv has none), in one of FORMATS.
+
+    ``foot`` is what the figures mean: the last line for a reader, none of the notes on single columns.
+    """
     if form == "csv":
         return as_csv(columns)
     if form == "json":
@@ -140,7 +146,8 @@ def formatted(columns: Sequence[Column], notes: Sequence[str], form: str) -> str
         parts = [as_markdown(rows), as_markdown(times) if times else ""]
     else:
         parts = [as_text(rows), as_text(times, summary=False) if times else ""]
-    return "\n\n".join(filter(None, [*parts, "\n".join(f"note: {note}" for note in notes)]))
+    said = [f"note: {note}" for note in notes]
+    return "\n\n".join(filter(None, [*parts, "\n".join([*said, *[f"images per second: {foot}"] * bool(foot)])]))
 
 
 def as_text(rows: Sequence[Sequence[str]], *, summary: bool = True) -> str:

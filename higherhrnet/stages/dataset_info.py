@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from higherhrnet.artifacts import atomic, claim, info, inputs
+from higherhrnet.artifacts import atomic, claim, info, inputs, outputs
 from higherhrnet.artifacts.work import InputsWork
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.errors import UserError
@@ -16,7 +16,7 @@ from higherhrnet.image import reader
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
-def list_inputs(tree: Path, name: str, shard: Shard = ALL) -> list[Path]:
+def list_inputs(tree: Path, name: str, shard: Shard = ALL, *, overwrite: bool = False) -> list[Path]:
     """Write NAME.info and NAME_{H}x{W}.info for a tree of inputs, in index order; return the paths written.
 
     Of a ``shard`` only, where one is given: the tree may be of all images or of that shard.
@@ -42,16 +42,19 @@ def list_inputs(tree: Path, name: str, shard: Shard = ALL) -> list[Path]:
     if not found:
         raise UserError(f"input tree {tree} holds no inputs of shard {shard}; there are fewer images than shards")
     entries = [info.Entry(item.path, width=item.shape[1], height=item.shape[0]) for item in found]
-    return _write(name, entries, by_shape=True)
+    return _write(name, entries, by_shape=True, overwrite=overwrite)
 
 
-def _write(name: str, entries: list[info.Entry], *, by_shape: bool) -> list[Path]:
+def _write(name: str, entries: list[info.Entry], *, by_shape: bool, overwrite: bool) -> list[Path]:
+    listed = [entry.path for entry in entries]
+    for shape in [None, *sorted({entry.shape for entry in entries} if by_shape else ())]:
+        outputs.check(info.path(name, shape), "NAME", ours=outputs.is_list, inputs=listed, overwrite=overwrite)
     written = info.write_all(name, entries, by_shape=by_shape)
     atomic.remove_partials_of(*written)
     return written
 
 
-def list_images(folder: Path, name: str, shard: Shard = ALL) -> list[Path]:
+def list_images(folder: Path, name: str, shard: Shard = ALL, *, overwrite: bool = False) -> list[Path]:
     """Write NAME.info for a folder of images (of a ``shard``), by file name; return the path written, in a list.
 
     Raises
@@ -69,4 +72,4 @@ def list_images(folder: Path, name: str, shard: Shard = ALL) -> list[Path]:
     for file in tqdm(files, desc="images", unit="image", disable=None):
         height, width = reader.read_image(file).shape[:2]
         entries.append(info.Entry(file, width=width, height=height))
-    return _write(name, entries, by_shape=False)
+    return _write(name, entries, by_shape=False, overwrite=overwrite)

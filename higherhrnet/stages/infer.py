@@ -10,13 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import atomic, claim, dumps, info, inputs, lock, perf
+from higherhrnet.artifacts import atomic, claim, dumps, figures, info, inputs, lock, perf
 from higherhrnet.artifacts.claim import Claim, Facts, Record
+from higherhrnet.artifacts.figures import FigureWork
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.base import PRIVATE, Backend, Work
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
+from higherhrnet.stages import machine
 from higherhrnet.stages.passes import Pass
+
+_INSTEAD = "give another --result"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class InferJob:
     """Of the dumps."""
     model_hash: str = ""
     """SHA-256 of the model, where it is known already."""
+    threads: int = 0
+    """Of the CPU, as the backend was told: figures depend on it."""
     overwrite: bool = False
 
     @property
@@ -69,7 +75,8 @@ def run(
     """Run the backend over every shape of each pass, plain first.
 
     Dumps that are there, made by the same model from the same input files, are kept; others are removed first. The
-    performance file per shape and device is the plain pass's: the flipped one does the same work.
+    performance file per shape and device is the plain pass's: the flipped one does the same work. Those that are there
+    of other work, or of other programs, are not replaced without ``overwrite``.
 
     Parameters
     ----------
@@ -79,7 +86,7 @@ def run(
     Raises
     ------
     UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
-        dump directory, too little space, or dumps missing after the run
+        dump directory or in place of performance files, too little space, or dumps missing after the run
     """
     job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
     kept = 0
@@ -88,26 +95,40 @@ def run(
         directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         directories.append(directory)
         wanted = _wanted(current, backend, job)
+        _check_figures(backend.batch, current, directory, wanted, job)
         with _claimed(directory, wanted, overwrite=job.overwrite) as claimed:
-            _remove_stale(claimed, wanted, job.result, overwrite=job.overwrite)
+            _remove_stale(claimed, wanted, job)
             if claimed.replaced:
                 removed(directory, claimed.replaced)
-            _recover(backend, current, directory, job)
+            _recover(backend, current, directory, wanted, job)
             _begin_private(directory, wanted)
             todo = _todo(current, directory, job)
             ready = len(current.indices) - sum(len(entries) for _, entries in todo)
             kept += ready
             skipped(ready)
             _check_space(directory, todo, job)
-            _run_queues(backend, _queues(todo, current, directory, backend.batch, job), job.result)
+            _run_queues(backend, _queues(todo, current, directory, backend.batch, job), wanted, job)
             for shape, entries in todo:
                 for entry in entries:
                     if problem := _missing(directory, entry, job):
                         raise UserError(f"{backend.name} left {problem} after shape {shape[0]}x{shape[1]}")
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
             claimed.complete()
-            atomic.remove_partials_of(*_figures(current, backend.batch, job))
+            figures.remove_partials(job.result, _figures(current, backend.batch, job), instead=_INSTEAD)
     return Summary(len(passes[0].indices), kept, tuple(directories))
+
+
+def check_foreign(current: Pass, batch: int, job: InferJob) -> None:
+    """Refuse performance files of other programs in place of those to come: before another batch size runs.
+
+    Raises
+    ------
+    UserError : such a file, without ``job.overwrite``
+    """
+    if not job.overwrite:
+        directory = dump_directory(job.result, batch, job.device, flip=False)
+        todo = _todo(current, directory, job)
+        figures.check(_targets(todo, current, directory, batch, job), None, instead=_INSTEAD)
 
 
 def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterator[str]:
@@ -120,7 +141,7 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
     for current in passes:
         directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         atomic.make_directory(directory)
-        with lock.held(directory, instead="give another --result"):
+        with lock.held(directory, instead=_INSTEAD):
             wanted = _wanted(current, backend, job)
             present = claim.read(directory, DumpsWork)
             is_ours = _is_private_of(directory, wanted)
@@ -129,7 +150,7 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
                 present = wanted
             same = present is not None and not present.stale(wanted)
             if same and is_ours:
-                _recover(backend, current, directory, job)
+                _recover(backend, current, directory, wanted, job)
             _begin_private(directory, wanted)
             todo = _todo(current, directory, job) if same else [(g.shape, g.entries) for g in current.groups]
             for queue in _queues(todo, current, directory, backend.batch, job):
@@ -176,16 +197,16 @@ def _queues(
     ]
 
 
-def _run_queues(backend: Backend, queues: Sequence[Sequence[Work]], result: Path) -> None:
+def _run_queues(backend: Backend, queues: Sequence[Sequence[Work]], wanted: Record[DumpsWork], job: InferJob) -> None:
     """Run all queues, side by side where there are several. A failure ends its own queue only."""
     queues = [queue for queue in queues if queue]
     if len(queues) <= 1:  # in this thread: Ctrl-C then reaches a backend that runs in this process
         for queue in queues:
-            _run_queue(backend, queue, result, threading.Event())
+            _run_queue(backend, queue, wanted, job, threading.Event())
         return
     stop = threading.Event()
     with ThreadPoolExecutor(len(queues)) as threads:
-        futures = [threads.submit(_run_queue, backend, queue, result, stop) for queue in queues]
+        futures = [threads.submit(_run_queue, backend, queue, wanted, job, stop) for queue in queues]
         try:
             errors = [future.exception() for future in futures]
         except BaseException:
@@ -201,12 +222,14 @@ def _run_queues(backend: Backend, queues: Sequence[Sequence[Work]], result: Path
         )
 
 
-def _run_queue(backend: Backend, queue: Sequence[Work], result: Path, stop: threading.Event) -> None:
+def _run_queue(
+    backend: Backend, queue: Sequence[Work], wanted: Record[DumpsWork], job: InferJob, stop: threading.Event
+) -> None:
     for work in queue:
         if stop.is_set():
             return
         text = backend.run(work)
-        _keep_figures(backend, work, text, result)
+        _keep_figure(work, text, wanted, job, images=len(work.entries))
 
 
 def _figures(current: Pass, batch: int, job: InferJob) -> list[Path]:
@@ -214,12 +237,53 @@ def _figures(current: Pass, batch: int, job: InferJob) -> list[Path]:
     return [perf.path(job.result, batch, device, g.shape) for g in current.groups for device in job.all_devices]
 
 
-def _keep_figures(backend: Backend, work: Work, text: str, result: Path) -> None:
-    if not work.flip:
-        atomic.write_text(perf.path(result, backend.batch, work.device, work.shape), text)
+def _check_figures(batch: int, current: Pass, directory: Path, wanted: Record[DumpsWork], job: InferJob) -> None:
+    """Refuse, before anything is run or removed, what the figures of this pass may not replace."""
+    if job.overwrite or current.flip:
+        return
+    before = claim.read(directory, DumpsWork)
+    stale = before is not None and bool(before.stale(wanted))
+    todo = [(group.shape, group.entries) for group in current.groups] if stale else _todo(current, directory, job)
+    figures.check(
+        _targets(todo, current, directory, batch, job),
+        _figure_work(wanted, job.threads),
+        instead=_INSTEAD,
+        leaving=_figure_work(before, job.threads) if before is not None and stale else None,
+    )
 
 
-def _recover(backend: Backend, current: Pass, directory: Path, job: InferJob) -> None:
+def _targets(
+    todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
+    current: Pass,
+    directory: Path,
+    batch: int,
+    job: InferJob,
+) -> list[Path]:
+    """The performance files that running ``todo`` writes."""
+    queues = _queues(todo, current, directory, batch, job)
+    return [perf.path(job.result, batch, work.device, work.shape) for queue in queues for work in queue]
+
+
+def _figure_work(made: Record[DumpsWork], threads: int) -> FigureWork:
+    """What the figures beside dumps are of."""
+    work = made.work
+    data, dataset = figures.data_of(work.inputs, made.facts.made_from)
+    dtype = inputs.FLOAT32 if work.inputs is None else work.inputs.work.dtype
+    return FigureWork(work.model, work.backend, work.runtime, work.batch, threads, dtype, data, dataset)
+
+
+def _keep_figure(work: Work, text: str, wanted: Record[DumpsWork], job: InferJob, *, images: int) -> None:
+    """``images`` were timed; 0 where that is not known."""
+    if work.flip:
+        return
+    figure = figures.Figure(
+        _figure_work(wanted, job.threads), machine.facts(wanted.work.backend, job.model, images=images)
+    )
+    file = perf.path(job.result, wanted.work.batch, work.device, work.shape)
+    figures.keep(file, text, figure, instead=_INSTEAD, overwrite=job.overwrite)
+
+
+def _recover(backend: Backend, current: Pass, directory: Path, wanted: Record[DumpsWork], job: InferJob) -> None:
     """Take over what a killed run, or printed commands, left in the private folders."""
     private = directory / PRIVATE
     if not private.is_dir():
@@ -230,7 +294,7 @@ def _recover(backend: Backend, current: Pass, directory: Path, job: InferJob) ->
             if device.isdecimal():
                 work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype, job.dtype)
                 if text := backend.recover(work):
-                    _keep_figures(backend, work, text, job.result)
+                    _keep_figure(work, text, wanted, job, images=0)
 
 
 def _begin_private(directory: Path, wanted: Record[DumpsWork]) -> None:
@@ -297,22 +361,20 @@ def _claimed(
         wanted,
         content=_dumps_in,
         what="dumps",
-        instead="give another --result",
+        instead=_INSTEAD,
         overwrite=overwrite,
         replaces=True,
         keeps_apart=("shard",),
     )
 
 
-def _remove_stale(claimed: Claim[DumpsWork], wanted: Record[DumpsWork], result: Path, *, overwrite: bool) -> None:
+def _remove_stale(claimed: Claim[DumpsWork], wanted: Record[DumpsWork], job: InferJob) -> None:
     """Remove what other work left beside its dumps: a private folder and, of the plain pass, figures."""
-    if overwrite or not _is_private_of(claimed.place, wanted):
+    if job.overwrite or not _is_private_of(claimed.place, wanted):
         shutil.rmtree(claimed.place / PRIVATE, ignore_errors=True)
     before = claimed.before
-    if before is not None and not wanted.work.flip and (overwrite or before.stale(wanted)):
-        for device in before.facts.devices:
-            for file in result.glob(f"perf_vision_batchsize_{before.work.batch}_device_{device}_[0-9]*x[0-9]*.txt"):
-                file.unlink()
+    if before is not None and not wanted.work.flip and (job.overwrite or before.stale(wanted)):
+        figures.remove(job.result, _figure_work(before, job.threads), instead=_INSTEAD)
 
 
 def _dumps_in(directory: Path) -> list[Path]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import atomic, inputs, perf
+from higherhrnet.artifacts import atomic, figures, inputs, perf, sources, trtexec_log
+from higherhrnet.artifacts.figures import Figure, FigureWork
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import trtexec
 from higherhrnet.backends.in_process import InProcess, fill
+from higherhrnet.model import fingerprint
+from higherhrnet.stages import machine
+
+_INSTEAD = "give another --save"
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,24 @@ class MeasureJob:
     """Real inputs, taken in turn; without any, noise with the mean and spread of normalised images."""
     dtype: str = inputs.FLOAT32
     """Of the files."""
+    data: str = figures.RANDOM
+    """Of the files, as FigureWork has it."""
+    dataset: str = ""
+    threads: int = 0
+    """Of the CPU, as the backend is told."""
+
+    def work(self, batch: int, *, model: str = "", backend: str = "", runtime: str = "") -> FigureWork:
+        """What the figures of a batch size are of; '' for what is not known yet."""
+        return FigureWork(model, backend, runtime, batch, self.threads, self.dtype, self.data, self.dataset)
 
 
 def in_process(
-    job: MeasureJob, make: Callable[..., InProcess], *, save: Path | None, done: Callable[[], object]
+    job: MeasureJob,
+    make: Callable[..., InProcess],
+    *,
+    save: Path | None,
+    done: Callable[[], object],
+    overwrite: bool = False,
 ) -> tuple[str, list[perf.Perf]]:
     """Time a backend that runs in this process.
 
@@ -44,24 +63,37 @@ def in_process(
     make : called with a model and ``batch=``, one batch size after another
     save : a folder for performance files of all figures
     done : called after every shape
+    overwrite : replace performance files of other work, and of other programs, there
 
     Returns
     -------
     The backend's name and the figures
     """
-    name, figures = "", []
+    if save is not None and not overwrite:
+        for batch in job.models:
+            figures.check(_targets(job, batch, save), job.work(batch), instead=_INSTEAD)
+    name, found = "", []
     for batch, model in job.models.items():
         backend = make(model, batch=batch)
         name = backend.name
+        work = job.work(batch, model=fingerprint.sha256(model), backend=name, runtime=backend.runtime)
+        if save is not None:
+            atomic.make_directory(save)
+            if not overwrite:
+                figures.check(_targets(job, batch, save), work, instead=_INSTEAD)
         for shape in job.shapes:
-            figures.append(_measure(backend, shape, job))
+            measured = _measure(backend, shape, job)
+            made = Figure(work, machine.facts(name, model, images=batch * job.rounds))
+            if save is not None:
+                file, text = perf.path(save, batch, job.device, shape), perf.execute_only(measured.images_per_second)
+                figures.keep(file, text, made, instead=_INSTEAD, overwrite=overwrite)
+            found.append(replace(measured, made=made))
             done()
-    if save:
-        atomic.make_directory(save)
-        for figure in figures:
-            path = perf.path(save, figure.batch, figure.device, figure.shape)
-            atomic.write_text(path, perf.execute_only(figure.images_per_second))
-    return name, figures
+    return name, found
+
+
+def _targets(job: MeasureJob, batch: int, save: Path) -> list[Path]:
+    return [perf.path(save, batch, job.device, shape) for shape in job.shapes]
 
 
 def _measure(backend: InProcess, shape: Shape, job: MeasureJob) -> perf.Perf:
@@ -86,16 +118,57 @@ def _measure(backend: InProcess, shape: Shape, job: MeasureJob) -> perf.Perf:
     return perf.Perf(backend.batch, job.device, shape, backend.batch * job.rounds / sum(taken), percentiles)
 
 
-def with_trtexec(job: MeasureJob, folder: Path, *, timeout: float, done: Callable[[], object]) -> list[perf.Perf]:
-    """Run trtexec for all batch sizes and shapes; its logs stay in ``folder``.
+def with_trtexec(
+    job: MeasureJob, folder: Path, *, timeout: float, done: Callable[[], object], overwrite: bool = False
+) -> list[perf.Perf]:
+    """Run trtexec for all batch sizes and shapes; its logs stay in ``folder``, in place of those of the same work.
 
-    Raises UserError where trtexec is missing or fails, or a run takes more than ``timeout`` seconds (0: no limit).
+    Raises UserError where trtexec is missing or fails, a run takes more than ``timeout`` seconds (0: no limit), or
+    logs of other work, or of others, are there and not to be replaced (``overwrite``).
     """
-    for batch, model in job.models.items():
-        trtexec.run(
-            model, job.shapes, batch=batch, device=job.device, folder=folder, timeout=timeout, done=lambda _: done()
-        )
+    works = {
+        batch: job.work(batch, model=fingerprint.sha256(model), backend=f"{trtexec.NAME} float16")
+        for batch, model in job.models.items()
+    }
+    if not overwrite:
+        for batch, work in works.items():
+            logs = [trtexec_log.path(folder, batch, job.device, shape) for shape in job.shapes]
+            figures.check(logs, work, instead=_INSTEAD)
+    for work in works.values():
+        _run_trtexec(job, work, folder, timeout=timeout, done=done, overwrite=overwrite)
     return [f for f in perf.find(folder, batch=job.models) if f.device == job.device and f.shape in job.shapes]
+
+
+def _run_trtexec(
+    job: MeasureJob, work: FigureWork, folder: Path, *, timeout: float, done: Callable[[], object], overwrite: bool
+) -> None:
+    """One batch size. trtexec writes the logs itself, so what they are of is said before and after."""
+    model = job.models[work.batch]
+
+    def log(shape: Shape) -> Path:
+        return trtexec_log.path(folder, work.batch, job.device, shape)
+
+    def begin(shape: Shape) -> None:
+        atomic.make_directory(folder)
+        made = Figure(work, machine.facts(work.backend, model, images=0))
+        figures.begin(log(shape), made, instead=_INSTEAD, overwrite=overwrite)
+
+    def finish(shape: Shape) -> None:
+        runtime = trtexec_log.runtime(sources.read(log(shape)).decode(errors="replace"))
+        made = Figure(replace(work, runtime=runtime), machine.facts(work.backend, model, images=0))
+        figures.finish(log(shape), made, instead=_INSTEAD)
+        done()
+
+    trtexec.run(
+        model,
+        job.shapes,
+        batch=work.batch,
+        device=job.device,
+        folder=folder,
+        timeout=timeout,
+        begins=begin,
+        done=finish,
+    )
 
 
 def trtexec_lines(job: MeasureJob, folder: Path) -> list[str]:

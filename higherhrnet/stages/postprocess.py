@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic, claim, dumps, sources
+from higherhrnet.artifacts import atomic, claim, dumps, outputs, sources
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import DumpsWork, PeopleWork
@@ -24,7 +24,7 @@ from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.decode.scales import decode_image
 from higherhrnet.errors import UserError
-from higherhrnet.image import draw, geometry, reader
+from higherhrnet.image import draw, encoder, geometry, reader
 from higherhrnet.stages import dump_sources
 from higherhrnet.stages.dump_sources import Source
 from higherhrnet.system import workers
@@ -124,6 +124,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
             left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
         ),
     )
+    check_results(job.results, overwrite=job.overwrite)
     atomic.make_directory(job.results.parent)
     images = [dataset.images[index] for index in indices]
     kept, replaced = len(images), ""
@@ -135,6 +136,13 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     people, figures = evaluate(dataset, job.results, ids, job.kind)
     left_out = len(wanted.facts.left_out)
     return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced)
+
+
+def check_results(results: Path, *, overwrite: bool) -> None:
+    """Refuse results that this program did not make, as of the official code, which writes them to the same place."""
+    outputs.check(
+        results, "OUTPUT_DIR", ours=lambda file: claim.read(file, PeopleWork) is not None, overwrite=overwrite
+    )
 
 
 def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
@@ -219,7 +227,7 @@ def _decode_all(
 def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     """One image's people as results entries."""
     largest = dumps.output_shapes(geometry.shapes(decoding.plan)[0], decoding.heads)
-    outputs = []
+    of_scales = []
     for factor, of_scale in zip(decoding.plan.factors, decoding.sources, strict=True):
         shapes = dumps.output_shapes(
             geometry.of_plan(image.width, image.height, decoding.plan, factor).shape, decoding.heads
@@ -229,11 +237,11 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
             files = source.naming.paths(source.directory, image.index)
             first, second = (dumps.read(*file, source.dtype) for file in zip(files, shapes, largest, strict=True))
             passes.append((first, second))
-        outputs.append(passes)
+        of_scales.append(passes)
     try:
-        keypoints, scores = decode_image(decoding.plan, image.width, image.height, outputs, decoding.options)
+        keypoints, scores = decode_image(decoding.plan, image.width, image.height, of_scales, decoding.options)
     except ValueError as e:
-        arrays = (array for passes in outputs for pair in passes for array in pair)
+        arrays = (array for passes in of_scales for pair in passes for array in pair)
         for file, array in zip(_files(decoding, image.index), arrays, strict=True):
             if not np.isfinite(array).all():
                 raise UserError(
@@ -255,6 +263,8 @@ class DrawJob:
     min_score: float
     """Draw people of at least this score: evaluation wants every candidate, a picture does not."""
     joints: JointSet = COCO
+    overwrite: bool = False
+    """Replace pictures of others."""
 
 
 def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Path]:
@@ -268,14 +278,26 @@ def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Pat
     for entry in sources.read_json(results, "results"):
         if entry["score"] >= job.min_score:
             by_image.setdefault(entry["image_id"], []).append(entry["keypoints"])
-    atomic.make_directory(job.output)
-    pictures = []
     shown = [image for image in dataset.images if image.image_id in by_image][: job.count]
-    for image in tqdm(shown, desc="draw", unit="image", disable=None):
+    pictures = _picture_files(shown, job.output)
+    read = [job.location.picture(image) for image in shown]
+    for picture in pictures:
+        outputs.check(picture, "--vis_dir", ours=outputs.is_marked, inputs=read, overwrite=job.overwrite)
+    atomic.make_directory(job.output)
+    for image, picture in zip(tqdm(shown, desc="draw", unit="image", disable=None), pictures, strict=True):
         pixels = cv2.cvtColor(reader.read_image(job.location.picture(image)), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
-        pictures.append(job.output / Path(image.file_name).with_suffix(".jpg"))
-        atomic.make_directory(pictures[-1].parent)
-        atomic.write_bytes(pictures[-1], cv2.imencode(".jpg", drawn)[1])
+        atomic.make_directory(picture.parent)
+        atomic.write_bytes(picture, encoder.jpeg(drawn))
     return pictures
+
+
+def _picture_files(images: Sequence[coco.Image], folder: Path) -> list[Path]:
+    """Where each image is drawn: NAME.jpg, or NAME.png.jpg where NAME.jpg is another image's."""
+    names = [Path(image.file_name) for image in images]
+    plain = [name.with_suffix(".jpg") for name in names]
+    return [
+        folder / (short if plain.count(short) == 1 else name.with_name(f"{name.name}.jpg"))
+        for name, short in zip(names, plain, strict=True)
+    ]

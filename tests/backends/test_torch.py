@@ -164,6 +164,7 @@ def test_the_cpu_s_provider_may_be_named(tiny_inputs: Path, tiny_onnx: Path, scr
     lists = ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip")
     outcome = script(
         *("HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx, "--providers", "cpu"),
+        *("--cfg", TINY_CONFIG),
         *("--threads", 1, "--result", tmp_path),
     )
     assert outcome.status == 0, outcome

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import main_of
 
 
@@ -16,7 +17,19 @@ def result(tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("result")
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
     run = main_of("HigherHRNet_benchmark")
-    run([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(path)])
+    run(
+        [
+            *lists,
+            "--backend",
+            "onnxruntime",
+            "--model",
+            str(tiny_onnx),
+            "--cfg",
+            str(TINY_CONFIG),
+            "--result",
+            str(path),
+        ]
+    )
     return path
 
 

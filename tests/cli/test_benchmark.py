@@ -23,12 +23,25 @@ def benchmark(script: Script, lists: Path, model: Path, result: Path, *more: obj
     names = ("--info", lists / "prep_bin", "--info_flip", lists / "prep_bin_flip")
     return script(
         "HigherHRNet_benchmark",
-        *("--bs", 1, "--backend", "onnxruntime", *names, "--model", model, "--result", result, *more),
+        *(
+            "--bs",
+            1,
+            "--backend",
+            "onnxruntime",
+            *names,
+            "--model",
+            model,
+            "--cfg",
+            TINY_CONFIG,
+            "--result",
+            result,
+            *more,
+        ),
     )
 
 
 def dump_files(root: Path) -> dict[str, object]:
-    return {name: content for name, content in files(root).items() if name.endswith((".bin", "record.json"))}
+    return {name: content for name, content in files(root).items() if name.endswith((".bin", "/record.json"))}
 
 
 def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weights: Path):

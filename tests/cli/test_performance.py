@@ -168,7 +168,7 @@ def test_measuring_on_real_inputs_takes_their_shapes(tiny_inputs: Path, tiny_onn
 class Clocked:
     """A backend whose batches take what it is told, in seconds; it keeps the first value of each image it is given."""
 
-    name, batch = "clocked", 2
+    name, runtime, batch = "clocked", "clock 1", 2
 
     def __init__(self, seconds: list[float]) -> None:
         self.sources = [np.empty((self.batch, 3, 32, 64), np.float32)]
@@ -198,9 +198,11 @@ def test_what_is_measured_by_hand(tmp_path: Path):
         asked.append((model, batch))
         return backend
 
-    job = measure.MeasureJob({2: Path("m.onnx")}, [(32, 64)], 5, rounds=4, warm_up=1, files={(32, 64): files})
+    model = tmp_path / "m.pth"
+    model.write_bytes(b"a model")
+    job = measure.MeasureJob({2: model}, [(32, 64)], 5, rounds=4, warm_up=1, files={(32, 64): files})
     name, (figure,) = measure.in_process(job, make, save=tmp_path / "kept", done=lambda: ticks.append(1))  # type: ignore[arg-type]
-    assert (name, asked, backend.opened, ticks) == ("clocked", [(Path("m.onnx"), 2)], [((32, 64), 5)], [1])
+    assert (name, asked, backend.opened, ticks) == ("clocked", [(model, 2)], [((32, 64), 5)], [1])
     assert figure == perf.Perf(2, 5, (32, 64), 0.8, {50: 2000.0, 90: 4000.0, 99: 4000.0})
     assert backend.given == [[0, 1], [2, 0], [1, 2], [0, 1], [2, 0]]
     assert perf.find(tmp_path / "kept") == [perf.Perf(2, 5, (32, 64), 0.8)]
@@ -298,8 +300,10 @@ def test_performance_prints_a_row_a_measured_shape(result: Path, script: Script)
     outcome = script("HigherHRNet_performance", "--result", result)
     assert outcome.status == 0
     shapes = {geometry.fit(w, h, TINY_SIDE).shape for w, h in TINY_IMAGES}
-    assert {line.split()[0] for line in outcome.out.splitlines()[2:-2]} == {f"({h},{w})" for h, w in shapes}
-    assert outcome.out.splitlines()[-1].startswith("avg/min/max")
+    table, foot = outcome.out.split("\n\n")
+    assert {line.split()[0] for line in table.splitlines()[2:-2]} == {f"({h},{w})" for h, w in shapes}
+    assert table.splitlines()[-1].startswith("avg/min/max")
+    assert foot == f"images per second: {perf.MEANING}\n"
     markdown = script("HigherHRNet_performance", "--result", result, "--format", "markdown").out
     assert markdown.startswith("| Input Shape | bs1 device 0 |\n|---|---|\n")
 

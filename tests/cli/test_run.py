@@ -203,7 +203,10 @@ def test_the_scripts_leave_bad_images_out_too(script: Script, tiny_onnx: Path, t
     assert "1 bad images were left out (--skip_bad):\n  image " in outcome.out
     for tree in ("prep_bin", "prep_bin_flip"):
         assert script("gen_dataset_info", "bin", tree, tree).status == 0
-    assert script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx).status == 0
+    assert (
+        script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG).status
+        == 0
+    )
     dump_dirs = ("--dump_dir", "result/dumpOutput_device0_bs1", "--dump_dir_flip", "result/dumpOutput_device0_bs1_flip")
     outcome = script("HigherHRNet_postprocess", *dump_dirs, "--workers", 1, *cfg)
     assert "=> the figures are over the 6 of 7 images that have dumps\n=> 1 bad images were left out" in outcome.out
@@ -269,7 +272,17 @@ def test_each_script_does_one_shard(
         for tree in ("bins", "bins_flip"):
             do("gen_dataset_info", "bin", f"{at}/{tree}", f"{at}/{tree}", *lists)
         names = ("--info", f"{at}/bins", "--info_flip", f"{at}/bins_flip", "--result", f"{at}/result")
-        do("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx, *network)
+        do(
+            "HigherHRNet_benchmark",
+            *names,
+            "--backend",
+            "onnxruntime",
+            "--model",
+            tiny_onnx,
+            "--cfg",
+            TINY_CONFIG,
+            *network,
+        )
         where = [f"{at}/result/dumpOutput_device0_bs1{flip}" for flip in ("", "_flip")]
         dump_dirs = ("--dump_dir", where[0], "--dump_dir_flip", where[1], "--workers", 1)
         do("HigherHRNet_postprocess", *dump_dirs, *people, *cfg)
@@ -287,7 +300,9 @@ def test_each_script_does_one_shard(
     outcome = script("gen_dataset_info", "bin", "a/bins", "a/other", "--shard", "2/3")
     assert "a/bins is of shard 1/3, not 2/3" in error(outcome)
     names = ("--info", "b/bins", "--info_flip", "b/bins_flip", "--result", "c/result", "--shard", "2/3")
-    outcome = script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx)
+    outcome = script(
+        "HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG
+    )
     assert "another shard (3/3, not 2/3); give another --result" in error(outcome)
 
 
@@ -296,7 +311,12 @@ def test_postprocess_of_an_incomplete_shard_is_refused(
 ):
     monkeypatch.chdir(tmp_path)
     lists = ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip")
-    assert script("HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx).status == 0
+    assert (
+        script(
+            "HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG
+        ).status
+        == 0
+    )
     for folder in Path("result").glob("dump*"):
         (folder / "record.json").unlink()
         for file in folder.glob("000000000004_*"):
@@ -327,7 +347,17 @@ def test_float16_halves_what_lies_on_disk_and_hardly_moves_people(
     assert script("HigherHRNet_preprocess", *trees, "--workers", 1, "--dtype", "float16", *cfg).status == 0
     for tree in ("prep_bin", "prep_bin_flip"):
         assert script("gen_dataset_info", "bin", tree, tree).status == 0
-    outcome = script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, "--dtype", "float16")
+    outcome = script(
+        "HigherHRNet_benchmark",
+        "--backend",
+        "onnxruntime",
+        "--model",
+        tiny_onnx,
+        "--cfg",
+        TINY_CONFIG,
+        "--dtype",
+        "float16",
+    )
     assert outcome.status == 0, outcome.err
     dump_dirs = ("--dump_dir", "result/dumpOutput_device0_bs1", "--dump_dir_flip", "result/dumpOutput_device0_bs1_flip")
     assert script("HigherHRNet_postprocess", *dump_dirs, "--workers", 1, *cfg).status == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -98,7 +99,9 @@ def expected(content: bytes) -> onnx_graph.Graph | None:
 
     initialisers = {tensor.name for tensor in graph.initializer}
     made = {name: (node.name, i) for node in graph.node for i, name in enumerate(node.output) if name}
-    return onnx_graph.Graph(values(v for v in graph.input if v.name not in initialisers), values(graph.output), made)
+    return onnx_graph.Graph(
+        values(v for v in graph.input if v.name not in initialisers), values(graph.output), made, {}, {}
+    )
 
 
 def test_damaged_bytes_are_refused_or_read_as_the_onnx_package_reads_them(tmp_path: Path):
@@ -111,12 +114,13 @@ def test_damaged_bytes_are_refused_or_read_as_the_onnx_package_reads_them(tmp_pa
             content[rng.randrange(len(content))] = rng.randrange(256)
         reference = expected(bytes(content))
         try:
-            graph = read(bytes(content), tmp_path)
+            graph = replace(read(bytes(content), tmp_path), weights={}, metadata={})
         except UserError as e:
             assert "model.onnx is not an ONNX file (" in str(e)
             refused += 1
         else:
-            # Where only the package finds damage, it lies in fields that this reader skips.
+            # Weights and metadata have tests of their own. Where only the package finds
+            # damage, it lies in fields that this reader skips.
             assert reference in (graph, None)
             alike += reference is not None
     assert alike > 50

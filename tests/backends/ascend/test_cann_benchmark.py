@@ -65,6 +65,7 @@ def test_the_guide_s_command_converts_and_runs_everything(bare_host: Host, expec
         PLAIN,
         FLIP,
         "logs",
+        "figures.record.json",
         *(f"perf_vision_batchsize_1_device_0_{shape}.txt" for shape in SHAPES),
     }
     assert not (bare_host.result / PLAIN / ".work").exists()

@@ -1,0 +1,86 @@
+"""Whether a path may be written: a new one, or one that this program wrote before. No input is ever an output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from higherhrnet.artifacts import info, sources
+from higherhrnet.errors import UserError
+
+MARK = b"made by higherhrnet"
+"""What our pictures and charts hold near their beginning, and folders of generated data in a file of this name."""
+
+_NEAR = 4096  # bytes
+_FOLDER_MARK = ".made_by_higherhrnet"
+
+
+def check(
+    path: Path,
+    flag: str,
+    *,
+    ours: Callable[[Path], bool],
+    inputs: Iterable[Path] = (),
+    overwrite: bool | None = False,
+) -> None:
+    """Refuse to write a file where an input lies or something that this program did not write.
+
+    Parameters
+    ----------
+    flag : what named the path, for the message: '--output'
+    ours : whether a regular file there is one that this program wrote
+    overwrite : replace another's file too, never an input, a folder or a device; None where there is no such flag
+
+    Raises
+    ------
+    UserError : saying what is there
+    """
+    if not os.path.lexists(path):
+        return
+    for source in inputs:
+        if source.exists() and path.exists() and os.path.samefile(path, source):
+            raise UserError(f"{flag} {path} is an input ({source}); give another path")
+    if not path.is_symlink() and not path.is_file():
+        raise UserError(f"cannot write {path}: it is no regular file; give another path with {flag}")
+    if overwrite or (not path.is_symlink() and ours(path)):
+        return
+    what = "a link" if path.is_symlink() else "a file"
+    remedy = "" if overwrite is None else ", or --overwrite to replace it"
+    raise UserError(f"{path} is {what} that this program did not make; give another path with {flag}{remedy}")
+
+
+def is_marked(path: Path) -> bool:
+    """Whether a picture or chart is ours, by its mark."""
+    try:
+        with sources.open_file(path) as file:
+            return MARK in file.read(_NEAR)
+    except OSError:
+        return False
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file is a list of inputs, ours or one of the guide's original scripts."""
+    try:
+        return path.stat().st_size == 0 or bool(info.read(path))
+    except (OSError, UserError):
+        return False
+
+
+def claim_folder(folder: Path, flag: str) -> None:
+    """Take a folder for generated data: a new or empty one, or one that was taken so before.
+
+    Raises
+    ------
+    UserError : a folder that holds something of others, or that cannot be written
+    """
+    mark = folder / _FOLDER_MARK
+    if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
+        raise UserError(f"{flag} {folder} is no folder; give another path")
+    if folder.is_dir() and not mark.is_file() and any(folder.iterdir()):
+        raise UserError(f"{flag} {folder} holds files that this program did not make; give a new or empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_bytes(MARK + b"\n")
+    except OSError as e:
+        raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e

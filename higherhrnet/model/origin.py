@@ -1,0 +1,64 @@
+"""Whether an .onnx is of the network that a configuration describes, and of the checkpoint beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts.work import differences
+from higherhrnet.errors import UserError
+from higherhrnet.model import onnx_graph
+from higherhrnet.model.architecture import Architecture
+
+
+def check(model: Path, architecture: Architecture, config: Path) -> None:
+    """Refuse an .onnx of another network: by what its exporter wrote, else by the widths of its last convolutions.
+
+    Raises
+    ------
+    UserError : naming what differs; also for an .onnx that cannot be read
+    """
+    graph = onnx_graph.read(model)
+    remedy = "give the --cfg or the --model that belong together"
+    if "architecture" in graph.metadata:
+        found, expected = (_parsed(text, model) for text in (graph.metadata["architecture"], architecture.as_json()))
+        if different := differences(found, expected):
+            what = ", ".join(f"{d.name} {d.found} instead of {d.wanted}" for d in different[:3])
+            raise UserError(f"model {model} is of another network than config {config}: {what}; {remedy}")
+        return
+    widths = [(architecture.stages[-1].channels[0], "stage 4"), (architecture.deconv_channels, "the deconvolution")]
+    for output, (width, where) in zip(graph.outputs, widths, strict=False):
+        shape = graph.weights.get(output.name, ())
+        if len(shape) == 4 and shape[1] != width:
+            raise UserError(
+                f"model {model} is of another network than config {config}: {shape[1]} channels instead of {width} in "
+                f"{where}; {remedy}"
+            )
+
+
+def is_ours(model: Path) -> bool:
+    """Whether this program exported an .onnx."""
+    try:
+        return onnx_graph.read(model).metadata.get("made_by", "").startswith("higherhrnet ")
+    except UserError:
+        return False
+
+
+def _parsed(text: str, model: Path) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise UserError(f"model {model}: its metadata are damaged ({e}); export it again") from e
+
+
+def stale(model: Path) -> str:
+    """Why an .onnx is not of the checkpoint beside it any more; '' where it is, or where that cannot be told.
+
+    The checkpoint is the one after which the guide names the export: NAME.pth for NAME_bs1_dynamic.onnx.
+    """
+    weights = model.with_name(model.name.rpartition("_bs")[0] + ".pth")
+    made_from = onnx_graph.read(model).metadata.get("weights_sha256", "")
+    if not made_from or not weights.is_file() or atomic.sha256(weights) == made_from:
+        return ""
+    return f"{weights} has changed since {model} was exported from it"
