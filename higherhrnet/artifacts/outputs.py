@@ -41,13 +41,14 @@ def check(
     for source in inputs:
         if source.exists() and path.exists() and os.path.samefile(path, source):
             raise UserError(f"{flag} {path} is an input ({source}); give another path")
-    if not path.is_symlink() and not path.is_file():
-        raise UserError(f"cannot write {path}: it is no regular file; give another path with {flag}")
-    if overwrite or (not path.is_symlink() and ours(path)):
+    if path.is_symlink():  # as in folders that were copied: the link is replaced, what it names is not touched
         return
-    what = "a link" if path.is_symlink() else "a file"
+    if not path.is_file():
+        raise UserError(f"cannot write {path}: it is no regular file; give another path with {flag}")
+    if overwrite or ours(path):
+        return
     remedy = "" if overwrite is None else ", or --overwrite to replace it"
-    raise UserError(f"{path} is {what} that this program did not make; give another path with {flag}{remedy}")
+    raise UserError(f"{path} is a file that this program did not make; give another path with {flag}{remedy}")
 
 
 def is_marked(path: Path) -> bool:

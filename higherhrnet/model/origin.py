@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, claim
 from higherhrnet.artifacts.work import differences
 from higherhrnet.errors import UserError
 from higherhrnet.model import onnx_graph
@@ -24,8 +24,9 @@ def check(model: Path, architecture: Architecture, config: Path) -> None:
     if "architecture" in graph.metadata:
         found, expected = (_parsed(text, model) for text in (graph.metadata["architecture"], architecture.as_json()))
         if different := differences(found, expected):
-            what = ", ".join(f"{d.name} {d.found} instead of {d.wanted}" for d in different[:3])
-            raise UserError(f"model {model} is of another network than config {config}: {what}; {remedy}")
+            raise UserError(
+                f"model {model} is of another network than config {config}: {claim.reasons(different[:2])}; {remedy}"
+            )
         return
     widths = [(architecture.stages[-1].channels[0], "stage 4"), (architecture.deconv_channels, "the deconvolution")]
     for output, (width, where) in zip(graph.outputs, widths, strict=False):

@@ -89,7 +89,7 @@ KINDS = {
         *(BENCHMARK, DumpsWork, Path("result", PLAIN), f"result/{PLAIN}/*.bin"),
         *(("--dtype", "float16"), "another dtype (float32, not float16)"),
         begins=f"result/{PLAIN}",
-        inside=(infer, "_keep_figures"),
+        inside=(infer, "_keep_figure"),
         following=POSTPROCESS,
     ),
     "results": Kind(

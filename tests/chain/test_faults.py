@@ -173,6 +173,7 @@ def staged(data: Path, tmp_path: Path) -> Callable[[str], list[object]]:
                 "onnxruntime",
                 "--model",
                 "tiny.onnx",
+                *cfg,
             ],
             "decode": [ROOT / "HigherHRNet_postprocess.py", *dump_dirs, *cfg],
         }[name]

@@ -115,7 +115,7 @@ def test_all_programs_write_what_they_are_told_and_nothing_else(world: World, ti
         [ROOT / "gen_dataset_info.py", "bin", trees[0], lists[0]],
         [ROOT / "gen_dataset_info.py", "bin", trees[1], lists[1]],
         [ROOT / "HigherHRNet_pth2onnx.py", "--weights", tiny_weights, "--output", model, *cfg],
-        [ROOT / "HigherHRNet_benchmark.py", *both, *onnx, "--result", result],
+        [ROOT / "HigherHRNet_benchmark.py", *both, *onnx, "--result", result, *cfg],
         [
             *(ROOT / "HigherHRNet_postprocess.py", "--dump_dir", dump_dirs[0], "--dump_dir_flip", dump_dirs[1]),
             *("--vis_dir", out / LINE / "drawn", "--vis_score", "0", "--vis_count", "2", *cfg, *overrides),

@@ -131,7 +131,7 @@ def test_benchmark_refuses_wrong_input(tiny_inputs: Path, tiny_onnx: Path, scrip
 
     assert "found no " in error(run(tmp_path))
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    assert "does not load in ONNX Runtime" in error(run(tiny_inputs, tmp_path / "broken.onnx"))
+    assert "is not an ONNX file" in error(run(tiny_inputs, tmp_path / "broken.onnx"))
     assert "exchange --info and --info_flip" in error(
         run(tiny_inputs, tiny_onnx, "--info", tiny_inputs / "prep_bin_flip", "--info_flip", tiny_inputs / "prep_bin")
     )

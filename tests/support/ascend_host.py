@@ -85,7 +85,7 @@ class Host:
 
     def benchmark(self, *args: object) -> Outcome:
         """Call HigherHRNet_benchmark.py as the command line would."""
-        return self.script("HigherHRNet_benchmark", *args, *SIZE)
+        return self.script("HigherHRNet_benchmark", "--cfg", TINY_CONFIG, *args, *SIZE)
 
     def script(self, name: str, *args: object) -> Outcome:
         """Call a top-level script."""
