@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ascend_host import SIZE, Host, dump_bytes
-from tests.support.datasets import ROOT
+from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.processes import wait_until_gone
 from tests.support.programs import FLIP, NO_HANG_UP, PLAIN, error
 
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(
     pids = wide.directory / "pids"
     environment = {**os.environ, "STAND_IN_FAULT": "hang:2", "STAND_IN_PIDS": str(pids)}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), *SIZE],
+        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *SIZE],
         cwd=wide.directory,
         env=environment,
         stdout=subprocess.PIPE,
@@ -141,7 +141,7 @@ def test_what_a_killed_run_left_is_taken_over(
     pids = wide.directory / "pids"
     environment = {**os.environ, "STAND_IN_FAULT": "hang:2", "STAND_IN_PIDS": str(pids)}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), *SIZE],
+        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *SIZE],
         cwd=wide.directory,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -177,7 +177,15 @@ def test_ctrl_c_ends_the_tools_of_all_devices(host: Host, expected: Path):
     host.only(WIDE, "128x128")
     pids = host.directory / "pids"
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--device_ids", "0,1", *SIZE],
+        [
+            sys.executable,
+            str(ROOT / "HigherHRNet_benchmark.py"),
+            "--cfg",
+            str(TINY_CONFIG),
+            "--device_ids",
+            "0,1",
+            *SIZE,
+        ],
         cwd=host.directory,
         env={**os.environ, "STAND_IN_FAULT": "hang:1", "STAND_IN_PIDS": str(pids)},
         stdout=subprocess.DEVNULL,

@@ -317,11 +317,11 @@ def stop(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> Callable[[], Iterator[N
     module, name = kind.inside
     real, calls = getattr(module, name), []
 
-    def second_call(*args: object) -> object:
+    def second_call(*args: object, **named: object) -> object:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **named)
 
     def stopped() -> Iterator[None]:
         with monkeypatch.context() as patch:
