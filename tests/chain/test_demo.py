@@ -22,6 +22,7 @@ from higherhrnet.dataset import coco, coco_results, evaluation, joints
 from higherhrnet.decode import decode
 from higherhrnet.image import geometry
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
+from tests.support.programs import CPU
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +90,7 @@ def infer(tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Callab
         call("gen_dataset_info.py", "bin", "prep_bin", "./prep_bin")
         call("gen_dataset_info.py", "bin", "prep_bin_flip", "./prep_bin_flip")
         call("HigherHRNet_pth2onnx.py", "--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG)
-        call("HigherHRNet_benchmark.py", "--bs", 1, "--backend", "onnxruntime", "--cfg", DEMO_CONFIG)
+        call("HigherHRNet_benchmark.py", "--bs", 1, *CPU, "--cfg", DEMO_CONFIG)
         folders = work / "result/dumpOutput_device0_bs1", work / "result/dumpOutput_device0_bs1_flip"
         said = call(
             "HigherHRNet_postprocess.py", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--cfg", DEMO_CONFIG

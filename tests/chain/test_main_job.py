@@ -16,7 +16,7 @@ from demo.synthesis import synthesise
 from higherhrnet.artifacts import dumps
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.image import geometry
-from tests.support.programs import Outcome
+from tests.support.programs import CPU, Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def test_six_scripts_on_real_images_with_seeded_weights(data: Path, command: Cal
     run("gen_dataset_info.py", "bin", "prep_bin", "./prep_bin")
     run("gen_dataset_info.py", "bin", "prep_bin_flip", "./prep_bin_flip")
     run("HigherHRNet_pth2onnx.py", "--weights", "models/seeded_w32_512.pth")
-    out = run("HigherHRNet_benchmark.py", "--bs", "1", "--backend", "onnxruntime")
+    out = run("HigherHRNet_benchmark.py", "--bs", "1", *CPU)
     assert "13 images in result/dumpOutput_device0_bs1 and result/dumpOutput_device0_bs1_flip" in out
     dump_dirs = ("result/dumpOutput_device0_bs1", "result/dumpOutput_device0_bs1_flip")
     out = run("HigherHRNet_postprocess.py", "--dump_dir", dump_dirs[0], "--dump_dir_flip", dump_dirs[1], *root)
