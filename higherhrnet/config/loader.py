@@ -210,9 +210,7 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     opts : alternating keys and values, for example ``["DATASET.ROOT", "data/coco"]``; values are Python literals,
         everything else is a string
 
-    Raises
-    ------
-    UserError : unreadable file, unknown key, value of another type, or an option that is not supported
+    Raises UserError: unreadable file, unknown key, value of another type, or an option that is not supported.
     """
     path = locate(path) if path is not None else DEFAULT
     cfg = CfgNode(_DEFAULTS)

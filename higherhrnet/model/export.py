@@ -52,10 +52,8 @@ def export(network: HigherHRNet, path: Path, *, batch: int, metadata: dict[str, 
     batch : fixed size of the first axis; -1 leaves it dynamic
     metadata : key and value pairs kept in the file
 
-    Raises
-    ------
-    UserError : a batch that is neither -1 nor positive, a path that cannot be written, or a file that would compute
-        something else than the network (nothing is written then)
+    Raises UserError: a batch that is neither -1 nor positive, a path that cannot be written, or a file that would
+    compute something else than the network (nothing is written then).
     """
     if batch != _DYNAMIC_BATCH and batch < 1:
         raise UserError(f"--bs {batch}: expected a positive batch size, or -1 for a dynamic one")

@@ -83,10 +83,8 @@ def run(
     skipped : called with the number of images whose dumps were there already
     removed : called with a dump directory whose old dumps were removed, and why: 'another model'
 
-    Raises
-    ------
-    UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
-        dump directory or in place of performance files, too little space, or dumps missing after the run
+    Raises UserError: what the backend says of the devices that failed, after the others have finished; foreign files in
+    a dump directory or in place of performance files, too little space, or dumps missing after the run.
     """
     job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
     kept = 0
@@ -121,9 +119,7 @@ def run(
 def check_foreign(current: Pass, batch: int, job: InferJob) -> None:
     """Refuse performance files of other programs in place of those to come: before another batch size runs.
 
-    Raises
-    ------
-    UserError : such a file, without ``job.overwrite``
+    Raises UserError: such a file, without ``job.overwrite``.
     """
     if not job.overwrite:
         directory = dump_directory(job.result, batch, job.device, flip=False)
