@@ -20,6 +20,7 @@ from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait busily, on cores that other tests need
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that a test starts would compile all modules again
 
 # A busy machine makes neither a test nor the drawing of its data wrong.
 hypothesis.settings.register_profile(
