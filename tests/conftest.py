@@ -16,9 +16,11 @@ import pytest
 from higherhrnet.cli import program
 from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
-from tests.support.programs import FLIP, PLAIN, Outcome, main_of
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait busily, on cores that other tests need
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that a test starts would compile all modules again
 
 # A busy machine makes neither a test nor the drawing of its data wrong.
 hypothesis.settings.register_profile(
@@ -148,8 +150,7 @@ def tiny_results(
     benchmark(
         [
             *lists,
-            "--backend",
-            "onnxruntime",
+            *CPU,
             "--model",
             str(tiny_onnx),
             "--cfg",

@@ -91,9 +91,7 @@ def remove(path: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Remove a folder with all in it; nothing happens where there is none.
 
-    Raises
-    ------
-    UserError : a link, whose folder is another's, or a system that refuses
+    Raises UserError: a link, whose folder is another's, or a system that refuses.
     """
     refuse_link(path)
     try:

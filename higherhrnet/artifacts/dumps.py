@@ -74,9 +74,7 @@ def _size(shape: tuple[int, int, int], dtype: str) -> int:
 def encode(output: np.ndarray, dtype: str, image: str) -> np.ndarray:
     """A float32 output as a dump of ``dtype`` stores it; ``image`` names it in the error.
 
-    Raises
-    ------
-    UserError : a finite value that float16 cannot hold (beyond 65504)
+    Raises UserError: a finite value that float16 cannot hold (beyond 65504).
     """
     with np.errstate(over="ignore"):  # what overflows is refused below, by name
         stored = output.astype(_TYPES[dtype], copy=False)
@@ -95,9 +93,7 @@ def is_dump(file: Path) -> bool:
 def find(directory: Path) -> tuple[list[int], Naming]:
     """The indices with at least one dump, ascending, and the naming they share.
 
-    Raises
-    ------
-    UserError : missing or empty directory, or dumps of several tools in it
+    Raises UserError: missing or empty directory, or dumps of several tools in it.
     """
     if not directory.is_dir():
         raise UserError(f"dump directory {directory} does not exist; run HigherHRNet_benchmark.py or correct the path")
@@ -127,9 +123,7 @@ def read(file: Path, shape: tuple[int, int, int], largest: tuple[int, int, int],
     A raw dump has exactly that many values, or as many as ``largest``: under dynamic image size the benchmark tool
     writes the whole buffer of the largest shape and only its beginning counts.
 
-    Raises
-    ------
-    UserError : missing, of another size, or not of ``dtype``
+    Raises UserError: missing, of another size, or not of ``dtype``.
     """
     if file.suffix == ".npy":
         return _read_npy(file, shape)

@@ -22,9 +22,7 @@ def parse(value: Any, kind: type[Kind], what: str, remedy: str) -> Kind:
     what : the file, for the error
     remedy : what the user may do, for the error
 
-    Raises
-    ------
-    UserError : other fields than the dataclass's, or values of another type or that it refuses itself
+    Raises UserError: other fields than the dataclass's, or values of another type or that it refuses itself.
     """
     try:
         return _made(value, kind)

@@ -67,9 +67,7 @@ def folders(root: Path) -> dict[Path, tuple[int, int]]:
 def find(root: Path, dtype: str = FLOAT32) -> list[Input]:
     """All inputs of a tree in index order, each checked for its size.
 
-    Raises
-    ------
-    UserError : missing or empty tree, foreign file names, wrong sizes, or two inputs of one index
+    Raises UserError: missing or empty tree, foreign file names, wrong sizes, or two inputs of one index.
     """
     if not root.is_dir():
         raise UserError(f"input tree {root} does not exist; run HigherHRNet_preprocess.py or give the right directory")

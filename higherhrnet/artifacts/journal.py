@@ -37,9 +37,7 @@ class Journal(Generic[Work]):
 
         ``afresh``: one of other work is emptied, not refused. ``overwrite``: any is, also one of an earlier release.
 
-        Raises
-        ------
-        UserError : another program has it open, it is of other work, or it cannot be written
+        Raises UserError: another program has it open, it is of other work, or it cannot be written.
         """
         self.path = path
         self.left_out: dict[int, str] = {}

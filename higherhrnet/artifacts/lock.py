@@ -25,9 +25,7 @@ def held(directory: Path, *, instead: str) -> Iterator[None]:
 
     ``instead`` is what the user may do if another program holds it, beside waiting.
 
-    Raises
-    ------
-    UserError : another program holds it
+    Raises UserError: another program holds it.
     """
     with _opened(directory) as folder:
         take(folder, _otherwise(directory, instead))

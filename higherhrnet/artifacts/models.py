@@ -15,9 +15,7 @@ def onnx_name(weights: Path, batch: int) -> str:
 def find_onnx(folder: Path, batch: int) -> Path:
     """The one export of this batch size (or, failing that, of a dynamic one) in a folder.
 
-    Raises
-    ------
-    UserError : none, or several to choose from
+    Raises UserError: none, or several to choose from.
     """
     for size in (batch, -1):
         if found := _only(folder, f"*_bs{size}_dynamic.onnx", size):
@@ -28,12 +26,7 @@ def find_onnx(folder: Path, batch: int) -> Path:
 
 
 def find_checkpoint(folder: Path) -> Path:
-    """The one checkpoint (.pth) in a folder.
-
-    Raises
-    ------
-    UserError : none, or several to choose from
-    """
+    """The one checkpoint (.pth) in a folder. Raises UserError: none, or several to choose from."""
     found = sorted(folder.glob("*.pth"))
     if len(found) != 1:
         names = f" ({', '.join(f.name for f in found)})" if found else ""
@@ -44,9 +37,7 @@ def find_checkpoint(folder: Path) -> Path:
 def find_om(folder: Path, batch: int, *, aipp: bool, dynamic_dims: bool) -> Path | None:
     """The one .om of this batch size in a folder, for a host to which no .onnx was copied; None without any.
 
-    Raises
-    ------
-    UserError : several to choose from
+    Raises UserError: several to choose from.
     """
     return _only(folder, f"*_bs{batch}_dynamic{_suffix(aipp=aipp, dynamic_dims=dynamic_dims)}.om", batch)
 

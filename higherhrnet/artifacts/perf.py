@@ -140,9 +140,7 @@ def parse(text: str, file: Path) -> float:
 def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]:
     """All performance files of a result directory (of those batch sizes), by batch, device and shape.
 
-    Raises
-    ------
-    UserError : missing directory, no such files (of that batch size), or a file without its figure
+    Raises UserError: missing directory, no such files (of that batch size), or a file without its figure.
     """
     if not directory.is_dir():
         raise UserError(f"result directory {directory} does not exist; run HigherHRNet_benchmark.py first")

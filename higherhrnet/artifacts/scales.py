@@ -11,9 +11,7 @@ from higherhrnet.errors import UserError
 def beside(path: Path, factor: float) -> Path:
     """A folder or name for the files of a scale: ``path`` itself at scale 1, beside it at others.
 
-    Raises
-    ------
-    UserError : a path that has nothing beside it, as /
+    Raises UserError: a path that has nothing beside it, as /.
     """
     if factor == 1:
         return path

@@ -19,9 +19,7 @@ _LARGEST = 2**31
 def open_file(path: str | os.PathLike[str], *, buffering: int = -1) -> BinaryIO:
     """Open a regular file to read.
 
-    Raises
-    ------
-    OSError : whatever the system says; and for pipes and devices, of which reading may never end
+    Raises OSError: whatever the system says; and for pipes and devices, of which reading may never end.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     mode = os.fstat(descriptor).st_mode

@@ -44,9 +44,7 @@ def runtime(text: str) -> str:
 def parse(text: str, file: Path) -> Times:
     """The GPU's times in a log's text.
 
-    Raises
-    ------
-    UserError : a run that failed, that timed another shape than asked, or a log without times
+    Raises UserError: a run that failed, that timed another shape than asked, or a log without times.
     """
     if "Automatically overriding shape" in text:
         raise UserError(

@@ -154,9 +154,7 @@ class InProcess(abc.ABC):
 def fill(source: np.ndarray, files: Sequence[Path], dtype: str) -> None:
     """Read at most N inputs into a source [N, 3, H, W]; what is left of it repeats the first.
 
-    Raises
-    ------
-    UserError : a file that cannot be read, or of another size than ``dtype`` and the shape make it
+    Raises UserError: a file that cannot be read, or of another size than ``dtype`` and the shape make it.
     """
     for file, image in zip(files, source, strict=False):
         _read(file, image, dtype)

@@ -27,9 +27,7 @@ def commands(
     Shapes are (H, W). min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned
     for the square one, the first, as the guide measures that first.
 
-    Raises
-    ------
-    UserError : an .onnx that cannot be read, or not of this batch size
+    Raises UserError: an .onnx that cannot be read, or not of this batch size.
     """
     name = atc.input_name(onnx_graph.read(model), batch, model)
 
@@ -67,9 +65,7 @@ def run(
 
     ``begins`` is called before a shape's log is written, ``done`` after.
 
-    Raises
-    ------
-    UserError : trtexec is not on PATH, or a run that failed or measured something else
+    Raises UserError: trtexec is not on PATH, or a run that failed or measured something else.
     """
     if shutil.which(NAME) is None:
         raise UserError(

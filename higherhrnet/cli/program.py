@@ -74,10 +74,3 @@ def _said(error: BaseException | None) -> str | None:
         amount = " ".join(str(error).split())[:160] or "amount unknown"
         return f"not enough memory ({amount}); give smaller or fewer things at once"
     return None
-
-
-def _limit(error: BaseException | None) -> str:
-    """The limit of the system that an exception comes from, '' for others."""
-    if isinstance(error, OSError):
-        return _LIMITS.get(error.errno or 0, "")
-    return _LIMITS[errno.EAGAIN] if isinstance(error, RuntimeError) and "start new thread" in str(error) else ""

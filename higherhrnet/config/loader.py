@@ -1,7 +1,6 @@
 """The configuration tree of the official HigherHRNet code, and loading it from YAML and ``KEY VALUE`` pairs.
 
-Keys, types and defaults are those of lib/config/default.py at the official repository's commit aa23881, so its yaml
-files load unchanged. Keys that only training uses are kept for that reason alone.
+Keys, types and defaults are the official code's, in defaults.yaml, so its yaml files load unchanged.
 """
 
 from __future__ import annotations
@@ -9,8 +8,10 @@ from __future__ import annotations
 import math
 import os
 import re
+from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yacs.config import CfgNode
@@ -29,107 +30,16 @@ EXPERIMENTS = next((p for p in (_PACKAGE / "experiments", _PACKAGE.parent / "exp
 DEFAULT = EXPERIMENTS / "coco/higher_hrnet/w32_512_adam_lr1e-3.yaml"
 """The configuration the guide and the published AP 67.1 are for."""
 
-_DEFAULTS = {
-    "OUTPUT_DIR": "",
-    "LOG_DIR": "",
-    "DATA_DIR": "",
-    "GPUS": (0,),
-    "WORKERS": 4,
-    "PRINT_FREQ": 20,
-    "AUTO_RESUME": False,
-    "PIN_MEMORY": True,
-    "RANK": 0,
-    "VERBOSE": True,
-    "DIST_BACKEND": "nccl",
-    "MULTIPROCESSING_DISTRIBUTED": True,
-    "FP16": {"ENABLED": False, "STATIC_LOSS_SCALE": 1.0, "DYNAMIC_LOSS_SCALE": False},
-    "CUDNN": {"BENCHMARK": True, "DETERMINISTIC": False, "ENABLED": True},
-    "MODEL": {
-        "NAME": "pose_multi_resolution_net_v16",
-        "INIT_WEIGHTS": True,
-        "PRETRAINED": "",
-        "NUM_JOINTS": 17,
-        "TAG_PER_JOINT": True,
-        "SYNC_BN": False,
-    },
-    "LOSS": {
-        "NUM_STAGES": 1,
-        "WITH_HEATMAPS_LOSS": (True,),
-        "HEATMAPS_LOSS_FACTOR": (1.0,),
-        "WITH_AE_LOSS": (True,),
-        "AE_LOSS_TYPE": "max",
-        "PUSH_LOSS_FACTOR": (0.001,),
-        "PULL_LOSS_FACTOR": (0.001,),
-    },
-    "DATASET": {
-        "ROOT": "",
-        "DATASET": "coco_kpt",
-        "DATASET_TEST": "coco",
-        "NUM_JOINTS": 17,
-        "MAX_NUM_PEOPLE": 30,
-        "TRAIN": "train2017",
-        "TEST": "val2017",
-        "DATA_FORMAT": "jpg",
-        "MAX_ROTATION": 30,
-        "MIN_SCALE": 0.75,
-        "MAX_SCALE": 1.25,
-        "SCALE_TYPE": "short",
-        "MAX_TRANSLATE": 40,
-        "INPUT_SIZE": 512,
-        "OUTPUT_SIZE": [128, 256, 512],
-        "FLIP": 0.5,
-        "SIGMA": -1,
-        "SCALE_AWARE_SIGMA": False,
-        "BASE_SIZE": 256.0,
-        "BASE_SIGMA": 2.0,
-        "INT_SIGMA": False,
-        "WITH_CENTER": False,
-    },
-    "TRAIN": {
-        "LR_FACTOR": 0.1,
-        "LR_STEP": [90, 110],
-        "LR": 0.001,
-        "OPTIMIZER": "adam",
-        "MOMENTUM": 0.9,
-        "WD": 0.0001,
-        "NESTEROV": False,
-        "GAMMA1": 0.99,
-        "GAMMA2": 0.0,
-        "BEGIN_EPOCH": 0,
-        "END_EPOCH": 140,
-        "RESUME": False,
-        "CHECKPOINT": "",
-        "IMAGES_PER_GPU": 32,
-        "SHUFFLE": True,
-    },
-    "TEST": {
-        "IMAGES_PER_GPU": 32,
-        "FLIP_TEST": False,
-        "ADJUST": True,
-        "REFINE": True,
-        "SCALE_FACTOR": [1],
-        "DETECTION_THRESHOLD": 0.2,
-        "TAG_THRESHOLD": 1.0,
-        "USE_DETECTION_VAL": True,
-        "IGNORE_TOO_MUCH": False,
-        "MODEL_FILE": "",
-        "IGNORE_CENTER": True,
-        "NMS_KERNEL": 3,
-        "NMS_PADDING": 1,
-        "PROJECT2IMAGE": False,
-        "WITH_HEATMAPS": (True,),
-        "WITH_AE": (True,),
-        "LOG_PROGRESS": False,
-    },
-    "DEBUG": {
-        "DEBUG": True,
-        "SAVE_BATCH_IMAGES_GT": False,
-        "SAVE_BATCH_IMAGES_PRED": False,
-        "SAVE_HEATMAPS_GT": True,
-        "SAVE_HEATMAPS_PRED": True,
-        "SAVE_TAGMAPS_PRED": True,
-    },
-}
+
+def _with_tuples(node: dict[str, Any]) -> dict[str, Any]:
+    """What stands in defaults.yaml; its tuples stand there as Python writes them."""
+    return {
+        key: _with_tuples(value) if isinstance(value, dict) else literal_eval(value) if str(value)[:1] == "(" else value
+        for key, value in node.items()
+    }
+
+
+_DEFAULTS = _with_tuples(yaml.safe_load(Path(__file__).with_name("defaults.yaml").read_text(encoding="utf-8")))
 
 # What all official configurations have in common. Another value would silently give other people, so it is refused.
 _SUPPORTED = {
@@ -210,9 +120,7 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     opts : alternating keys and values, for example ``["DATASET.ROOT", "data/coco"]``; values are Python literals,
         everything else is a string
 
-    Raises
-    ------
-    UserError : unreadable file, unknown key, value of another type, or an option that is not supported
+    Raises UserError: unreadable file, unknown key, value of another type, or an option that is not supported.
     """
     path = locate(path) if path is not None else DEFAULT
     cfg = CfgNode(_DEFAULTS)

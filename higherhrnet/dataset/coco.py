@@ -89,10 +89,8 @@ def load(annotations: Path, evaluated_as: str | None = None) -> Dataset:
 
     ``evaluated_as`` COCO or CROWD_POSE: check its people too, as that evaluation reads them; None: images alone.
 
-    Raises
-    ------
-    UserError : missing file, not JSON, beyond ``LIMIT``, no images, or an image entry without a unique id, a plain
-        file name inside the image folder and sides of 1 to ``info.LONGEST_SIDE``; people that would be misread
+    Raises UserError: missing file, not JSON, beyond ``LIMIT``, no images, or an image entry without a unique id, a
+    plain file name inside the image folder and sides of 1 to ``info.LONGEST_SIDE``; people that would be misread.
     """
     content = sources.read_json(annotations, "annotation file", LIMIT)
     rows = content.get("images") if isinstance(content, dict) else None

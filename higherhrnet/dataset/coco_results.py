@@ -39,9 +39,7 @@ def entries(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[di
 def check(entries: Any, file: Path, image_ids: Container[int]) -> list[dict[str, Any]]:
     """The entries of a results file from outside: COCO people of the images named, of finite numbers.
 
-    Raises
-    ------
-    UserError : naming the file and the entry
+    Raises UserError: naming the file and the entry.
     """
     if not isinstance(entries, list):
         raise UserError(f"results {file} hold no list; run the shard again")

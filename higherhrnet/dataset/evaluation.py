@@ -46,9 +46,7 @@ def evaluate(dataset: Dataset, results_file: Path, image_ids: Sequence[int], kin
 
     Ten by STATISTICS' names; of CrowdPose nine by CROWD_POSE_STATISTICS', as its own package computes them.
 
-    Raises
-    ------
-    UserError : annotations that cannot be evaluated, or a package that is not installed
+    Raises UserError: annotations that cannot be evaluated, or a package that is not installed.
     """
     require(kind)
     # Imported here: evaluation is all that needs them, and they bring matplotlib where it is installed.

@@ -27,9 +27,7 @@ def check(content: dict[str, Any], annotations: Path, *, image_ids: Container[in
     joints : of a person; keypoints are x, y, visibility of each
     area : whether people have one; CrowdPose's have none
 
-    Raises
-    ------
-    UserError : naming the file and the entry
+    Raises UserError: naming the file and the entry.
     """
     categories = _category_ids(content.get("categories"), annotations)
     rows = content.get("annotations")

@@ -67,9 +67,7 @@ ALL = Shard()
 def of_part(asked: Shard, part: Shard, otherwise: str) -> Shard:
     """The shard to do of files that are of ``part``: all of theirs where none was asked for.
 
-    Raises
-    ------
-    UserError : ``otherwise``, where they are of another shard than the one asked for
+    Raises UserError: ``otherwise``, where they are of another shard than the one asked for.
     """
     if part != ALL and asked not in {ALL, part}:
         raise UserError(otherwise)

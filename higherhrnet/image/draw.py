@@ -63,37 +63,3 @@ def draw_people(
 
 def _cycle(count: int) -> list[tuple[int, int, int]]:
     return [_PEOPLE[i % len(_PEOPLE)] for i in range(count)]
-
-
-def contact_sheet(
-    images: Sequence[np.ndarray], *, width: int = 1600, row_height: int = 300, gap: int = 8
-) -> np.ndarray:
-    """Images uint8 [h, w, 3] in justified rows, as one picture of ``width`` pixels on white.
-
-    Images keep their aspect ratio; each row is scaled to fill the width, at about ``row_height``. A last row that is
-    not full keeps that height. Raises ValueError for no images.
-    """
-    if not images:
-        raise ValueError("a contact sheet needs at least one image")
-    rows: list[list[np.ndarray]] = [[]]
-    used = 0.0
-    for image in images:
-        advance = row_height * image.shape[1] / image.shape[0]
-        if rows[-1] and used + advance / 2 > width:
-            rows.append([])
-            used = 0.0
-        rows[-1].append(image)
-        used += advance + gap
-    strips = []
-    for row in rows:
-        aspects = [image.shape[1] / image.shape[0] for image in row]
-        height = min((width - gap * (len(row) + 1)) / sum(aspects), row_height * 1.35)
-        strip = np.full((round(height) + gap, width, 3), 255, np.uint8)
-        x = float(gap)
-        for image, aspect in zip(row, aspects, strict=True):
-            left, right = round(x), min(round(x + height * aspect), width)
-            size = (right - left, strip.shape[0] - gap)
-            strip[gap:, left:right] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            x += height * aspect + gap
-        strips.append(strip)
-    return np.concatenate([*strips, np.full((gap, width, 3), 255, np.uint8)])

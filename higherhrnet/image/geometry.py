@@ -99,9 +99,7 @@ def fit(image_width: int, image_height: int, short_side: int, scale: Scale | Non
     At another ``scale`` than 1 the same, larger or smaller (get_multi_scale_size of the official
     lib/utils/transforms.py).
 
-    Raises
-    ------
-    UserError : a size that is not positive
+    Raises UserError: a size that is not positive.
     """
     scale_of_test = scale or Scale()
     if image_width < 1 or image_height < 1:

@@ -70,10 +70,8 @@ def is_still(path: str | os.PathLike[str], known: Picture) -> bool:
 def decode(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
     """Pixels of an image file's content: RGB uint8 [H, W, 3]; ``path`` names it in errors.
 
-    Raises
-    ------
-    BadImageError : neither JPEG nor PNG, of more than ``MOST_PIXELS``, or without its end, which OpenCV would fill
-        with grey
+    Raises BadImageError: neither JPEG nor PNG, of more than ``MOST_PIXELS``, or without its end, which OpenCV would
+    fill with grey.
     """
     size = _announced_size(data)
     if size is not None and size[0] * size[1] > MOST_PIXELS:

@@ -24,10 +24,8 @@ def load(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     there the network is the second of three modules.
     Nothing is unpickled but tensors and plain containers (``weights_only=True``).
 
-    Raises
-    ------
-    UserError : unreadable file, or parameters that are missing, unexpected or of another shape (all are counted, the
-        first few are named)
+    Raises UserError: unreadable file, or parameters that are missing, unexpected or of another shape (all are counted,
+    the first few are named).
     """
     expected = network.state_dict()
     # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.

@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 """Largest difference between ONNX Runtime and PyTorch, relative to the output's largest value, that passes."""
 
 _TRACED_SHAPE = (256, 256)
-_CHECKED_SHAPES = ((512, 576), (640, 512))  # neither is traced; height and width differ both ways
+_CHECKED_SHAPES = ((160, 224), (256, 128))  # neither is traced; odd and even multiples of 32, both ways
 _DYNAMIC_BATCH = -1
 _CHECKED_DYNAMIC_BATCH = 2
 # All the network needs; every CANN release takes these at opset 11 (Resize: nearest with constant scales).
@@ -52,10 +52,8 @@ def export(network: HigherHRNet, path: Path, *, batch: int, metadata: dict[str, 
     batch : fixed size of the first axis; -1 leaves it dynamic
     metadata : key and value pairs kept in the file
 
-    Raises
-    ------
-    UserError : a batch that is neither -1 nor positive, a path that cannot be written, or a file that would compute
-        something else than the network (nothing is written then)
+    Raises UserError: a batch that is neither -1 nor positive, a path that cannot be written, or a file that would
+    compute something else than the network (nothing is written then).
     """
     if batch != _DYNAMIC_BATCH and batch < 1:
         raise UserError(f"--bs {batch}: expected a positive batch size, or -1 for a dynamic one")

@@ -12,9 +12,7 @@ from higherhrnet.model import onnx_graph
 def sha256(model: Path) -> str:
     """SHA-256 of a model's file; where it names external data, over that file's and those files' hashes.
 
-    Raises
-    ------
-    UserError : a file that cannot be read, of an .onnx its external data too
+    Raises UserError: a file that cannot be read, of an .onnx its external data too.
     """
     own = atomic.sha256(model)
     if model.suffix != ".onnx":

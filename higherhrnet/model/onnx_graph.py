@@ -74,12 +74,7 @@ class Graph:
 
 
 def read(path: Path) -> Graph:
-    """Read the graph of an .onnx file.
-
-    Raises
-    ------
-    UserError : a file that cannot be read, or is not an ONNX model
-    """
+    """Read the graph of an .onnx file. Raises UserError: a file that cannot be read, or is not an ONNX model."""
     return _read(path, _model)
 
 

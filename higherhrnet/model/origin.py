@@ -15,9 +15,7 @@ from higherhrnet.model.architecture import Architecture
 def check(model: Path, architecture: Architecture, config: Path) -> None:
     """Refuse an .onnx of another network: by what its exporter wrote, else by the widths of its last convolutions.
 
-    Raises
-    ------
-    UserError : naming what differs; also for an .onnx that cannot be read
+    Raises UserError: naming what differs; also for an .onnx that cannot be read.
     """
     graph = onnx_graph.read(model)
     remedy = "give the --cfg or the --model that belong together"

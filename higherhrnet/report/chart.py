@@ -33,9 +33,7 @@ def require() -> None:
 def draw(columns: Sequence[Column], path: Path) -> None:
     """Write a PNG of the columns of images per second; ratios are left to the table.
 
-    Raises
-    ------
-    UserError : matplotlib is not installed, more columns than there are colors, or a path that cannot be written
+    Raises UserError: matplotlib is not installed, more columns than there are colors, or a path that cannot be written.
     """
     require()
     devices = [column for column in columns if column.of is None]

@@ -62,12 +62,7 @@ class Source:
 
 
 def plausible(found: Sequence[Perf], directory: Path) -> tuple[list[Perf], list[str]]:
-    """The figures that a device can have, and a note on the others.
-
-    Raises
-    ------
-    UserError : none of them is left
-    """
+    """The figures that a device can have, and a note on the others. Raises UserError: none of them is left."""
     good = [figure for figure in found if not figure.fault]
     bad = [f"{figure.file} ({figure.fault})" for figure in found if figure.fault]
     if not bad:
@@ -95,9 +90,7 @@ def columns(
     ratios : labels of dividend and divisor; without any, columns of the first source are divided by all others of
         equal batch size
 
-    Raises
-    ------
-    UserError : a label that names no column or two, or a column of the guide without any of the shapes
+    Raises UserError: a label that names no column or two, or a column of the guide without any of the shapes.
     """
     groups = [source.columns() for source in sources]
     first = groups[0]
@@ -156,9 +149,7 @@ def _unequal_shapes(columns: Sequence[Column]) -> list[str]:
 def from_guide(guide: Guide, beside: Sequence[GuideColumn], shapes: Collection[Shape]) -> list[Column]:
     """Columns of the guide over those shapes only: averages are then of the same shapes as the columns beside them.
 
-    Raises
-    ------
-    UserError : a column that has none of the shapes
+    Raises UserError: a column that has none of the shapes.
     """
     result = []
     for column in beside:

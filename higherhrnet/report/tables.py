@@ -62,9 +62,7 @@ def ratio(dividend: Column, divisor: Column) -> Column | None:
 def with_ratios(columns: Sequence[Column], pairs: Sequence[tuple[str, str]]) -> list[Column]:
     """The columns, each pair's ratio (dividend, divisor) right after the later of its two, as the guide places them.
 
-    Raises
-    ------
-    KeyError : a pair that names no column
+    Raises KeyError: a pair that names no column.
     """
     by_label = {column.label: column for column in columns}
     place = {column.label: i for i, column in enumerate(columns)}

@@ -78,9 +78,7 @@ class Comparison:
 def flip_of(dump_dir: Path) -> Path:
     """The dumps of the mirrored inputs beside those of the plain ones: DIR_flip, the benchmark stage's name.
 
-    Raises
-    ------
-    UserError : there is no such directory
+    Raises UserError: there is no such directory.
     """
     dump_dir = dump_dir.absolute()
     if not dump_dir.name:
@@ -108,9 +106,7 @@ def run(
     ----------
     distance : image pixels that a keypoint may move while its person stays the same
 
-    Raises
-    ------
-    UserError : dumps that are missing or damaged, or of other images than the reference's
+    Raises UserError: dumps that are missing or damaged, or of other images than the reference's.
     """
     pairs = [(reference, other), (flip_of(reference), flip_of(other))]
     differences: list[Difference] = []

@@ -21,9 +21,7 @@ def list_inputs(tree: Path, name: str, shard: Shard = ALL, *, overwrite: bool = 
 
     Of a ``shard`` only, where one is given: the tree may be of all images or of that shard.
 
-    Raises
-    ------
-    UserError : a missing, empty or unfinished tree, or a file of the wrong size
+    Raises UserError: a missing, empty or unfinished tree, or a file of the wrong size.
     """
     made = claim.read(tree, InputsWork)
     if made is not None and not made.complete:
@@ -57,9 +55,7 @@ def _write(name: str, entries: list[info.Entry], *, by_shape: bool, overwrite: b
 def list_images(folder: Path, name: str, shard: Shard = ALL, *, overwrite: bool = False) -> list[Path]:
     """Write NAME.info for a folder of images (of a ``shard``), by file name; return the path written, in a list.
 
-    Raises
-    ------
-    UserError : a missing folder, one without images, or a file that does not decode
+    Raises UserError: a missing folder, one without images, or a file that does not decode.
     """
     if not folder.is_dir():
         raise UserError(f"image folder {folder} does not exist; give the folder of the .jpg files")

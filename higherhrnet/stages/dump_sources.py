@@ -47,9 +47,8 @@ def open_all(
 
     No dump is read.
 
-    Raises
-    ------
-    UserError : dumps that are missing, unfinished or of another data set, network, pass or scale, or of several works
+    Raises UserError: dumps that are missing, unfinished or of another data set, network, pass or scale, or of several
+    works.
     """
     sources, by_scale = [], []
     for folders, factor in zip(_directories(dump_dir, dump_dir_flip, plan), plan.factors, strict=True):

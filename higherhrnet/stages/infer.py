@@ -21,6 +21,8 @@ from higherhrnet.stages import machine
 from higherhrnet.stages.passes import Pass
 
 _INSTEAD = "give another --result"
+_Inputs = Sequence[tuple[inputs.Shape, Sequence[info.Entry]]]
+"""By shape (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,8 @@ def run(
     skipped : called with the number of images whose dumps were there already
     removed : called with a dump directory whose old dumps were removed, and why: 'another model'
 
-    Raises
-    ------
-    UserError : what the backend says of the devices that failed, after the others have finished; foreign files in a
-        dump directory or in place of performance files, too little space, or dumps missing after the run
+    Raises UserError: what the backend says of the devices that failed, after the others have finished; foreign files in
+    a dump directory or in place of performance files, too little space, or dumps missing after the run.
     """
     job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
     kept = 0
@@ -121,9 +121,7 @@ def run(
 def check_foreign(current: Pass, batch: int, job: InferJob) -> None:
     """Refuse performance files of other programs in place of those to come: before another batch size runs.
 
-    Raises
-    ------
-    UserError : such a file, without ``job.overwrite``
+    Raises UserError: such a file, without ``job.overwrite``.
     """
     if not job.overwrite:
         directory = dump_directory(job.result, batch, job.device, flip=False)
@@ -158,9 +156,7 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
                     yield backend.command(work)
 
 
-def split(
-    groups: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]], parts: int, batch: int
-) -> list[list[tuple[tuple[int, int], list[info.Entry]]]]:
+def split(groups: _Inputs, parts: int, batch: int) -> list[list[tuple[inputs.Shape, list[info.Entry]]]]:
     """Split the inputs, given by shape (H, W), into ``parts`` lists of equal cost: images x pixels.
 
     The inputs are cut in their order, between batches, so all but ``parts`` - 1 shapes stay whole and no part is off
@@ -170,7 +166,7 @@ def split(
         (shape, list(entries[i : i + batch])) for shape, entries in groups for i in range(0, len(entries), batch)
     ]
     total = sum(shape[0] * shape[1] * len(entries) for shape, entries in batches)
-    result: list[list[tuple[tuple[int, int], list[info.Entry]]]] = [[] for _ in range(parts)]
+    result: list[list[tuple[inputs.Shape, list[info.Entry]]]] = [[] for _ in range(parts)]
     before = 0
     for shape, entries in batches:
         cost = shape[0] * shape[1] * len(entries)
@@ -183,13 +179,7 @@ def split(
     return result
 
 
-def _queues(
-    todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
-    current: Pass,
-    directory: Path,
-    batch: int,
-    job: InferJob,
-) -> list[list[Work]]:
+def _queues(todo: _Inputs, current: Pass, directory: Path, batch: int, job: InferJob) -> list[list[Work]]:
     """What each device is to run, in order."""
     return [
         [Work(shape, entries, directory, device, current.flip, current.dtype, job.dtype) for shape, entries in part]
@@ -252,13 +242,7 @@ def _check_figures(batch: int, current: Pass, directory: Path, wanted: Record[Du
     )
 
 
-def _targets(
-    todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
-    current: Pass,
-    directory: Path,
-    batch: int,
-    job: InferJob,
-) -> list[Path]:
+def _targets(todo: _Inputs, current: Pass, directory: Path, batch: int, job: InferJob) -> list[Path]:
     """The performance files that running ``todo`` writes."""
     queues = _queues(todo, current, directory, batch, job)
     return [perf.path(job.result, batch, work.device, work.shape) for queue in queues for work in queue]
@@ -310,7 +294,7 @@ def _is_private_of(directory: Path, wanted: Record[DumpsWork]) -> bool:
     return made is not None and not made.stale(wanted)
 
 
-def _todo(current: Pass, directory: Path, job: InferJob) -> list[tuple[tuple[int, int], Sequence[info.Entry]]]:
+def _todo(current: Pass, directory: Path, job: InferJob) -> _Inputs:
     """The inputs without dumps, by shape."""
     missing = ((g.shape, [e for e in g.entries if _missing(directory, e, job)]) for g in current.groups)
     return [(shape, entries) for shape, entries in missing if entries]
@@ -321,11 +305,7 @@ def _missing(directory: Path, entry: info.Entry, job: InferJob) -> str | None:
     return dumps.missing(files, dumps.output_shapes(entry.shape, job.heads), job.dtype)
 
 
-def _check_space(
-    directory: Path,
-    todo: Sequence[tuple[tuple[int, int], Sequence[info.Entry]]],
-    job: InferJob,
-) -> None:
+def _check_space(directory: Path, todo: _Inputs, job: InferJob) -> None:
     """Refuse before the slow part what cannot fit."""
     need = sum(len(entries) * sum(dumps.output_bytes(shape, job.heads, job.dtype)) for shape, entries in todo)
     free = shutil.disk_usage(directory).free

@@ -19,9 +19,7 @@ from higherhrnet.errors import UserError
 def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> Record[PeopleWork]:
     """Write ``results``, the bytes that one run over all images writes, from the shards' files; return its record.
 
-    Raises
-    ------
-    UserError : shards that are missing, unfinished, changed, given twice, or of other work than the first
+    Raises UserError: shards that are missing, unfinished, changed, given twice, or of other work than the first.
     """
     records = [_checked(file) for file in shards]
     first = records[0].work

@@ -50,9 +50,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
 
     Without a shard, inputs that are themselves of one are taken as that.
 
-    Raises
-    ------
-    UserError : no such files, a wrong line, a file of the wrong size or in two lists
+    Raises UserError: no such files, a wrong line, a file of the wrong size or in two lists.
     """
     groups: list[Group] = []
     tree = Path()

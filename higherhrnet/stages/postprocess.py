@@ -64,9 +64,7 @@ class _Decoding:
 def shard_of(dump_dir: Path, shard: Shard) -> Shard:
     """The shard to decode: ``shard``, or that of the dumps where none was asked for.
 
-    Raises
-    ------
-    UserError : dumps of another shard
+    Raises UserError: dumps of another shard.
     """
     made = claim.read(dump_dir, DumpsWork)
     part = ALL if made is None else Shard.parse(made.work.shard)
@@ -101,9 +99,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     are of some of the data set's images only, the figures are over those. Images that a stopped run has decoded are not
     decoded again, nor are all of them where the results are there already, of the same dumps.
 
-    Raises
-    ------
-    UserError : dumps that are missing, unfinished, damaged or of another data set, network or pass
+    Raises UserError: dumps that are missing, unfinished, damaged or of another data set, network or pass.
     """
     opened, indices = dump_sources.open_all(dataset, job.dump_dir, job.dump_dir_flip, job.plan, shard=job.shard)
     decoding = _Decoding(job.plan, opened, job.heads, job.options, job.result_joints or len(job.options.flip))
@@ -187,9 +183,7 @@ def people(
 ) -> Iterator[tuple[coco.Image, list[dict[str, Any]]]]:
     """Decode images from this project's own dumps, as the pieces of a larger run: each with its results entries.
 
-    Raises
-    ------
-    UserError : dumps that are missing or damaged
+    Raises UserError: dumps that are missing or damaged.
     """
     opened = [[dump_sources.open_one(directory, dumps.BENCHMARK) for directory in directories]]
     decoding = _Decoding(Plan(short_side), opened, heads, options, len(options.flip))
@@ -270,9 +264,7 @@ class DrawJob:
 def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Path]:
     """Draw the people of a results file on images; return the pictures' paths.
 
-    Raises
-    ------
-    UserError : an image that cannot be read, or an output directory that cannot be written
+    Raises UserError: an image that cannot be read, or an output directory that cannot be written.
     """
     by_image: dict[int, list[Any]] = {}
     for entry in sources.read_json(results, "results"):

@@ -77,10 +77,8 @@ def run(dataset: coco.Dataset, job: PreprocessJob, pool: workers.Pool, *, quiet:
     Files that are there already, made from the same pictures in the same way, are kept, so a stopped run resumes.
     ``quiet``: without a bar.
 
-    Raises
-    ------
-    UserError : a tree of other work, a bad image (missing, truncated, no image, of another size than annotated), a
-        full disk, another run in a tree; whole files stay
+    Raises UserError: a tree of other work, a bad image (missing, truncated, no image, of another size than annotated),
+    a full disk, another run in a tree; whole files stay.
     """
     transform.check_opencv()
     if job.output_flip and os.path.realpath(job.output) == os.path.realpath(job.output_flip):

@@ -96,10 +96,8 @@ def run(
     stop : ends them as well, when it is set from another thread
     tick : called about ten times a second while the program runs
 
-    Raises
-    ------
-    UserError : a program that cannot be started, one that was ended for its time or for ``stop``, a log that cannot be
-        written
+    Raises UserError: a program that cannot be started, one that was ended for its time or for ``stop``, a log that
+    cannot be written.
     """
     atomic.make_directory(log.parent)
     start = time.monotonic()

@@ -60,9 +60,7 @@ class Pool:
         ``function`` and the items travel by pickle. The first exception of ``function`` is raised here and ends the
         rest of this map.
 
-        Raises
-        ------
-        UserError : a worker was killed, probably because memory ran out
+        Raises UserError: a worker was killed, probably because memory ran out.
         """
         if self._executor is None:
             yield from map(function, items)

@@ -16,7 +16,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.model import checkpoint, fusion, network
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, TINY_CONFIG
 from tests.support.networks import architecture_of
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 Script = Callable[..., Outcome]
 
@@ -153,7 +153,7 @@ def test_wrong_models_and_flags_are_named(tiny_inputs: Path, tiny_onnx: Path, sc
     assert "runs a checkpoint (.pth), but --model is" in call("--backend", "torch", "--model", tiny_onnx)
     assert "--backend torch runs the checkpoint itself" in call("--backend", "torch", "--convert_only")
     assert "do not fit the config's network" in call("--backend", "torch", "--model", DEMO_WEIGHTS)
-    model = ("--backend", "onnxruntime", "--model", tiny_onnx)
+    model = (*CPU, "--model", tiny_onnx)
     assert "--precision is for --backend torch" in call(*model, "--precision", "float16")
     assert "--providers CUDA: this onnxruntime has azure, cpu" in call(*model, "--providers", "CUDA,CPU")
     torch_ = ("--backend", "torch", "--model", DEMO_WEIGHTS)
@@ -163,7 +163,7 @@ def test_wrong_models_and_flags_are_named(tiny_inputs: Path, tiny_onnx: Path, sc
 def test_the_cpu_s_provider_may_be_named(tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path):
     lists = ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip")
     outcome = script(
-        *("HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx, "--providers", "cpu"),
+        *("HigherHRNet_benchmark", *lists, *CPU, "--model", tiny_onnx, "--providers", "cpu"),
         *("--cfg", TINY_CONFIG),
         *("--threads", 1, "--result", tmp_path),
     )

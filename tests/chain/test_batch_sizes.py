@@ -11,7 +11,7 @@ import pytest
 from higherhrnet.artifacts import perf
 from tests.support.ascend_host import Host
 from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +65,6 @@ def test_the_ascend_tools_run_every_size(
 
 
 def test_a_size_without_a_model_is_refused_before_the_others_run(bare_host: Host):
-    outcome = bare_host.benchmark("--bs", "1,8", "--backend", "onnxruntime")
+    outcome = bare_host.benchmark("--bs", "1,8", *CPU)
     assert "models holds no *_bs8_dynamic.onnx" in error(outcome)
     assert not bare_host.result.exists()

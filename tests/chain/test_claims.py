@@ -23,7 +23,7 @@ from higherhrnet.image import geometry
 from higherhrnet.stages import infer, postprocess, preprocess
 from tests.support.ascend_host import search_path
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
-from tests.support.programs import FLIP, PLAIN, Outcome, error, main_of
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error, main_of
 
 Script = Callable[..., Outcome]
 SIZES = ((640, 480), (500, 500), (320, 240))
@@ -33,7 +33,7 @@ OM = Path("models/tiny_bs1_dynamic.om")
 # coco is a link to a data set that all tests read.
 CFG = ("--cfg", TINY_CONFIG)
 DATA = (*CFG, "DATASET.ROOT", "coco")
-MODEL = ("--backend", "onnxruntime", "--model", "tiny.onnx", "--threads", 1)
+MODEL = (*CPU, "--model", "tiny.onnx")
 PREPROCESS = ("HigherHRNet_preprocess", "--output", "bins", "--output_flip", "flip", "--workers", 1, *DATA)
 LIST, LIST_FLIP = (("gen_dataset_info", "bin", tree, tree) for tree in ("bins", "flip"))
 BENCHMARK = ("HigherHRNet_benchmark", "--info", "bins", "--info_flip", "flip", "--result", "result", *MODEL, *CFG)

@@ -23,7 +23,7 @@ from higherhrnet.pipeline.steps import Steps
 from higherhrnet.stages import infer
 from tests.support.ascend_host import search_path
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS, write_dataset
-from tests.support.programs import FLIP, PLAIN, Outcome, error
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
 
 Script = Callable[..., Outcome]
 SIZES = ((640, 480), (500, 500), (320, 240), (480, 640))
@@ -60,7 +60,7 @@ class Chain:
         return outcome.out
 
     def network(self) -> tuple[object, ...]:
-        return ("--backend", "onnxruntime", "--model", self.model, "--threads", 1, "--cfg", TINY_CONFIG)
+        return (*CPU, "--model", self.model, "--cfg", TINY_CONFIG)
 
     def preprocess(self, *more: object, data: Path = Path("coco")) -> str:
         trees = ("--output", "bins", "--output_flip", "flip", "--workers", 1)

@@ -7,6 +7,7 @@ whose outputs mean something can show.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from higherhrnet.dataset import coco, coco_results, evaluation, joints
 from higherhrnet.decode import decode
 from higherhrnet.image import geometry
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
 pytestmark = pytest.mark.slow
 
@@ -70,61 +72,65 @@ class Outputs:
         return evaluation.evaluate(self.dataset, results, [f.image.image_id for f in self.found])["AP"]
 
 
-@pytest.fixture(scope="session")
-def infer(tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Callable[..., Outputs]:
+def infer(work: Path, call: Callable[..., str], *, images: int, obstacles: float) -> Outputs:
     """Draw scenes, and send them through the scripts in the guide's order."""
+    annotations = scenes.write(work / "data/coco", images=images, seed=SEED, obstacles=obstacles)
+    trees = "--output", "prep_bin", "--output_flip", "prep_bin_flip"
+    call("HigherHRNet_preprocess", *trees, "--cfg", DEMO_CONFIG)
+    call("gen_dataset_info", "bin", "prep_bin", "./prep_bin")
+    call("gen_dataset_info", "bin", "prep_bin_flip", "./prep_bin_flip")
+    if not (work / "models").exists():
+        call("HigherHRNet_pth2onnx", "--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG)
+    call("HigherHRNet_benchmark", "--bs", 1, *CPU, "--cfg", DEMO_CONFIG)
+    folders = work / "result" / PLAIN, work / "result" / FLIP
+    said = call(
+        "HigherHRNet_postprocess", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--cfg", DEMO_CONFIG
+    )
+    call("HigherHRNet_performance")
 
-    def run(*, images: int, obstacles: float) -> Outputs:
-        work = tmp_path_factory.mktemp("demo")
-        annotations = scenes.write(work / "data/coco", images=images, seed=SEED, obstacles=obstacles)
-
-        def call(name: str, *args: object) -> str:
-            done = command(name, *args, cwd=work)
-            assert done.status == 0, f"{name}: {done.err}"
-            return done.out
-
-        call(
-            "HigherHRNet_preprocess.py", "--output", "prep_bin", "--output_flip", "prep_bin_flip", "--cfg", DEMO_CONFIG
-        )
-        call("gen_dataset_info.py", "bin", "prep_bin", "./prep_bin")
-        call("gen_dataset_info.py", "bin", "prep_bin_flip", "./prep_bin_flip")
-        call("HigherHRNet_pth2onnx.py", "--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG)
-        call("HigherHRNet_benchmark.py", "--bs", 1, "--backend", "onnxruntime", "--cfg", DEMO_CONFIG)
-        folders = work / "result/dumpOutput_device0_bs1", work / "result/dumpOutput_device0_bs1_flip"
-        said = call(
-            "HigherHRNet_postprocess.py", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--cfg", DEMO_CONFIG
-        )
-        call("HigherHRNet_performance.py")
-
-        dataset = coco.load(annotations)
-        found = []
-        for image in dataset.images:
-            grid = geometry.fit(image.width, image.height, 512)
-            shapes = dumps.output_shapes(grid.shape, _CONFIG.heads)
-            pairs = []
-            for folder in folders:
-                files = dumps.BENCHMARK.paths(folder, image.index)
-                first, second = (dumps.read(file, shape, shape) for file, shape in zip(files, shapes, strict=True))
-                pairs.append((first, second))
-            found.append(Found(image, grid, pairs[0], pairs[1]))
-        return Outputs(dataset, tuple(found), said, work)
-
-    return run
+    dataset = coco.load(annotations)
+    found = []
+    for image in dataset.images:
+        grid = geometry.fit(image.width, image.height, 512)
+        shapes = dumps.output_shapes(grid.shape, _CONFIG.heads)
+        pairs = []
+        for folder in folders:
+            files = dumps.BENCHMARK.paths(folder, image.index)
+            first, second = (dumps.read(file, shape, shape) for file, shape in zip(files, shapes, strict=True))
+            pairs.append((first, second))
+        found.append(Found(image, grid, pairs[0], pairs[1]))
+    return Outputs(dataset, tuple(found), said, work)
 
 
-@pytest.fixture(scope="session")
-def held_out(infer: Callable[..., Outputs]) -> Outputs:
-    """Scenes as they were in training, but none of them."""
-    return infer(images=12, obstacles=0.15)
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory, command: Callable[..., Outcome]) -> Outputs:
+    """Scenes as they were in training, but none of them; each script is a process of its own."""
+    work = tmp_path_factory.mktemp("demo")
+
+    def call(name: str, *args: object) -> str:
+        done = command(f"{name}.py", *args, cwd=work)
+        assert done.status == 0, f"{name}: {done.err}"
+        return done.out
+
+    return infer(work, call, images=8, obstacles=0.15)
 
 
-@pytest.fixture(scope="session")
-def crowded(infer: Callable[..., Outputs]) -> Outputs:
-    """Scenes in which objects hide many joints, so that detection misses them."""
-    return infer(images=12, obstacles=3.0)
+@pytest.fixture(scope="module")
+def crowded(held_out: Outputs, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """Scenes in which objects hide many joints, so that detection misses them; the scripts are called."""
+    work = tmp_path_factory.mktemp("crowd")
+    shutil.copytree(held_out.scratch / "models", work / "models")
+
+    def call(name: str, *args: object) -> str:
+        main_of(name)([str(arg) for arg in args])
+        return ""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        return infer(work, call, images=6, obstacles=3.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def precision(held_out: Outputs) -> float:
     """AP of the held-out scenes without a mistake."""
     return held_out.precision()

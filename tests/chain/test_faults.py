@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_IMAGES, TINY_RESULTS, write_dataset
+from tests.support.programs import CPU
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def chain(data: Path, tiny_onnx: Path, tmp_path: Path) -> list[object]:
     """``run`` on that data set; its current directory is ``tmp_path``."""
-    where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, "--backend", "onnxruntime", "DATASET.ROOT", data]
+    where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, *CPU, "DATASET.ROOT", data]
     return ["-m", "higherhrnet", "run", "--disk_budget", "8MB", *where]
 
 
@@ -64,7 +65,7 @@ def done(arguments: Sequence[object], cwd: Path) -> None:
 def expected(data: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The results of an undisturbed run."""
     work = tmp_path_factory.mktemp("undisturbed")
-    where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, "--backend", "onnxruntime", "DATASET.ROOT", data]
+    where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, *CPU, "DATASET.ROOT", data]
     done(["-m", "higherhrnet", "run", *where], work)
     return (work / TINY_RESULTS).read_bytes()
 
@@ -169,8 +170,7 @@ def staged(data: Path, tmp_path: Path) -> Callable[[str], list[object]]:
             "list flip": [ROOT / "gen_dataset_info.py", "bin", "flip", "./prep_bin_flip"],
             "infer": [
                 ROOT / "HigherHRNet_benchmark.py",
-                "--backend",
-                "onnxruntime",
+                *CPU,
                 "--model",
                 "tiny.onnx",
                 *cfg,

@@ -11,7 +11,7 @@ import pytest
 from higherhrnet.artifacts import claim, figures, perf
 from higherhrnet.artifacts.work import DumpsWork
 from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 Script = Callable[..., Outcome]
 
@@ -31,16 +31,14 @@ def at_work(tiny_inputs: Path, tiny_onnx: Path, tmp_path: Path, monkeypatch: pyt
 @pytest.fixture
 def benchmark(at_work: Path, script: Script) -> Script:
     """Run HigherHRNet_benchmark.py there."""
-    return lambda *more: script(
-        *("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", "model.onnx", "--cfg", TINY_CONFIG, *more)
-    )
+    return lambda *more: script(*("HigherHRNet_benchmark", *CPU, "--model", "model.onnx", "--cfg", TINY_CONFIG, *more))
 
 
 @pytest.fixture
 def measure(at_work: Path, script: Script) -> Script:
     """Run HigherHRNet_performance.py there, where it measures."""
     return lambda *more: script(
-        *("HigherHRNet_performance", "--backend", "onnxruntime", "--model", "model.onnx", "--cfg", TINY_CONFIG),
+        *("HigherHRNet_performance", *CPU, "--model", "model.onnx", "--cfg", TINY_CONFIG),
         *("--rounds", 1, "--warm_up", 0, "--shapes", "128x128", "--save", "result", *more),
     )
 
@@ -62,7 +60,7 @@ def test_a_benchmark_s_figure_names_its_work(benchmark: Script, at_work: Path):
     work = dumps.work
     assert (made.work.model, made.work.backend, made.work.runtime) == (work.model, work.backend, work.runtime)
     assert (made.work.data, made.work.dataset) == (dumps.work.inputs.pictures, dumps.work.inputs.work.dataset)
-    assert (made.work.batch, made.work.threads, made.work.dtype) == (1, 0, "float32")
+    assert (made.work.batch, made.work.threads, made.work.dtype) == (1, 1, "float32")
     assert made.facts.images == len(dumps.work.indices)
     assert made.is_of(FIGURE.read_bytes())
 

@@ -20,7 +20,7 @@ from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
 from tests.support.ascend_host import Host
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def test_all_programs_write_what_they_are_told_and_nothing_else(world: World, ti
     )
     dump_dirs = [result / "dumpOutput_device0_bs1", result / "dumpOutput_device0_bs1_flip"]
     both = ["--info", lists[0], "--info_flip", lists[1]]
-    onnx = ["--backend", "onnxruntime", "--model", model]
+    onnx = [*CPU, "--model", model]
     programs: list[Sequence[object]] = [
         [ROOT / "HigherHRNet_preprocess.py", "--output", trees[0], "--output_flip", trees[1], *cfg, *overrides],
         [ROOT / "gen_dataset_info.py", "bin", trees[0], lists[0]],
@@ -174,7 +174,7 @@ def test_images_named_outside_their_folder_are_refused(
         "postprocess": lambda: script(
             "HigherHRNet_postprocess", "--dump_dir", world.out, "--dump_dir_flip", world.out, *where
         ),
-        "run": lambda: script("higherhrnet.__main__", "run", "--backend", "onnxruntime", "--model", tiny_onnx, *where),
+        "run": lambda: script("higherhrnet.__main__", "run", *CPU, "--model", tiny_onnx, *where),
     }[program]()
     error(outcome)
     assert outcome.err.startswith("error: annotation file ")
@@ -212,7 +212,7 @@ def test_links_in_folders_that_were_copied_are_replaced_not_followed(
             ],
             [
                 *("HigherHRNet_benchmark", "--info", out / "prep", "--info_flip", out / "prep_flip"),
-                *("--backend", "onnxruntime", "--model", tiny_onnx, "--result", result, "--cfg", TINY_CONFIG),
+                *(*CPU, "--model", tiny_onnx, "--result", result, "--cfg", TINY_CONFIG),
             ],
             ["HigherHRNet_postprocess", *dump_dirs, "--workers", 1, "--vis_dir", out / "vis", "--vis_score", 0, *where],
         ):
@@ -250,7 +250,7 @@ def test_a_work_folder_of_others_files_is_not_touched(
         (work / name).write_text(text)
     before = tree(work)
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", world.data, "OUTPUT_DIR", world.out]
-    run = ["run", "--work", work, "--backend", "onnxruntime", "--model", tiny_onnx, *overwrite, *where]
+    run = ["run", "--work", work, *CPU, "--model", tiny_onnx, *overwrite, *where]
     said = error(script("higherhrnet.__main__", *run))
     assert "give a new folder" in said or "is no journal of this program" in said
     assert changed(before, tree(work)) == []
@@ -264,7 +264,7 @@ def test_a_work_folder_of_others_files_is_not_touched(
 @pytest.fixture
 def run(world: World, tiny_onnx: Path, script: Callable[..., Outcome]) -> Callable[..., Outcome]:
     def call(*more: object) -> Outcome:
-        model = ["--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG]
+        model = [*CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG]
         return script("higherhrnet.__main__", "run", "--workers", 1, *model, *more, "DATASET.ROOT", world.data)
 
     return call

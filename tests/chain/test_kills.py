@@ -17,6 +17,7 @@ import pytest
 from tests.support import programs
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.launcher import POLITE, Command, Launcher
+from tests.support.programs import CPU
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +80,7 @@ def scripts(data: Path) -> list[tuple[int, Command]]:
         (2, ("gen_dataset_info", ["bin", "prep_bin", "./prep_bin"])),
         (2, ("gen_dataset_info", ["bin", "prep_bin_flip", "./prep_bin_flip"])),
         (2, ("HigherHRNet_pth2onnx", ["--weights", "models/tiny.pth", *cfg])),
-        (12, ("HigherHRNet_benchmark", ["--backend", "onnxruntime", *cfg])),
+        (12, ("HigherHRNet_benchmark", [*CPU, *cfg])),
         (8, ("HigherHRNet_postprocess", ["--workers", 1, *dump_dirs, *cfg, *root])),
         (2, ("HigherHRNet_performance", [])),
     ]
@@ -101,7 +102,7 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     measured = [name for name in expected if "perf_vision" in name or "figures" in name]  # times differ
     assert [name for name in expected if name not in measured and found[name] != expected[name]] == []
 
-    chain = ["run", "--disk_budget", "8MB", "--workers", 1, "--cfg", TINY_CONFIG, "--backend", "onnxruntime"]
+    chain = ["run", "--disk_budget", "8MB", "--workers", 1, "--cfg", TINY_CONFIG, *CPU]
     chain += ["DATASET.ROOT", data, "OUTPUT_DIR", "from_run"]
     shutil.rmtree(killed / "result")
     before = files(killed)

@@ -1,6 +1,6 @@
 """The main job on real images: the guide's commands in its order, and people decoded from annotated images.
 
-Needs the COCO images beside the repository; test_scripts.py has the same chain on generated ones.
+Needs the COCO images beside the repository; test_demo.py has the same chain on generated ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from demo.synthesis import synthesise
 from higherhrnet.artifacts import dumps
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.image import geometry
-from tests.support.programs import Outcome
+from tests.support.datasets import TINY_CONFIG
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -26,15 +27,18 @@ def data(coco_mini: Path) -> Path:
     return coco_mini
 
 
-def one_of_each_shape(data: Path, root: Path) -> Path:
-    """A data set of the first image of each input shape, and of those that are longer than the shapes; its root."""
+def one_of_each_shape(data: Path, root: Path, count: int | None = None) -> Path:
+    """A data set of the first image of each input shape, and of those that are longer than the shapes; its root.
+
+    ``count``: only so many, from the end, where the longest are.
+    """
     file = coco.Location(str(data), "val2017").annotations
     content = json.loads(file.read_text())
     chosen: dict[object, dict] = {}
     for image in content["images"]:
         grid = geometry.fit(image["width"], image["height"], 512)
         chosen.setdefault((image["id"],) if grid.is_cut else grid.shape, image)
-    content["images"] = list(chosen.values())
+    content["images"] = list(chosen.values())[-(count or 0) :]
     ids = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in ids]
     (root / "annotations").mkdir(parents=True)
@@ -43,35 +47,66 @@ def one_of_each_shape(data: Path, root: Path) -> Path:
     return root
 
 
-def test_six_scripts_on_real_images_with_seeded_weights(data: Path, command: Callable[..., Outcome], tmp_path: Path):
+def six_scripts(call: Callable[..., str], weights: Path, root: Path, *network: object) -> tuple[str, str, str, str]:
+    """The guide's steps; what preprocessing, the benchmark, postprocessing and the table said."""
+    data = ("DATASET.ROOT", root)
+    made = call("HigherHRNet_preprocess", "--output", "prep_bin", "--output_flip", "prep_bin_flip", *network, *data)
+    call("gen_dataset_info", "bin", "prep_bin", "./prep_bin")
+    call("gen_dataset_info", "bin", "prep_bin_flip", "./prep_bin_flip")
+    call("HigherHRNet_pth2onnx", "--weights", weights, *network)
+    run = call("HigherHRNet_benchmark", "--bs", "1", *CPU, *network)
+    dump_dirs = ("--dump_dir", f"result/{PLAIN}", "--dump_dir_flip", f"result/{FLIP}")
+    people = call("HigherHRNet_postprocess", *dump_dirs, *network, *data)
+    return made, run, people, call("HigherHRNet_performance")
+
+
+def shapes(table: str) -> set[str]:
+    return {line.split()[0] for line in table.splitlines() if line.startswith("(")}
+
+
+def test_six_scripts_with_seeded_w32_weights(data: Path, command: Callable[..., Outcome], tmp_path: Path):
     """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does."""
     import torch  # noqa: PLC0415
 
     from tests.support.networks import build  # noqa: PLC0415
 
-    net = build()
-    (tmp_path / "models").mkdir()
-    torch.save(net.state_dict(), tmp_path / "models/seeded_w32_512.pth")
+    weights = tmp_path / "models/seeded_w32_512.pth"
+    weights.parent.mkdir()
+    torch.save(build().state_dict(), weights)
 
-    def run(name: str, *args: object) -> str:
-        outcome = command(name, *args, cwd=tmp_path)
+    def call(name: str, *args: object) -> str:
+        outcome = command(f"{name}.py", *args, cwd=tmp_path)
         assert outcome.status == 0, (name, outcome)
         return outcome.out
 
-    root = ("DATASET.ROOT", one_of_each_shape(data, tmp_path / "coco"))
-    out = run("HigherHRNet_preprocess.py", "--output", "prep_bin", "--output_flip", "prep_bin_flip", *root)
-    assert out.splitlines()[1].startswith("2 images are longer than the input shapes")
-    run("gen_dataset_info.py", "bin", "prep_bin", "./prep_bin")
-    run("gen_dataset_info.py", "bin", "prep_bin_flip", "./prep_bin_flip")
-    run("HigherHRNet_pth2onnx.py", "--weights", "models/seeded_w32_512.pth")
-    out = run("HigherHRNet_benchmark.py", "--bs", "1", "--backend", "onnxruntime")
-    assert "13 images in result/dumpOutput_device0_bs1 and result/dumpOutput_device0_bs1_flip" in out
-    dump_dirs = ("result/dumpOutput_device0_bs1", "result/dumpOutput_device0_bs1_flip")
-    out = run("HigherHRNet_postprocess.py", "--dump_dir", dump_dirs[0], "--dump_dir_flip", dump_dirs[1], *root)
-    assert "people in 13 images" in out
-    assert out.splitlines()[-1].startswith("| pose_hig... | 0.")
-    shapes = {line.split()[0] for line in run("HigherHRNet_performance.py").splitlines() if line.startswith("(")}
-    assert len(shapes) == 12
+    root = one_of_each_shape(data, tmp_path / "coco", count=2)
+    made, run, people, table = six_scripts(call, weights, root)
+    assert made.startswith("2 images in prep_bin and prep_bin_flip\n")
+    assert f"2 images in result/{PLAIN} and result/{FLIP}" in run
+    assert "people in 2 images" in people
+    assert people.splitlines()[-1].startswith("| pose_hig... | 0.")
+    assert shapes(table)
+
+
+def test_six_scripts_on_real_images_of_every_shape(
+    data: Path, script: Callable[..., Outcome], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The guide's shapes, with the small network."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(name: str, *args: object) -> str:
+        outcome = script(name, *args)
+        assert outcome.status == 0, (name, outcome)
+        return outcome.out
+
+    network = ("--cfg", TINY_CONFIG, "DATASET.INPUT_SIZE", 512)
+    root = one_of_each_shape(data, tmp_path / "coco")
+    made, run, people, table = six_scripts(call, tiny_weights, root, *network)
+    assert made.splitlines()[1].startswith("2 images are longer than the input shapes")
+    assert f"13 images in result/{PLAIN} and result/{FLIP}" in run
+    assert "people in 13 images" in people
+    assert people.splitlines()[-1].startswith("| pose_hig... | 0.")
+    assert len(shapes(table)) == 12
 
 
 def test_annotated_people_come_back(data: Path, command: Callable[..., Outcome], tmp_path: Path):

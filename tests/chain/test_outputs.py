@@ -16,7 +16,7 @@ from higherhrnet.cli import program
 from higherhrnet.dataset import evaluation
 from higherhrnet.errors import UserError
 from tests.support.datasets import ROOT, TINY_CONFIG
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 Script = Callable[..., Outcome]
 RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
@@ -34,7 +34,7 @@ def people(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_data, "data")
     lists = ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip", "--cfg", TINY_CONFIG)
-    assert script("HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx).status == 0
+    assert script("HigherHRNet_benchmark", *lists, *CPU, "--model", tiny_onnx).status == 0
     dumps = [f"result/dumpOutput_device0_bs1{flip}" for flip in ("", "_flip")]
 
     def call(*more: object) -> Outcome:

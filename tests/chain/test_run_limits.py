@@ -13,6 +13,7 @@ import pytest
 
 from higherhrnet.pipeline.disk import Usage
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
+from tests.support.programs import CPU
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def test_coco_images_with_the_demo_network_stay_within_64_mb(coco_mini: Path, tm
     model = tmp_path / "w16_512_bs1_dynamic.onnx"
     export = ["--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG, "--output", model]
     assert start([ROOT / "HigherHRNet_pth2onnx.py", *export], tmp_path).wait(120) == 0
-    where = ["--cfg", DEMO_CONFIG, "--model", model, "--backend", "onnxruntime"]
+    where = ["--cfg", DEMO_CONFIG, "--model", model, *CPU]
     where += ["DATASET.ROOT", coco_mini]
     process = start(["-m", "higherhrnet", "run", "--disk_budget", "64MB", "--limit", 40, *where], tmp_path)
     work, ended = Usage(tmp_path / "run_work"), threading.Event()
@@ -62,7 +63,7 @@ def test_memory_is_flat_in_the_number_of_images(tiny_onnx: Path, tmp_path: Path,
     peaks = []
     for times in (1, 10):
         data = write_dataset(tmp_path / f"coco{times}", sizes=TINY_IMAGES * times)
-        where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, "--backend", "onnxruntime", "DATASET.ROOT", data]
+        where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, *CPU, "DATASET.ROOT", data]
         process = start(["-m", "higherhrnet", "run", "--workers", workers, "--overwrite", *where], tmp_path)
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err

@@ -14,7 +14,7 @@ from higherhrnet.dataset import coco
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
 from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def run_all(
     assert outcome.status == 0, outcome.err
     for tree in trees:
         assert script("gen_dataset_info", "bin", tree, f"./{tree}").status == 0
-    outcome = script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", onnx, "--threads", "1", *cfg)
+    outcome = script("HigherHRNet_benchmark", *CPU, "--model", onnx, *cfg)
     assert outcome.status == 0, outcome.err
     dumps = ["--dump_dir", "result/dumpOutput_device0_bs1"]
     dumps += ["--dump_dir_flip", "result/dumpOutput_device0_bs1_flip"] if flip else []
@@ -93,7 +93,7 @@ def test_all_scales_are_preprocessed_run_and_fused(
     for folder in ("result", "result_scale2", "result_scale0.5"):
         assert len(list(Path(folder, "dumpOutput_device0_bs1_flip").glob("*.bin"))) == 14
     cfg = ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
-    outcome = script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, *cfg)
+    outcome = script("HigherHRNet_benchmark", *CPU, "--model", tiny_onnx, *cfg)
     assert "scale 1 of a test from scale 0.5 on, expected 1 from 1 on; give TEST.SCALE_FACTOR" in error(outcome)
 
 

@@ -17,7 +17,7 @@ from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results
 from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 Script = Callable[..., Outcome]
 
@@ -56,7 +56,7 @@ def test_models_of_other_kinds(tiny_inputs: Path, tmp_path: Path, script: Script
     """The last one runs, and gives outputs of other sizes than it says."""
     model = graph(tmp_path / "m.onnx", **change)
     lists = ["--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip"]
-    run = ["--backend", "onnxruntime", "--model", model, "--result", tmp_path / "result"]
+    run = [*CPU, "--model", model, "--result", tmp_path / "result"]
     error(script("HigherHRNet_benchmark", *lists, *run))
     assert not list(tmp_path.rglob("*.bin"))
     assert not list(tmp_path.rglob("perf*"))
@@ -153,7 +153,7 @@ def test_a_listed_path_that_no_file_system_takes(tiny_onnx: Path, tmp_path: Path
         (tmp_path / f"{name}_512x512.info").write_text(f"0 {'a/' * 3000}000000000000.bin 512 512\n")
     names = ["--info", tmp_path / "prep", "--info_flip", tmp_path / "prep_flip", "--result", tmp_path / "result"]
     names += ["--cfg", TINY_CONFIG]
-    outcome = script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx)
+    outcome = script("HigherHRNet_benchmark", *names, *CPU, "--model", tiny_onnx)
     assert error(outcome).startswith("error: File name too long: 'a/a/")
     assert not (tmp_path / "result").exists()
 
@@ -162,5 +162,5 @@ def test_a_list_of_a_shape_that_no_network_takes(tiny_inputs: Path, tiny_onnx: P
     (tmp_path / "prep_63x65.info").write_text("0 a/000000000000.bin 65 63\n")
     names = ["--info", tmp_path / "prep", "--info_flip", tmp_path / "prep"]
     names += ["--cfg", TINY_CONFIG]
-    outcome = script("HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx)
+    outcome = script("HigherHRNet_benchmark", *names, *CPU, "--model", tiny_onnx)
     assert "multiples of 32" in error(outcome)

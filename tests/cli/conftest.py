@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import main_of
+from tests.support.programs import CPU, main_of
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +20,7 @@ def result(tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPath
     run(
         [
             *lists,
-            "--backend",
-            "onnxruntime",
+            *CPU,
             "--model",
             str(tiny_onnx),
             "--cfg",

@@ -14,7 +14,7 @@ from higherhrnet.artifacts import claim, dumps, inputs
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, TINY_SIDE
-from tests.support.programs import FLIP, PLAIN, Outcome, error, files
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error, files
 
 Script = Callable[..., Outcome]
 
@@ -26,8 +26,7 @@ def benchmark(script: Script, lists: Path, model: Path, result: Path, *more: obj
         *(
             "--bs",
             1,
-            "--backend",
-            "onnxruntime",
+            *CPU,
             *names,
             "--model",
             model,

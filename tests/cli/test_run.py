@@ -13,7 +13,7 @@ import pytest
 from higherhrnet.artifacts import atomic, claim
 from higherhrnet.image import transform
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def run(script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
 
     def call(*more: object, data: Path = tiny_data, model: Path = tiny_onnx) -> Outcome:
-        where = ("--cfg", TINY_CONFIG, "--model", model, "--backend", "onnxruntime", "DATASET.ROOT", data)
+        where = ("--cfg", TINY_CONFIG, "--model", model, *CPU, "DATASET.ROOT", data)
         return script("higherhrnet.__main__", "run", "--workers", 1, *where, *more)
 
     return call
@@ -203,10 +203,7 @@ def test_the_scripts_leave_bad_images_out_too(script: Script, tiny_onnx: Path, t
     assert "1 bad images were left out (--skip_bad):\n  image " in outcome.out
     for tree in ("prep_bin", "prep_bin_flip"):
         assert script("gen_dataset_info", "bin", tree, tree).status == 0
-    assert (
-        script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG).status
-        == 0
-    )
+    assert script("HigherHRNet_benchmark", *CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG).status == 0
     dump_dirs = ("--dump_dir", "result/dumpOutput_device0_bs1", "--dump_dir_flip", "result/dumpOutput_device0_bs1_flip")
     outcome = script("HigherHRNet_postprocess", *dump_dirs, "--workers", 1, *cfg)
     assert "=> the figures are over the 6 of 7 images that have dumps\n=> 1 bad images were left out" in outcome.out
@@ -275,8 +272,7 @@ def test_each_script_does_one_shard(
         do(
             "HigherHRNet_benchmark",
             *names,
-            "--backend",
-            "onnxruntime",
+            *CPU,
             "--model",
             tiny_onnx,
             "--cfg",
@@ -300,9 +296,7 @@ def test_each_script_does_one_shard(
     outcome = script("gen_dataset_info", "bin", "a/bins", "a/other", "--shard", "2/3")
     assert "a/bins is of shard 1/3, not 2/3" in error(outcome)
     names = ("--info", "b/bins", "--info_flip", "b/bins_flip", "--result", "c/result", "--shard", "2/3")
-    outcome = script(
-        "HigherHRNet_benchmark", *names, "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG
-    )
+    outcome = script("HigherHRNet_benchmark", *names, *CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG)
     assert "another shard (3/3, not 2/3); give another --result" in error(outcome)
 
 
@@ -311,12 +305,7 @@ def test_postprocess_of_an_incomplete_shard_is_refused(
 ):
     monkeypatch.chdir(tmp_path)
     lists = ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip")
-    assert (
-        script(
-            "HigherHRNet_benchmark", *lists, "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG
-        ).status
-        == 0
-    )
+    assert script("HigherHRNet_benchmark", *lists, *CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG).status == 0
     for folder in Path("result").glob("dump*"):
         (folder / "record.json").unlink()
         for file in folder.glob("000000000004_*"):
@@ -349,8 +338,7 @@ def test_float16_halves_what_lies_on_disk_and_hardly_moves_people(
         assert script("gen_dataset_info", "bin", tree, tree).status == 0
     outcome = script(
         "HigherHRNet_benchmark",
-        "--backend",
-        "onnxruntime",
+        *CPU,
         "--model",
         tiny_onnx,
         "--cfg",

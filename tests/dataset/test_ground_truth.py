@@ -12,7 +12,7 @@ import pytest
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
 from tests.support.datasets import TINY_CONFIG, write_dataset
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 FILE = "annotations/person_keypoints_val2017.json"
 
@@ -112,7 +112,7 @@ def test_they_are_refused_before_the_work(script: Callable[..., Outcome], tiny_o
     (data / FILE).write_text(json.dumps(content))
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", data, "OUTPUT_DIR", tmp_path / "output"]
     both = ["--dump_dir", tmp_path, "--dump_dir_flip", tmp_path]
-    model = ["--work", tmp_path / "work", "--backend", "onnxruntime", "--model", tiny_onnx]
+    model = ["--work", tmp_path / "work", *CPU, "--model", tiny_onnx]
     for program in (
         ["HigherHRNet_postprocess", *both, *where],
         ["higherhrnet.__main__", "run", *model, *where],

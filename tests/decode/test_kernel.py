@@ -1,4 +1,4 @@
-"""The compiled decode against the reference decode, bit by bit, on thousands of generated maps."""
+"""The compiled decode against the reference decode, bit by bit, on more than a thousand generated maps."""
 
 from __future__ import annotations
 
@@ -170,9 +170,9 @@ KINDS = (
 # A threshold below 0 makes people without a joint above 0: the reference decode takes the mean of no tags, NaN.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("cases", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [20, pytest.param(80, marks=pytest.mark.slow)])
 def test_small_maps(kind, cases: int):
-    rng = np.random.default_rng(KINDS.index(kind))
+    rng = np.random.default_rng([KINDS.index(kind), cases])
     people = 0
     for case in range(cases):
         joints = int(rng.choice([1, 2, 3, 4, 10]))

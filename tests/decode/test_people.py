@@ -186,7 +186,7 @@ def scene(seed: int, count: int) -> tuple[Outputs, Outputs]:
     return synthesise(persons, shape, rng, clutter=0, drop=0, tag_spread=5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 4))
 def test_passes_exchanged_mirror_the_maps(seed, count):
     """To the bit at half the size, where sums of two do not depend on their order.

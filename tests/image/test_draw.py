@@ -48,14 +48,3 @@ def test_the_image_itself_stays():
     image = np.zeros((50, 50, 3), np.uint8)
     draw.draw_people(image, person(nose=(25, 25)))
     assert not image.any()
-
-
-def test_contact_sheet_has_its_width_and_shows_every_image():
-    colors = (40, 90, 140, 190)
-    shapes = ((480, 640), (640, 480), (300, 900), (900, 300))
-    sheet = draw.contact_sheet([np.full((*s, 3), c, np.uint8) for s, c in zip(shapes, colors, strict=True)], width=800)
-    assert sheet.shape[1] == 800
-    for color in colors:
-        assert (sheet == color).all(axis=2).sum() > 10_000
-    with pytest.raises(ValueError, match="at least one"):
-        draw.contact_sheet([])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
-from tests.support.programs import Outcome, error
+from tests.support.programs import CPU, Outcome, error
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def run(script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
 
     def call(address: str, *more: object, model: Path = tiny_onnx) -> Outcome:
-        where = ("--cfg", TINY_CONFIG, "--model", model, "--backend", "onnxruntime", "DATASET.ROOT", tiny_data)
+        where = ("--cfg", TINY_CONFIG, "--model", model, *CPU, "DATASET.ROOT", tiny_data)
         return script("higherhrnet.__main__", "run", "--workers", 1, "--dask", address, *where, *more)
 
     return call

@@ -18,7 +18,7 @@ from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.dataset import coco
 from higherhrnet.stages import compare
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, write_dataset
-from tests.support.programs import Outcome, error, main_of
+from tests.support.programs import CPU, Outcome, error, main_of
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +95,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("gen_dataset_info", "bin", "bins", "./prep_bin"),
             ("gen_dataset_info", "bin", "flip", "./prep_bin_flip"),
             ("HigherHRNet_pth2onnx", "--weights", DEMO_WEIGHTS, "--bs", -1, *DEMO),
-            ("HigherHRNet_benchmark", "--bs", "1,3,8", "--backend", "onnxruntime", "--threads", 1, *DEMO),
+            ("HigherHRNet_benchmark", "--bs", "1,3,8", *CPU, *DEMO),
         ):
             main_of(str(name))([str(a) for a in arguments])
     return work

@@ -19,7 +19,7 @@ from higherhrnet.backends.ascend import cann_benchmark, convert
 from higherhrnet.cli import program
 from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG, write_dataset
-from tests.support.programs import FLIP, PLAIN, Outcome, main_of
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
 STAND_INS = Path(__file__).resolve().parent / "stand_ins"
 SIZE = ("DATASET.INPUT_SIZE", "128")
@@ -174,6 +174,6 @@ def expected(small_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempP
     result = tmp_path_factory.mktemp("expected")
     lists = ["--info", str(small_inputs / "prep_bin"), "--info_flip", str(small_inputs / "prep_bin_flip")]
     main = main_of("HigherHRNet_benchmark")
-    model = ["--backend", "onnxruntime", "--model", str(tiny_onnx), "--cfg", str(TINY_CONFIG), "--threads", "1"]
+    model = [*CPU, "--model", str(tiny_onnx), "--cfg", str(TINY_CONFIG)]
     main([*lists, *model, "--result", str(result), *SIZE])
     return result

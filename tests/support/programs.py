@@ -17,6 +17,9 @@ from higherhrnet.cli import main as commands
 PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
 """The folders of dumps that the benchmark stage leaves, of both passes."""
 
+CPU = ("--backend", "onnxruntime", "--threads", "1")
+"""Flags of the network on one core: a second thread would wait for the first one busily."""
+
 NO_HANG_UP = pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored here")
 """Under nohup our programs inherit an ignored SIGHUP, which then ends nothing."""
 

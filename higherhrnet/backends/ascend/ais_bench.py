@@ -45,9 +45,7 @@ class AisBench(ExternalTool):
     def __init__(self, setting: Setting, *, dynamic_dims: bool = False) -> None:
         """``dynamic_dims``: the .om has shape profiles by that option, not dynamic_image_size; batches are then of one.
 
-        Raises
-        ------
-        UserError : dynamic_dims with larger batches: the tool's auto mode runs file by file
+        Raises UserError: dynamic_dims with larger batches: the tool's auto mode runs file by file.
         """
         if dynamic_dims and setting.batch != 1:
             raise UserError(f"--dynamic dims with --bs {setting.batch}: ais_bench then runs file by file; give --bs 1")
@@ -97,9 +95,7 @@ def throughput(summary: str, said: str) -> float:
 
     The tool computes 1000 * batch size / mean execute time in ms, padded batches among them.
 
-    Raises
-    ------
-    ValueError : neither has a positive number
+    Raises ValueError: neither has a positive number.
     """
     try:
         rate = float(json.loads(summary)["throughput"])

@@ -72,9 +72,7 @@ def out_nodes(graph: onnx_graph.Graph, heads: dumps.Heads, model: Path) -> str:
 
     The first has a channel per heatmap and tag map, the second one per heatmap, whatever their order and names.
 
-    Raises
-    ------
-    UserError : other outputs than these two, or nodes without a name that --out_nodes can give
+    Raises UserError: other outputs than these two, or nodes without a name that --out_nodes can give.
     """
     both, heatmaps = (shape[0] for shape in dumps.output_shapes((4, 4), heads))
     channels = {value.shape[1] if len(value.shape) == 4 else None: value for value in graph.outputs}
@@ -114,9 +112,7 @@ def input_name(graph: onnx_graph.Graph, batch: int, model: Path) -> str:
 def check_paths(model: Path, output: Path, aipp: Path | None) -> None:
     """Refuse before ATC does what it would refuse: it checks the real path of what it reads and the path it writes.
 
-    Raises
-    ------
-    UserError : a character that is not a letter, digit, Chinese character or one of . / _ -
+    Raises UserError: a character that is not a letter, digit, Chinese character or one of . / _ -.
     """
     read = [path.resolve() for path in (model, aipp) if path is not None]
     for path in (*read, output):

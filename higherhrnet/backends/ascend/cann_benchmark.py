@@ -37,9 +37,7 @@ def find(place: Path | None) -> Path | None:
 def require(place: Path | None) -> Path:
     """The tool, ready to run: a missing execute bit is set, as the tool arrives without it.
 
-    Raises
-    ------
-    UserError : no tool, or one that this user cannot make executable
+    Raises UserError: no tool, or one that this user cannot make executable.
     """
     file = find(place)
     if file is None:

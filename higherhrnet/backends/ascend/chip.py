@@ -30,9 +30,7 @@ def is_present() -> bool:
 def parse(text: str) -> str:
     """The chip name in the output of ``npu-smi info``: 310, 310P3 ...
 
-    Raises
-    ------
-    UserError : no row of a chip, a name that is not an Ascend chip's, or chips of several names
+    Raises UserError: no row of a chip, a name that is not an Ascend chip's, or chips of several names.
     """
     names = sorted({match[2] for match in _ROW.finditer(text)})
     if not names:
@@ -57,9 +55,7 @@ def soc_version(name: str) -> str:
 def ask(log: Path) -> str:
     """ATC's name of this host's chip; what npu-smi printed is kept in ``log``.
 
-    Raises
-    ------
-    UserError : npu-smi is missing, fails, or prints something unknown
+    Raises UserError: npu-smi is missing, fails, or prints something unknown.
     """
     if not is_present():
         raise UserError(f"npu-smi is not on PATH: no Ascend driver on this host, or not for this user; {_INSTEAD}")

@@ -76,9 +76,7 @@ class Result:
 def find(request: Request) -> Result:
     """The .om that is there, and in ``why`` what makes it stale; its path is where it will be, if it is missing.
 
-    Raises
-    ------
-    UserError : an .onnx that cannot be read, or is not HigherHRNet's
+    Raises UserError: an .onnx that cannot be read, or is not HigherHRNet's.
     """
     conversion = request.conversion(_UNKNOWN_CHIP)
     found = request.om
@@ -122,9 +120,7 @@ def _settings(conversion: atc.Conversion) -> dict[str, str]:
 def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
     """Convert, whatever is there. An older .om stays until the new one is whole.
 
-    Raises
-    ------
-    UserError : ATC (or npu-smi, or AOE) is missing or fails, or leaves no .om
+    Raises UserError: ATC (or npu-smi, or AOE) is missing or fails, or leaves no .om.
     """
     output = request.output
     atc.check_paths(request.onnx, output, request.aipp_file)

@@ -12,7 +12,7 @@ from higherhrnet.artifacts import claim, inputs
 from higherhrnet.artifacts.work import InputsWork
 from higherhrnet.image import transform
 from tests.support.ascend_host import Host, dump_bytes, prepare
-from tests.support.programs import FLIP, PLAIN
+from tests.support.programs import CPU, FLIP, PLAIN
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_inputs_are_a_quarter_of_the_bytes_and_the_same_pixels(small_inputs: Pat
 
 
 def test_onnxruntime_normalises_them_to_the_same_bytes(pixels: Host, expected: Path):
-    outcome = pixels.benchmark("--backend", "onnxruntime", "--threads", 1)
+    outcome = pixels.benchmark(*CPU)
     assert outcome.status == 0, outcome.err
     pixels.same_as(expected)
 
@@ -89,7 +89,7 @@ def test_the_trees_do_not_mix(small_inputs: Path, pixel_inputs: Path, bare_host:
     shutil.copy(small_inputs / f"prep_bin_flip_{WIDE}.info", bare_host.directory)
     shutil.copy(pixel_inputs / f"prep_bin_{WIDE}.info", bare_host.directory)
     bare_host.only(WIDE)
-    outcome = bare_host.benchmark("--backend", "onnxruntime")
+    outcome = bare_host.benchmark(*CPU)
     assert "the plain inputs are uint8, the flipped ones float32" in outcome.err
     data = small_inputs / "data/coco"
     trees = ("--output", pixel_inputs / "bins", "--output_flip", pixel_inputs / "bins_flip")
