@@ -250,11 +250,30 @@ def _read(path: Path) -> str:
         if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             # Aliases of aliases make a tree of any size of a few lines.
             raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
+        _refuse_repeated(yaml.compose(text, yaml.SafeLoader), path)
     except OSError as e:
         raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
     except (ValueError, RecursionError, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; give a yaml file with --cfg") from e
     return text
+
+
+def _refuse_repeated(node: yaml.Node | None, path: Path) -> None:
+    """Refuse a key that a section has twice: yaml would take the last, and a section given again loses all else."""
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise UserError(
+                    f"config {path}: line {line} gives {key.value} again, which line {lines[key.value]} has; give it "
+                    f"once, with all that belongs to it"
+                )
+            lines[str(key.value)] = line
+            _refuse_repeated(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated(item, path)
 
 
 def _one_line(error: Exception) -> str:

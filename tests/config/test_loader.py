@@ -155,3 +155,18 @@ def test_crowd_pose_s_joints():
     assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
     assert config.location.kind == coco.CROWD_POSE
     assert sorted(options.order) == list(range(14))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("DATASET:\n  ROOT: a\n  TEST: b\nDATASET:\n  ROOT: c\n", "line 4 gives DATASET again, which line 1 has"),
+        ("DATASET:\n  ROOT: a\n  ROOT: b\n", "line 3 gives ROOT again, which line 2 has"),
+        ("MODEL:\n  EXTRA: {STAGE2: {A: 1, A: 2}}\n", "line 2 gives A again, which line 2 has"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, text: str, said: str):
+    """Of two, yaml takes the last, and with a section all that the first one said is lost."""
+    (tmp_path / "twice.yaml").write_text(text)
+    with pytest.raises(UserError, match=said):
+        loader.load(tmp_path / "twice.yaml")
