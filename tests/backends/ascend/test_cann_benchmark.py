@@ -16,7 +16,7 @@ from higherhrnet.artifacts import claim, dumps, perf
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.ascend import cann_benchmark
 from tests.support.ascend_host import SHAPES, SIZE, STAND_INS, Host, dump_bytes
-from tests.support.datasets import ROOT
+from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.programs import FLIP, PLAIN, error
 
 pytestmark = pytest.mark.slow
@@ -270,7 +270,8 @@ def test_a_perf_file_that_is_missing_fails_once(host: Host, expected: Path):
 
 def test_inputs_and_model_must_fit(host: Host):
     assert "inputs in ./prep_bin_HxW.info are float32" in host.benchmark("--backend", "benchmark", "--aipp").err
-    outcome = host.script("HigherHRNet_benchmark", "--backend", "benchmark")
+    larger = ("--cfg", TINY_CONFIG, "DATASET.INPUT_SIZE", 512)
+    outcome = host.script("HigherHRNet_benchmark", "--backend", "benchmark", *larger)
     assert "shape 128x128 is none of the 17 of DATASET.INPUT_SIZE 512" in outcome.err
     outcome = host.benchmark("--backend", "benchmark", "--bs", 2, "--model", "models/tiny_bs1_dynamic.onnx")
     assert "takes batches of 1, not 2" in outcome.err
@@ -292,7 +293,7 @@ def test_an_ascend_host_needs_neither_torch_nor_onnx_nor_onnxruntime(bare_host: 
     )
     # The stand-ins are programs of their own and find onnxruntime.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
-    command = [sys.executable, "-c", code, "--bs", "1", *SIZE]
+    command = [sys.executable, "-c", code, "--bs", "1", "--cfg", str(TINY_CONFIG), *SIZE]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "backend benchmark" in done.stdout
