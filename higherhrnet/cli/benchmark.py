@@ -132,6 +132,9 @@ def _run(
         summary = infer.run(backend, passes, job, skipped=bar.update, removed=_say_removed)
     kept = f", {summary.skipped} of {total} dumps were there" if summary.skipped else ""
     print(f"{summary.images} images in {' and '.join(map(str, summary.directories))}{kept}")
+    if summary.kept_threads:
+        were = " and ".join(str(number or "not set") for number in summary.kept_threads)
+        print(f"figures that were there are of threads {were}, not {job.threads or 'not set'}; --overwrite times again")
 
 
 def _say_removed(directory: Path, why: str) -> None:

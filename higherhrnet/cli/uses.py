@@ -142,6 +142,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
     "run": {
         **_CONFIG,
         **_INFERENCE,
+        "--aipp": _ALWAYS,  # inputs of a quarter of the bytes, which the other backends normalise
         "--disk_budget": _ALWAYS,
         "--work": _ALWAYS,
         "--workers": Use(without=("--dask",)),
