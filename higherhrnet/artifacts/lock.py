@@ -52,8 +52,8 @@ def take(descriptor: int, otherwise: str) -> None:
     """Hold what is open as ``descriptor`` until that is closed. Raises HeldError ``otherwise`` where another does."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        raise HeldError(otherwise) from e
+    except BlockingIOError:
+        raise HeldError(otherwise) from None  # its number is that of a limit of processes too
     except OSError:  # a file system without locks: continue unprotected
         pass
 

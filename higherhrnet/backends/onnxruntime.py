@@ -13,6 +13,7 @@ from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 from higherhrnet.model.ort import model_source, onnxruntime
+from higherhrnet.system import memory
 
 NAME = "onnxruntime"
 CPU = "CPUExecutionProvider"
@@ -78,6 +79,8 @@ class OnnxRuntime(InProcess):
         try:
             self._session = onnxruntime.InferenceSession(model_source(model), options, providers=listed)
         except Exception as e:  # its exceptions derive from Exception alone
+            if memory.is_lack(e):
+                raise MemoryError(f"ONNX Runtime, loading {model}: {e}") from e
             raise UserError(
                 f"model {model} does not load in ONNX Runtime ({' '.join(str(e).split())[:200]}); "
                 f"export it with HigherHRNet_pth2onnx.py"
@@ -155,6 +158,8 @@ class HostSession:
             self._session.run_with_iobinding(self._binding)
         except Exception as e:  # its exceptions derive from Exception alone
             shape = "x".join(map(str, self.sources[0].shape))
+            if memory.is_lack(e):
+                raise MemoryError(f"ONNX Runtime, inputs of {shape}: {e}") from e
             raise UserError(
                 f"the model does not run on inputs of {shape} ({' '.join(str(e).split())[:200]}); export it with "
                 f"HigherHRNet_pth2onnx.py"

@@ -354,6 +354,8 @@ def _convertible(
         )
     if converts:
         raise UserError(f"--convert_only and --auto_tune make an .om, but the model is {model}; give an .onnx")
+    if options.soc_version:
+        raise UserError(f"--soc_version is for converting, but {model} is converted already; omit it")
     if not model.is_file():
         raise UserError(f"model {model} does not exist; correct --model")
     return Om(model)

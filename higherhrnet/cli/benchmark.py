@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from higherhrnet.artifacts.scales import beside
 from higherhrnet.backends.select import ON_ASCEND, Inference
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.plan import Plan
 from higherhrnet.errors import UserError
@@ -32,6 +32,7 @@ from higherhrnet.stages.passes import Pass, check_pair, load
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage, one batch size after another, and print where the dumps are."""
     args, config = flags.parse(_parser(), argv)
+    uses.check("benchmark", argv, backend="" if args.backend == "auto" else args.backend, flip=config.plan.flip)
     # All models are found before the first of them runs.
     inferences = [
         Inference(inference_flags.options(args, batch), config, convert_only=args.convert_only) for batch in args.bs
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 infer.check_foreign(passes[0], inference.options.batch, job)
     for inference in inferences:
         chosen = inference.choose()
+        uses.check("benchmark", argv, backend=chosen.name)
         for factor, passes in zip(plan.factors, by_scale, strict=True):
             shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
             inference.check_inputs(chosen.name, f"{_named(args.info, factor)}_HxW.info", passes[0].dtype, shapes)
@@ -130,6 +132,9 @@ def _run(
         summary = infer.run(backend, passes, job, skipped=bar.update, removed=_say_removed)
     kept = f", {summary.skipped} of {total} dumps were there" if summary.skipped else ""
     print(f"{summary.images} images in {' and '.join(map(str, summary.directories))}{kept}")
+    if summary.kept_threads:
+        were = " and ".join(str(number or "not set") for number in summary.kept_threads)
+        print(f"figures that were there are of threads {were}, not {job.threads or 'not set'}; --overwrite times again")
 
 
 def _say_removed(directory: Path, why: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, uses
 from higherhrnet.stages import dataset_info
 
 
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are no lists")
     flags.add_shard(parser)
     args = parser.parse_args(argv)
+    uses.check("dataset_info", argv)
 
     list_files = dataset_info.list_inputs if args.file_type == "bin" else dataset_info.list_images
     everything, *by_shape = list_files(args.directory, args.name, args.shard, overwrite=args.overwrite)

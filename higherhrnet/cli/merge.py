@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from higherhrnet.cli import figures, flags
+from higherhrnet.cli import figures, flags, uses
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.stages import merge, postprocess
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace results that this program did not make")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
+    uses.check("merge", argv)
     evaluation.require()
     dataset = coco.load(config.location.annotations, coco.COCO)
     whole = config.results_file()

@@ -25,7 +25,7 @@ from higherhrnet import decode
 from higherhrnet.artifacts import claim, figures, inputs, models, outputs, perf
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import select, trtexec
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco
@@ -43,6 +43,7 @@ _LOGS = _RESULT / trtexec.NAME
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table, or the comparison."""
     args, config = flags.parse(_parser(), argv)
+    uses.check("performance", argv, backend=args.backend or "")
     if args.compare:
         _compare(args, config)
         return
@@ -50,8 +51,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         chart.require()
         outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
     if args.print_commands:
-        if args.backend != trtexec.NAME:
-            raise UserError("--print_commands prints trtexec's; give --backend trtexec")
         print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
     columns, notes = _columns(args, config)
@@ -153,9 +152,6 @@ def _chips(label: str, number: str) -> int:
 
 def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
     """What to measure. The model of each batch size is found before any is measured."""
-    if args.backend == trtexec.NAME and (args.info or args.providers or args.precision):
-        unfit = "--info, --providers and --precision are not for --backend trtexec"
-        raise UserError(f"{unfit}: it runs --fp16, random input")
     real = passes.load(args.info, flip=False) if args.info else None
     files = {group.shape: [entry.path for entry in group.entries] for group in real.groups} if real else {}
     chosen = _shapes(args, config, list(files))
@@ -220,8 +216,6 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
 
 
 def _compare(args: argparse.Namespace, config: Config) -> None:
-    if args.backend or args.result or args.published or args.chart:
-        raise UserError("--compare makes no table; call it apart from --backend, --result, --published and --chart")
     config.require_plain()
     dataset = coco.load(config.location.annotations, coco.COCO)
     if not decode.is_compiled():

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from higherhrnet import decode
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, uses
 from higherhrnet.cli.log import Log
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
@@ -28,6 +28,7 @@ from higherhrnet.system import workers
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print the ten figures."""
     args, config = flags.parse(_parser(), argv)
+    uses.check("postprocess", argv, flip=config.plan.flip)
     location = config.location
     evaluated = location.kind if location.has_annotations and not args.no_eval else None
     if evaluated is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from higherhrnet.artifacts import inputs
 from higherhrnet.artifacts.scales import beside
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, uses
 from higherhrnet.dataset import coco
 from higherhrnet.stages import preprocess
 from higherhrnet.system import workers
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(parser, argv)
 
     plan = replace(config.plan, limited=not args.no_long_side_limit)
+    uses.check("preprocess", argv, flip=plan.flip)
     if plan.flip and args.output_flip is None:
         parser.error("TEST.FLIP_TEST is True: --output_flip is required")
     dataset = coco.load(config.location.annotations)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from higherhrnet.cli import terminal
 from higherhrnet.errors import UserError
-from higherhrnet.system import packages
+from higherhrnet.system import memory, packages
 
 _LIMITS = {
     errno.EAGAIN: "processes and threads (ulimit -u)",
     errno.EMFILE: "open files (ulimit -n)",
     errno.ENFILE: "open files of this machine",
 }
-_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)  # PyTorch's words
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
@@ -48,8 +46,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     if signal_number is not None:  # whatever the exception became on its way up
         terminal.say(terminal.INTERRUPTED)
         return 128 + signal_number
-    if (said := _said(error)) is not None:
-        terminal.say(f"error: {said}")
+    if error is not None and (said := _said(error)) is not None:
+        terminal.say(f"error: {terminal.one_line(said)}")
         return 1
     if isinstance(error, SystemExit) and isinstance(error.code, int | None):
         return error.code or 0
@@ -58,19 +56,32 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     return 0
 
 
-def _said(error: BaseException | None) -> str | None:
-    """What an exception means to a user, in one line; None for one that is our bug, or none."""
+def _said(error: BaseException) -> str | None:
+    """What an exception means to a user; None for one that is our bug."""
+    if limit := next(filter(None, map(_limit, _causes(error))), ""):  # whatever a stage took it for
+        what = error.args[0].partition(";")[0] if isinstance(error, UserError) else str(error)
+        return f"{what}: the limit of {limit} is too low here; raise it, or give fewer --workers and --threads"
     if isinstance(error, UserError):
-        return " ".join(str(error).split())
+        return str(error)
+    if any(map(memory.is_lack, _causes(error))):
+        return f"not enough memory ({str(error)[:160] or 'amount unknown'}); give smaller or fewer things at once"
     if isinstance(error, ImportError):
         return packages.problem(error) or None
-    if isinstance(error, OSError) and error.errno in _LIMITS:
-        return (
-            f"{error.strerror}: the limit of {_LIMITS[error.errno]} is too low here; raise it, or give fewer --workers"
-        )
     if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
         return f"{error.strerror}: {error.filename!r}; check that path and its permissions"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
-        amount = " ".join(str(error).split())[:160] or "amount unknown"
-        return f"not enough memory ({amount}); give smaller or fewer things at once"
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that led to it."""
+    following: BaseException | None = error
+    while following is not None:
+        yield following
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
+
+
+def _limit(error: BaseException) -> str:
+    """The limit of the system that an exception comes from, '' for others."""
+    if isinstance(error, OSError):
+        return _LIMITS.get(error.errno or 0, "")
+    return _LIMITS[errno.EAGAIN] if isinstance(error, RuntimeError) and "start new thread" in str(error) else ""

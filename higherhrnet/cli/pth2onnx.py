@@ -12,7 +12,7 @@ from pathlib import Path
 
 from higherhrnet import __version__
 from higherhrnet.artifacts import atomic, models, outputs
-from higherhrnet.cli import flags
+from higherhrnet.cli import flags, uses
 from higherhrnet.errors import UserError
 from higherhrnet.model import origin
 
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a file that this program did not export")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
+    uses.check("pth2onnx", argv)
 
     if args.output and len(args.bs) > 1:
         raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; omit one of them")

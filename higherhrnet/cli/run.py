@@ -25,7 +25,7 @@ from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import select
 from higherhrnet.backends.base import Backend
 from higherhrnet.backends.select import Inference
-from higherhrnet.cli import figures, flags
+from higherhrnet.cli import figures, flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
@@ -47,6 +47,7 @@ _IN_PROCESS_CHUNK = 32  # images: enough to amortise a chunk's small files, few 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the chain and print the figures."""
     args, config = flags.parse(_parser(), argv)
+    uses.check("run", argv, backend="" if args.backend == "auto" else args.backend)
     config.require_plain()
     if not args.no_eval:
         evaluation.require()
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"shard {args.shard} holds none of the {len(first)} images; give fewer shards")
     inference = Inference(inference_flags.options(args, args.bs), config)
     chosen = inference.choose()
+    uses.check("run", argv, backend=chosen.name)
     model = inference.model(chosen.name)
     print(f"backend {chosen.name} ({chosen.why}), model {model}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)

@@ -10,17 +10,22 @@ import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from higherhrnet.errors import UserError
-from higherhrnet.system import signals
+from higherhrnet.system import descendants, signals
 
 INTERRUPTED = "interrupted; finished files are kept, the same command resumes from them"
 """The one line with which an interrupted program ends."""
 
+_LONGEST = 2000  # characters of an error, which may quote a file or another program
+# Names of files, lists and other programs' output may hold what a terminal obeys. Lines end and bars are drawn over.
+_SHOWN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 _AGAIN = 0.05  # seconds until a signal is sent again: a finalizer has ended by then
+_ECHO = 0.1  # seconds within which a signal is no second one: `timeout` sends its own twice, a closed terminal too
 
 
 def prepare() -> None:
@@ -41,13 +46,21 @@ def prepare() -> None:
         signals.set_handler(number, _end)
 
 
+def one_line(text: str) -> str:
+    """A message on one line of bounded length: the beginning says what, the end what to do."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 600]} ... {line[-600:]}"
+
+
 def say(line: str) -> None:
     """Write a line to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 class _Checked(io.TextIOWrapper):
-    """A standard stream that may be full, or without a reader; characters that the locale lacks come out escaped.
+    """A standard stream that may be full, or without a reader.
+
+    Characters that the locale lacks come out escaped, and so do control characters, for which terminals do things.
 
     What cannot be written to standard error is lost. That standard output cannot be written is the user's error, except
     where its reader has gone, as of ``| head``: nothing is left to say to it then, and SystemExit(1) is raised.
@@ -62,7 +75,8 @@ class _Checked(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         try:
-            return super().write(text)
+            super().write(text.translate(_SHOWN))
+            return len(text)
         except OSError as e:
             self._fail(e)
             return len(text)
@@ -94,10 +108,16 @@ class Interruption:
     number: int | None = None
     _ended = False
     _again: threading.Timer | None = None
+    _first: float | None = None  # when the first came
+    _dropped = False  # whether the exception was
+    _own = 0  # signals that are on their way again
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """A block in which signals raise InterruptedRunError; outside the main thread they do not.
+
+        Where that does not end the program, because a library's call or a worker does not return, a second signal ends
+        it at once, with all that it started; files that are not whole keep their temporary names.
 
         Python drops exceptions in finalizers: a signal that falls into one is sent again.
         """
@@ -105,12 +125,12 @@ class Interruption:
 
         def send_again(unraisable: sys.UnraisableHookArgs) -> None:
             if isinstance(unraisable.exc_value, InterruptedRunError) and self.number is not None:
-                self._again = threading.Timer(_AGAIN, os.kill, (os.getpid(), self.number))
+                self._again = threading.Timer(_AGAIN, self._send, (self.number,))
                 self._again.start()
             else:
                 before(unraisable)
 
-        with signals.handled_by(self._raise):
+        with signals.handled_by(self._raise), signals.watched(self._came):
             sys.unraisablehook = send_again
             try:
                 yield
@@ -123,8 +143,26 @@ class Interruption:
     def _raise(self, number: int, frame: object) -> None:
         if self._ended:
             _end(number, frame)
-        self.number = number
+        if self.number is not None and not self._dropped:  # _came answers a second one; the first's cleaning up goes on
+            return
+        self.number, self._dropped = number, False
         raise InterruptedRunError
+
+    def _send(self, number: int) -> None:
+        self._dropped = True
+        self._own += 1
+        os.kill(os.getpid(), number)
+
+    def _came(self, number: int) -> None:
+        """In the thread that sees signals however busy the main one is."""
+        now = time.monotonic()
+        if self._own:
+            self._own -= 1
+        elif self._first is None:
+            self._first = now
+        elif not self._ended and now - self._first > _ECHO:
+            descendants.kill()
+            _end(number, None)
 
 
 def _end(number: int, _frame: object) -> None:

@@ -41,6 +41,19 @@ def _with_tuples(node: dict[str, Any]) -> dict[str, Any]:
 
 _DEFAULTS = _with_tuples(yaml.safe_load(Path(__file__).with_name("defaults.yaml").read_text(encoding="utf-8")))
 
+_ONLY_TRAINING = frozenset(
+    {
+        "LOG_DIR", "GPUS", "WORKERS", "PRINT_FREQ", "AUTO_RESUME", "PIN_MEMORY", "RANK", "VERBOSE", "DIST_BACKEND",
+        "MULTIPROCESSING_DISTRIBUTED", "FP16", "CUDNN", "TRAIN", "DEBUG", "LOSS.NUM_STAGES",
+        "LOSS.HEATMAPS_LOSS_FACTOR", "LOSS.AE_LOSS_TYPE", "LOSS.PUSH_LOSS_FACTOR", "LOSS.PULL_LOSS_FACTOR",
+        "MODEL.INIT_WEIGHTS", "MODEL.PRETRAINED", "MODEL.SYNC_BN", "DATASET.TRAIN", "DATASET.MAX_ROTATION",
+        "DATASET.MIN_SCALE", "DATASET.MAX_SCALE", "DATASET.SCALE_TYPE", "DATASET.MAX_TRANSLATE",
+        "DATASET.OUTPUT_SIZE", "DATASET.FLIP", "DATASET.SIGMA", "DATASET.SCALE_AWARE_SIGMA", "DATASET.BASE_SIZE",
+        "DATASET.BASE_SIGMA", "DATASET.INT_SIGMA", "TEST.IMAGES_PER_GPU", "TEST.LOG_PROGRESS",
+    }
+)  # fmt: skip
+"""Keys, and sections of them, that nothing here reads: taken in the official yaml files, refused as overrides."""
+
 # What all official configurations have in common. Another value would silently give other people, so it is refused.
 _SUPPORTED = {
     "MODEL.NAME": "pose_higher_hrnet",
@@ -51,6 +64,7 @@ _SUPPORTED = {
 }
 
 
+_NODES = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a hundredth of the time, where PyYAML was built with it
 # Beyond these nothing was ever published, and memory and time grow without bound.
 _SCALES = 0.125, 8
 _MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
@@ -120,7 +134,8 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     opts : alternating keys and values, for example ``["DATASET.ROOT", "data/coco"]``; values are Python literals,
         everything else is a string
 
-    Raises UserError: unreadable file, unknown key, value of another type, or an option that is not supported.
+    Raises UserError: unreadable file, unknown key, value of another type, an option that is not supported, or an
+    override that nothing here reads.
     """
     path = locate(path) if path is not None else DEFAULT
     cfg = CfgNode(_DEFAULTS)
@@ -133,6 +148,8 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     if len(opts) % 2:
         raise UserError(f"config overrides come as KEY VALUE pairs, found an odd number: {' '.join(opts)}")
     for key, value in zip(opts[::2], opts[1::2], strict=True):
+        if _ONLY_TRAINING & {key, key.partition(".")[0]}:
+            raise UserError(f"config override {key} has no effect: only training reads it; omit it")
         try:
             cfg.merge_from_list([key, value])
         except _REFUSALS as e:
@@ -158,11 +175,30 @@ def _read(path: Path) -> str:
         if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             # Aliases of aliases make a tree of any size of a few lines.
             raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
+        _refuse_repeated(yaml.compose(text, _NODES), path)
     except OSError as e:
         raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
     except (ValueError, RecursionError, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; give a yaml file with --cfg") from e
     return text
+
+
+def _refuse_repeated(node: yaml.Node | None, path: Path) -> None:
+    """Refuse a key that a section has twice: yaml would take the last, and a section given again loses all else."""
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise UserError(
+                    f"config {path}: line {line} gives {key.value} again, which line {lines[key.value]} has; give it "
+                    f"once, with all that belongs to it"
+                )
+            lines[str(key.value)] = line
+            _refuse_repeated(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated(item, path)
 
 
 def _one_line(error: Exception) -> str:

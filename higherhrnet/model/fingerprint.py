@@ -1,4 +1,4 @@
-"""What a model file holds, as one hash: with the data that an .onnx keeps in files of its own."""
+"""What a model file computes, as one hash: equal for every batch size that one checkpoint was exported for."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from higherhrnet.model import onnx_graph
 
 
 def sha256(model: Path) -> str:
-    """SHA-256 of a model's file; where it names external data, over that file's and those files' hashes.
+    """SHA-256 of a model's file; of an .onnx, of its nodes and weights with those that it keeps in files of its own.
+
+    Sizes of an .onnx's inputs and outputs and what its exporter wrote about itself do not count: neither changes what
+    is computed of an image.
 
     Raises UserError: a file that cannot be read, of an .onnx its external data too.
     """
-    own = atomic.sha256(model)
     if model.suffix != ".onnx":
-        return own
-    external = onnx_graph.external_data(model)
-    if not external:
-        return own
-    parts = [own, *(f"{name} {atomic.sha256(model.parent / name)}" for name in external)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return atomic.sha256(model)
+    computed = onnx_graph.computed(model)
+    digest = hashlib.sha256(computed.sha256.encode())
+    for name in computed.external:
+        digest.update(f"\n{name} {atomic.sha256(model.parent / name)}".encode())
+    return digest.hexdigest()

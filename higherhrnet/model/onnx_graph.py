@@ -6,6 +6,7 @@ the few fields below are read; weights are skipped. The reader is strict: anythi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ _FIXED = {_FIXED64: 8, _FIXED32: 4}
 # Field numbers of onnx.proto3.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
+_MODEL_COMPUTES = frozenset({8, 25})  # versions of operators, functions
+_GRAPH_COMPUTES = frozenset({_GRAPH_NODE, _GRAPH_INITIALIZER, 14, 15})  # and quantization, sparse weights
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME = 1, 2, 3
 _TENSOR_DIMS, _TENSOR_NAME = 1, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
@@ -78,9 +81,38 @@ def read(path: Path) -> Graph:
     return _read(path, _model)
 
 
-def external_data(path: Path) -> tuple[str, ...]:
-    """The files, relative to its folder, in which an .onnx keeps tensors; each once, sorted. Raises as ``read``."""
-    return _read(path, lambda content: tuple(sorted(set(_locations(content, "model")))))
+@dataclass(frozen=True)
+class Computed:
+    """What decides the numbers that a model gives."""
+
+    sha256: str
+    """Of its nodes, its weights in the file and the versions of its operators, in their order."""
+    external: tuple[str, ...]
+    """The files, relative to its folder, in which it keeps tensors; each once, sorted."""
+
+
+def computed(path: Path) -> Computed:
+    """What an .onnx computes, whatever its batch size and what its exporter says. Raises as ``read``."""
+    return _read(path, _computed)
+
+
+def _computed(content: memoryview) -> Computed:
+    digest = hashlib.sha256()
+    for kind, value in _parts(content):
+        digest.update(f"{kind} {len(value)} ".encode())
+        digest.update(value)
+    return Computed(digest.hexdigest(), tuple(sorted(set(_locations(content, "model")))))
+
+
+def _parts(content: memoryview) -> Iterator[tuple[str, memoryview]]:
+    """Kind and content of every part of a model that decides what it computes."""
+    for number, value in _fields(content):
+        if number in _MODEL_COMPUTES:
+            yield f"model {number}", _message(value)
+        elif number == _MODEL_GRAPH:
+            for inner, part in _fields(_message(value)):
+                if inner in _GRAPH_COMPUTES:
+                    yield f"graph {inner}", _message(part)
 
 
 def _read(path: Path, parse: Callable[[memoryview], Parsed]) -> Parsed:

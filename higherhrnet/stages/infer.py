@@ -33,6 +33,8 @@ class Summary:
     skipped: int
     """Images whose dumps, plain or flipped, were there already."""
     directories: tuple[Path, ...]
+    kept_threads: tuple[int, ...] = ()
+    """Numbers of threads, other than the job's, of figures that stand for dumps that were there."""
 
 
 def dump_directory(result: Path, batch: int, device: int, *, flip: bool) -> Path:
@@ -115,7 +117,7 @@ def run(
             shutil.rmtree(directory / PRIVATE, ignore_errors=True)
             claimed.complete()
             figures.remove_partials(job.result, _figures(current, backend.batch, job), instead=_INSTEAD)
-    return Summary(len(passes[0].indices), kept, tuple(directories))
+    return Summary(len(passes[0].indices), kept, tuple(directories), _kept_threads(passes[0], backend.batch, job))
 
 
 def check_foreign(current: Pass, batch: int, job: InferJob) -> None:
@@ -225,6 +227,13 @@ def _run_queue(
 def _figures(current: Pass, batch: int, job: InferJob) -> list[Path]:
     """The performance files of a pass."""
     return [perf.path(job.result, batch, device, g.shape) for g in current.groups for device in job.all_devices]
+
+
+def _kept_threads(current: Pass, batch: int, job: InferJob) -> tuple[int, ...]:
+    """Of a pass's figures that were not measured now: how many threads they are of, where that is not the job's."""
+    known = figures.read(job.result)
+    entries = [known[file.name] for file in _figures(current, batch, job) if file.name in known]
+    return tuple(sorted({entry.work.threads for entry in entries} - {job.threads}))
 
 
 def _check_figures(batch: int, current: Pass, directory: Path, wanted: Record[DumpsWork], job: InferJob) -> None:

@@ -23,6 +23,7 @@ from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.decode.scales import decode_image
+from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 from higherhrnet.errors import UserError
 from higherhrnet.image import draw, encoder, geometry, reader
 from higherhrnet.stages import dump_sources
@@ -237,9 +238,9 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     except ValueError as e:
         arrays = (array for passes in of_scales for pair in passes for array in pair)
         for file, array in zip(_files(decoding, image.index), arrays, strict=True):
-            if not np.isfinite(array).all():
+            if count := int((~(np.abs(array) <= MAGNITUDE_LIMIT)).sum()):
                 raise UserError(
-                    f"dump {file}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite; "
+                    f"dump {file}: {count} of {array.size} values are NaN or infinite, or beyond {MAGNITUDE_LIMIT:g}; "
                     f"check the model's precision, then run HigherHRNet_benchmark.py again"
                 ) from e
         raise

@@ -1,4 +1,4 @@
-"""Peak memory of processes, as Linux counts it."""
+"""Peak memory of processes, as Linux counts it, and errors that mean that there was too little."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import os
 import re
 from pathlib import Path
 
+# Of PyTorch, CUDA, ONNX Runtime, OpenCV, C++ and the loader of shared libraries.
+_LACK = re.compile(r"out of memory|allocate memory|bad[_ ]alloc|insufficient memory|failed to alloc", re.IGNORECASE)
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
+
+
+def is_lack(error: BaseException) -> bool:
+    """Whether an exception says that memory could not be had; libraries raise it as what they like."""
+    return isinstance(error, MemoryError) or (isinstance(error, Exception) and bool(_LACK.search(str(error))))
 
 
 def peak_mb(pid: int | None = None) -> float:

@@ -26,6 +26,7 @@ from higherhrnet.system import signals
 _POLL = 0.1  # seconds between looks at whether to stop: short enough that nobody notices the wait
 _GRACE = 5.0  # seconds from the polite signal to the one that cannot be refused
 _TAIL_BYTES = 1 << 16
+_LINE = 300  # characters of a line that are quoted
 _ERROR = re.compile(r"\[ERROR\]|^ERROR|^error")
 _PROGRESS = re.compile(r"^.*\r")  # what a progress bar has drawn over
 
@@ -77,7 +78,7 @@ class Outcome:
         lines = [_PROGRESS.sub("", line).strip() for line in self.text.split("\n")]
         said = [line for line in lines if re.search(r"\w", line)]
         errors = [line for line in said[:-count] if _ERROR.search(line)]
-        return " | ".join(errors[-2:] + said[-count:]) or "it printed nothing"
+        return " | ".join(line[:_LINE] for line in errors[-2:] + said[-count:]) or "it printed nothing"
 
 
 def run(
@@ -140,8 +141,7 @@ def _run(
         while True:
             try:
                 status = process.wait(_POLL)
-                if status != 0:  # one that crashed or was killed ended none of its children
-                    _kill_group(process)
+                _kill_group(process)  # of its children none runs on, whether it crashed, was killed or forgot them
                 return _End(status)
             except subprocess.TimeoutExpired:
                 tick()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, kill, and a terminal that closed."""
+_NONE = 0  # no signal has this number
 
 
 @contextlib.contextmanager
@@ -24,7 +26,42 @@ def held() -> Iterator[None]:
             yield
     finally:
         if came:
-            signal.raise_signal(came[-1])
+            handler = signal.getsignal(came[-1])
+            if callable(handler):  # not raised again: ``watched`` would take that for a second signal
+                handler(came[-1], None)
+            else:
+                signal.raise_signal(came[-1])
+
+
+@contextlib.contextmanager
+def watched(came: Callable[[int], object]) -> Iterator[None]:
+    """Call ``came`` with each signal that arrives in a block, from a thread of its own.
+
+    Also while the main thread is in a library's call that does not return, where Python runs no handler. Outside the
+    main thread nothing is watched.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(reading, came), name="signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(writing, bytes([_NONE]))
+        thread.join()
+        os.close(writing)
+        os.close(reading)
+
+
+def _watch(reading: int, came: Callable[[int], object]) -> None:
+    while (number := os.read(reading, 1)[0]) != _NONE:
+        if number in NUMBERS:
+            came(number)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,6 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _CHUNK = 4  # items a task: the cost of handing over is then small beside milliseconds of work
+_GRACE = 5.0  # seconds that workers get to end after a failure, as external programs do
 _AHEAD = 4  # tasks a worker that may lie ready, so that memory does not grow with the number of items
 
 
@@ -50,9 +52,13 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._executor is None:
+            return
+        if kind is not None:  # what is under way ends soon, or is of no use any more
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            _end_workers()
+        self._executor.shutdown(cancel_futures=True)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
         """``map(function, items)``, results in the items' order, memory bounded whatever their number.
@@ -98,6 +104,15 @@ def _submit(
             return executor.submit(_apply, function, chunk)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_workers() -> None:
+    """Wait for this process's workers for a while; kill those that do not end, because they are stopped or hang."""
+    deadline = time.monotonic() + _GRACE
+    while (left := multiprocessing.active_children()) and time.monotonic() < deadline:
+        connection.wait([worker.sentinel for worker in left], max(deadline - time.monotonic(), 0))
+    for worker in left:
+        worker.kill()
 
 
 def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from higherhrnet.artifacts import claim, figures, perf
@@ -47,8 +48,9 @@ FIGURE = perf.path(Path("result"), 1, 0, SHAPE)
 
 
 def other_model() -> None:
-    with Path("model.onnx").open("ab") as file:
-        file.write(b"\x12\x01x")  # onnx.proto3's producer_name
+    model = onnx.load("model.onnx")
+    model.graph.initializer.add(name="more", data_type=onnx.TensorProto.FLOAT, dims=[1], float_data=[0])
+    onnx.save(model, "model.onnx")
 
 
 def test_a_benchmark_s_figure_names_its_work(benchmark: Script, at_work: Path):
@@ -104,6 +106,16 @@ def test_runs_of_the_same_work_replace_their_own_figures(benchmark: Script):
     assert entry.facts.images == 1, "what was missing"
     assert entry.is_of(FIGURE.read_bytes())
     assert benchmark().status == 0
+
+
+def test_threads_that_time_nothing_are_named(benchmark: Script):
+    """The dumps are there: another number of threads is another figure, which nobody measures."""
+    assert "threads" not in benchmark().out
+    outcome = benchmark("--threads", 1)
+    assert "2 of 2 dumps were there" in outcome.out
+    assert "figures that were there are of threads not set, not 1; --overwrite times again" in outcome.out
+    assert "threads" not in benchmark("--threads", 1, "--overwrite").out
+    assert figures.read(Path("result"))[FIGURE.name].work.threads == 1
 
 
 def test_a_new_model_takes_the_old_one_s_figures_away_and_nobody_else_s(benchmark: Script):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -55,6 +57,16 @@ def test_whatever_an_interruption_becomes_it_is_one(error: Exception | None, cap
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
+AGAIN = "error: [Errno 11] Resource temporarily unavailable"
+LIMIT = "the limit of"
+
+
+def caused(error: UserError, number: int) -> UserError:
+    """What a stage makes of a system's error."""
+    error.__cause__ = OSError(number, os.strerror(number))
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -65,6 +77,11 @@ def test_whatever_an_interruption_becomes_it_is_one(error: Exception | None, cap
             RuntimeError("[enforce] DefaultCPUAllocator:\ncan't allocate memory: 9"),
             "error: not enough memory ([enforce]",
         ),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), f"{AGAIN}: {LIMIT} processes and threads"),
+        (RuntimeError("can't start new thread"), f"error: can't start new thread: {LIMIT} processes and threads"),
+        (caused(UserError("cannot write x; free space"), errno.EMFILE), f"error: cannot write x: {LIMIT} open files"),
+        (caused(UserError("cannot read x; get it again"), errno.ENOMEM), "error: cannot read x; get it again"),
+        (ImportError("libx.so: failed to map segment: Cannot allocate memory"), "error: not enough memory (libx.so"),
     ],
 )
 def test_what_the_machine_lacks_is_one_line(error: Exception, said: str, capsys: pytest.CaptureFixture[str]):
@@ -83,3 +100,16 @@ def test_our_bugs_are_tracebacks():
 
     with pytest.raises(ValueError, match="ours"):
         program.run(main)
+
+
+def test_an_error_is_a_line_of_bounded_length(capsys: pytest.CaptureFixture[str]):
+    def main(_: Sequence[str] | None) -> None:
+        raise UserError("it said " + "a\n" * 10**6 + "; see the log")
+
+    assert program.run(main) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: it said a a")
+    assert err.endswith(" a a a ; see the log\n")
+    assert " ... " in err
+    assert err.count("\n") == 1
+    assert len(err) < 2100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from higherhrnet.cli import terminal
 from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.launcher import INTERRUPTED
 from tests.support.processes import session, wait_until_gone
@@ -180,3 +182,12 @@ def test_nothing_a_library_prints_goes_into_a_file_of_ours(tiny_data: Path, tiny
     subprocess.run(shell, cwd=tmp_path, check=True)
     expected = {path.relative_to(tiny_inputs): path.read_bytes() for path in tiny_inputs.rglob("bins*/*/*.bin")}
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.bin")} == expected
+
+
+def test_what_a_terminal_would_obey_is_shown():
+    """A file's name may hold it, and what another program prints. Bars need their carriage return."""
+    raw = io.BytesIO()
+    stream = terminal._Checked(raw, "utf-8", write_through=True)
+    text = "\x1b]0;title\x07\x9b31m 值\t\r\n"
+    assert stream.write(text) == len(text)
+    assert raw.getvalue().decode() == "\\x1b]0;title\\x07\\x9b31m 值\t\r\n"

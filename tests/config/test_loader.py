@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,62 @@ def test_crowd_pose_s_joints():
     assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
     assert config.location.kind == coco.CROWD_POSE
     assert sorted(options.order) == list(range(14))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("DATASET:\n  ROOT: a\n  TEST: b\nDATASET:\n  ROOT: c\n", "line 4 gives DATASET again, which line 1 has"),
+        ("DATASET:\n  ROOT: a\n  ROOT: b\n", "line 3 gives ROOT again, which line 2 has"),
+        ("MODEL:\n  EXTRA: {STAGE2: {A: 1, A: 2}}\n", "line 2 gives A again, which line 2 has"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, text: str, said: str):
+    """Of two, yaml takes the last, and with a section all that the first one said is lost."""
+    (tmp_path / "twice.yaml").write_text(text)
+    with pytest.raises(UserError, match=said):
+        loader.load(tmp_path / "twice.yaml")
+
+
+def leaves(defaults: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in defaults.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+OTHER = {
+    "DATASET.TEST": "train2017",
+    "DATASET.INPUT_SIZE": "256",
+    "DATASET.DATA_FORMAT": "zip",
+    "TEST.SCALE_FACTOR": "[1,2]",
+    "TEST.NMS_KERNEL": "3",
+    "DATA_DIR": "elsewhere",
+}
+"""Values other than tiny.yaml's that are taken."""
+
+
+@pytest.mark.parametrize(
+    ("key", "default"),
+    # The commands that take weights honour TEST.MODEL_FILE themselves.
+    [leaf for leaf in leaves(loader._DEFAULTS) if leaf[0] != "TEST.MODEL_FILE"],
+)
+def test_an_override_does_something_or_is_refused(key: str, default: object):
+    """No key is taken and ignored."""
+    if isinstance(default, bool):
+        values = ["True", "False"]
+    elif isinstance(default, str):
+        values = [OTHER.get(key, "other")]
+    else:
+        values = [OTHER.get(key, str(type(default)([7]) if isinstance(default, list | tuple) else type(default)(7)))]
+    beside = ["DATASET.ROOT", "data", "DATASET.WITH_CENTER", str(key == "TEST.IGNORE_CENTER")]
+    before = loader.load(TINY_CONFIG, beside)
+    found = []
+    for value in values:
+        try:
+            found.append(replace(loader.load(TINY_CONFIG, [*beside, key, value]), text=before.text))
+        except UserError as e:
+            assert "omit it" in str(e) or key.rpartition(".")[2] in str(e)
+            found.append(None)
+    assert any(made != before for made in found), f"{key} does nothing"

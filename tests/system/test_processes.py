@@ -107,6 +107,18 @@ def test_a_crash_ends_what_the_program_started(tmp_path: Path):
     assert wait_until_gone(started)
 
 
+def test_a_program_that_succeeds_leaves_nothing_running(tmp_path: Path):
+    pids = tmp_path / "pids"
+    code = PARENT.replace("time.sleep", "os.getppid() == int(sys.argv[2]) and os._exit(0); time.sleep")
+    assert processes.run(python(code, pids, os.getpid()), log=tmp_path / "log").status == 0
+    assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+
+
+def test_a_line_without_end_is_cut(tmp_path: Path):
+    outcome = processes.run(python("print('x' * 10**7)"), log=tmp_path / "log")
+    assert outcome.last_lines() == "x" * 300
+
+
 def test_another_thread_can_stop_it(tmp_path: Path):
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
