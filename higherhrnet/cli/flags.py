@@ -12,6 +12,7 @@ from pathlib import Path
 from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.dataset.shards import ALL, Shard
+from higherhrnet.errors import UserError
 
 
 def parser(doc: str | None, command: str) -> argparse.ArgumentParser:
@@ -115,4 +116,7 @@ def add_config(to: argparse.ArgumentParser) -> None:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, Config]:
     """Parse arguments whose options may stand before, between or after the overrides; load the configuration."""
     args = parser.parse_intermixed_args(argv)
-    return args, loader.load(args.cfg, args.opts)
+    config = loader.load(args.cfg, args.opts)
+    if config.weights is not None and not config.weights.is_file():
+        raise UserError(f"TEST.MODEL_FILE {config.weights} is no file; correct it, or give TEST.MODEL_FILE ''")
+    return args, config

@@ -13,7 +13,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,6 +29,7 @@ from higherhrnet.cli import figures, flags
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import chain, estimate
@@ -50,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.require_plain()
     if not args.no_eval:
         evaluation.require()
-    dataset = coco.load(config.location.annotations, None if args.no_eval else coco.COCO)
+    inference = Inference(inference_flags.options(args, args.bs), config)
+    people, dataset = _data(args, config, inference)
     first = dataset.images[: args.limit]
     images = args.shard.select(first)
     if not images:
         raise UserError(f"shard {args.shard} holds none of the {len(first)} images; give fewer shards")
-    inference = Inference(inference_flags.options(args, args.bs), config)
     chosen = inference.choose()
     model = inference.model(chosen.name)
     print(f"backend {chosen.name} ({chosen.why}), model {model}")
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, config.network, evaluated=not args.no_eval)
+    figures.say(dataset, images, results, config.network, people=people)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,6 +122,14 @@ def size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def _data(args: argparse.Namespace, config: Config, inference: Inference) -> tuple[People | None, coco.Dataset]:
+    """As what people are evaluated, None without figures, and the data set with its people."""
+    file = coco.AnnotationFile.read(config.location.annotations)
+    config.check_joints(inference.joints, inference.file, file)
+    people = None if args.no_eval else config.people
+    return people, file.dataset(people)
+
+
 def _settings(
     args: argparse.Namespace, config: Config, inference: Inference, backend: str, model: Path, dataset: coco.Dataset
 ) -> Settings:
@@ -129,7 +138,7 @@ def _settings(
         print(f"inputs stay float32, which {backend} takes; dumps are {args.dtype}")
     return Settings(
         annotations=dataset.annotations.absolute(),
-        location=replace(config.location, root=str(Path(config.location.root).absolute())),
+        location=config.location.absolute(),
         short_side=inference.short_side,
         heads=inference.heads,
         options=config.options,
@@ -140,6 +149,7 @@ def _settings(
         input_dtype=input_dtype,
         dump_dtype=args.dtype,
         skip_bad=args.skip_bad,
+        category=dataset.person,
     )
 
 

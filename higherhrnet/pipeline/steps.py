@@ -15,6 +15,7 @@ from higherhrnet.artifacts.work import DumpsWork, InputsWork
 from higherhrnet.backends.base import Backend
 from higherhrnet.config.options import Options
 from higherhrnet.dataset import coco
+from higherhrnet.dataset.ground_truth import PERSON
 from higherhrnet.errors import UserError
 from higherhrnet.image import reader
 from higherhrnet.pipeline.chunks import Chunk
@@ -43,6 +44,8 @@ class Settings:
     input_dtype: str = inputs.FLOAT32
     dump_dtype: str = inputs.FLOAT32
     skip_bad: bool = False
+    category: int = PERSON
+    """Of people in results."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Steps:
             heads=settings.heads,
             options=settings.options,
             pool=self._pool,
+            category=settings.category,
         )
 
     def _dump_directories(self, folder: Path) -> tuple[Path, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, coco_results, evaluation
+from higherhrnet.dataset.ground_truth import PERSON, People
 from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.decode.scales import decode_image
@@ -59,6 +60,8 @@ class _Decoding:
     options: Options
     result_joints: int
     """How many of a person's joints are results: all but a center."""
+    category: int = PERSON
+    """Of people in results."""
 
 
 def shard_of(dump_dir: Path, shard: Shard) -> Shard:
@@ -90,8 +93,8 @@ class PostprocessJob:
     """Decode all images in any case."""
     result_joints: int | None = None
     """How many of a person's joints are results; None is all."""
-    kind: str | None = coco.COCO
-    """Of data set, for its evaluation; None does not evaluate."""
+    people: People | None = field(default_factory=People)
+    """As what annotated people are evaluated; None does not evaluate."""
 
 
 def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summary:
@@ -106,7 +109,8 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     UserError : dumps that are missing, unfinished, damaged or of another data set, network or pass
     """
     opened, indices = dump_sources.open_all(dataset, job.dump_dir, job.dump_dir_flip, job.plan, shard=job.shard)
-    decoding = _Decoding(job.plan, opened, job.heads, job.options, job.result_joints or len(job.options.flip))
+    joints = job.result_joints or len(job.options.flip)
+    decoding = _Decoding(job.plan, opened, job.heads, job.options, joints, dataset.person)
     made = opened[0][0].made
     inputs = made.inputs if made is not None else None
     wanted = Record(
@@ -133,7 +137,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         replaced = "" if before is None else claim.reasons(before.stale(wanted))
         kept = _decode_all(decoding, images, wanted, job.results, pool, overwrite=job.overwrite)
     ids = [image.image_id for image in images]
-    people, figures = evaluate(dataset, job.results, ids, job.kind)
+    people, figures = evaluate(dataset, job.results, ids, job.people)
     left_out = len(wanted.facts.left_out)
     return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced)
 
@@ -147,7 +151,7 @@ def check_results(results: Path, *, overwrite: bool) -> None:
 
 def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
     """What PeopleWork says of the decode."""
-    return {**asdict(options), "plan": asdict(plan)}
+    return {**options.recorded, "plan": asdict(plan)}
 
 
 def finish(
@@ -165,10 +169,10 @@ def finish(
 
 
 def evaluate(
-    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str | None = coco.COCO
+    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], people: People | None
 ) -> tuple[int, dict[str, float] | None]:
-    """Number of people of a results file, and its figures over the images named; None for a ``kind`` of None."""
-    figures = evaluation.evaluate(dataset, results, image_ids, kind) if kind else None
+    """Number of people of a results file, and its figures over the images named; None without ``people``."""
+    figures = evaluation.evaluate(dataset, results, image_ids, people) if people else None
     return _count(results), figures
 
 
@@ -184,6 +188,7 @@ def people(
     heads: dumps.Heads,
     options: Options,
     pool: workers.Pool,
+    category: int = PERSON,
 ) -> Iterator[tuple[coco.Image, list[dict[str, Any]]]]:
     """Decode images from this project's own dumps, as the pieces of a larger run: each with its results entries.
 
@@ -192,7 +197,7 @@ def people(
     UserError : dumps that are missing or damaged
     """
     opened = [[dump_sources.open_one(directory, dumps.BENCHMARK) for directory in directories]]
-    decoding = _Decoding(Plan(short_side), opened, heads, options, len(options.flip))
+    decoding = _Decoding(Plan(short_side), opened, heads, options, len(options.flip), category)
     return zip(images, pool.map(partial(_decode, decoding), images), strict=True)
 
 
@@ -249,7 +254,8 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
                     f"check the model's precision, then run HigherHRNet_benchmark.py again"
                 ) from e
         raise
-    return coco_results.entries(image.image_id, keypoints[:, : decoding.result_joints], scores)
+    kept = keypoints[:, : decoding.result_joints]
+    return coco_results.entries(image.image_id, kept, scores, category=decoding.category)
 
 
 @dataclass(frozen=True)

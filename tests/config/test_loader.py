@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,9 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
     assert str(tmp_path / "no/such/root") == cfg.DATASET.ROOT
 
 
+EIGHTEEN = ["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"]
+
+
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
@@ -56,7 +60,12 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["DATASET.DATA_FORMAT", "png"], "DATA_FORMAT is png, expected jpg or zip"),
         (["DATASET.DATASET", "crowd_pose_kpt"], "two data sets"),
         (["DATASET.DATASET_TEST", "mpii"], "DATASET_TEST is mpii, expected coco, crowd_pose"),
-        (["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"], "NUM_JOINTS is 18, coco has 17"),
+        (["DATASET.NUM_JOINTS", "18"], "DATASET.NUM_JOINTS is 18, MODEL.NUM_JOINTS 17, expected one number"),
+        (["DATASET.NUM_JOINTS", "0", "MODEL.NUM_JOINTS", "0"], "expected one number of 1 to 1024"),
+        ([*EIGHTEEN, "DATASET.JOINTS", "coco"], r"joints .*coco.yaml are 17, config .* has 18 \(DATASET.NUM_JOINTS\)"),
+        (["DATASET.JOINTS", "absent.yaml"], "cannot read joints absent.yaml: No such file"),
+        (["TEST.OKS_NMS", "1.5"], "TEST.OKS_NMS 1.5, expected 0 to 1, where 0 is off"),
+        (["TEST.MIN_SCORE", "-0.1"], "TEST.MIN_SCORE -0.1, expected 0 to 1"),
         (["DATASET.WITH_CENTER", "True", "MODEL.TAG_PER_JOINT", "False"], "IGNORE_CENTER True would leave out"),
         (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected a finite number of at least 0"),
         (["TEST.TAG_THRESHOLD", "1e999"], "expected a finite number of at least 0"),
@@ -125,7 +134,7 @@ def test_a_center_adds_a_joint():
     assert (cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS) == (18, 18)
     config = loader.load(None, ["DATASET.WITH_CENTER", "True"])
     assert config.heads == Heads(18, 18)
-    assert config.joints is joints.COCO
+    assert config.joints == joints.COCO
     assert config.result_joints == 17
     kept = loader.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
     assert kept.options.order[:3] == (17, 0, 1)
@@ -155,3 +164,27 @@ def test_crowd_pose_s_joints():
     assert [joint + 1 for joint in options.order] == [1, 2, 3, 4, 5, 6, 7, 12, 13, 8, 9, 10, 11, 14]
     assert config.location.kind == coco.CROWD_POSE
     assert sorted(options.order) == list(range(14))
+
+
+def test_joints_of_no_shipped_set_come_from_the_annotations(tmp_path: Path):
+    names = [f"joint {k}" for k in range(16)] + ["left_hand", "right_hand"]
+    category = {"id": 3, "keypoints": names, "skeleton": [[1, 2], [17, 18]]}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{}], "categories": [category]}))
+    config = loader.load(None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json")])
+    assert config.heads == Heads(18, 18)
+    assert config.joints.names == tuple(names)
+    assert config.joints.limbs == ((0, 1), (16, 17))
+    assert config.options.flip == (*range(16), 17, 16)
+    (tmp_path / "own.yaml").write_text("flip_pairs: []\n")
+    own = loader.load(
+        None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json"), "DATASET.JOINTS", str(tmp_path / "own.yaml")]
+    )
+    assert own.options.flip == tuple(range(18)), "overridden"
+    category["keypoints"] = names[1:]
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{}], "categories": [category]}))
+    with pytest.raises(UserError, match=r"skeleton of category 3 has \[17, 18\], expected pairs of its 17 joints"):
+        _ = loader.load(None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json")]).joints
+    category["skeleton"] = []
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{}], "categories": [category]}))
+    with pytest.raises(UserError, match=r"a.json has 17 joints, config .* 18 \(DATASET.NUM_JOINTS\)"):
+        _ = loader.load(None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json")]).joints
