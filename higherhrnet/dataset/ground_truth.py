@@ -152,10 +152,10 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
     entries: list[dict[str, Any]] = [{key: image.get(key) for key in kept} for image in images]
     if people.crowd_pose:
         for image in entries:
-            if not _is_number(image["crowdIndex"]) or not 0 <= image["crowdIndex"] <= 1:
+            if not _is_number(image["crowdIndex"]) or image["crowdIndex"] < 0:
                 raise UserError(
                     f"annotation file {annotations}: image {image['id']} has a crowdIndex of {image['crowdIndex']}, "
-                    f"expected 0 to 1; give CrowdPose's own file, or --no_eval"
+                    f"expected a number of at least 0; give CrowdPose's own file, or --no_eval"
                 )
     return Truth({"images": entries, "categories": [{"id": PERSON}], "annotations": found}, tuple(notes))
 
