@@ -64,6 +64,15 @@ def non_negative(text: str) -> float:
     return float(text)
 
 
+def add_exif(to: argparse.ArgumentParser) -> None:
+    """Add ``--exif``."""
+    to.add_argument(
+        "--exif",
+        action="store_true",
+        help="turn images as their EXIF orientation says, which the official code ignores",
+    )
+
+
 def add_shard(to: argparse.ArgumentParser) -> None:
     """Add ``--shard I/N``."""
     to.add_argument("--shard", type=_shard, default=ALL, metavar="I/N", help="only part I, from 1, of N of the images")
@@ -74,6 +83,14 @@ def _shard(text: str) -> Shard:
         return Shard.parse(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(str(e)) from e
+
+
+def say_cut(names: Sequence[str]) -> None:
+    """List images whose ends the input shapes cut off; nothing without any."""
+    if names:
+        print(f"{len(names)} images are longer than the input shapes; their ends are cut off:")
+        for name in names:
+            print(f"  {name}")
 
 
 def say_left_out(left_out: Mapping[int, str]) -> None:

@@ -31,6 +31,7 @@ from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = inference.model(chosen.name)
     print(f"backend {chosen.name} ({chosen.why}), model {model}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
+    flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
     if not decode.is_compiled():
         print("compiling the decode kernel: about half a minute, once", flush=True)
         decode.compile()
@@ -73,13 +75,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     backend = run.backend_in(work)
     results = config.results_file(args.shard)
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
-    why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite)
+    why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite, exif=args.exif)
     if why is not None:
         postprocess.check_results(results, overwrite=args.overwrite)
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
-            if changed := chain.forget_changed(journal, images, config.location):
+            if changed := chain.forget_changed(journal, images, config.location, exif=args.exif):
                 print(f"{changed} pictures have changed since; their people are found again")
             if journal.is_resumed:
                 print(f"resuming: {len(journal)} of {len(images)} images are done")
@@ -108,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no_eval", action="store_true", help="write the results file alone, without figures")
     parser.add_argument("--dry_run", action="store_true", help="measure a few images, print what all will take")
     parser.add_argument("--dask", metavar="ADDRESS", help="give chunks to this Dask scheduler's workers")
+    flags.add_exif(parser)
+    parser.add_argument(
+        "--no_long_side_limit", action="store_true", help="keep all of long images, for backends that take any shape"
+    )
     flags.add_shard(parser)
     inference_flags.add(parser)
     flags.add_config(parser)
@@ -133,6 +139,8 @@ def _data(args: argparse.Namespace, config: Config, inference: Inference) -> tup
 def _settings(
     args: argparse.Namespace, config: Config, inference: Inference, backend: str, model: Path, dataset: coco.Dataset
 ) -> Settings:
+    if args.no_long_side_limit and backend in select.ON_ASCEND:
+        raise UserError(f"--no_long_side_limit: an .om, which {backend} runs, has fixed shapes; omit the flag")
     input_dtype = inference.input_dtype(backend)
     if input_dtype == inputs.FLOAT32 != args.dtype:
         print(f"inputs stay float32, which {backend} takes; dumps are {args.dtype}")
@@ -150,6 +158,8 @@ def _settings(
         dump_dtype=args.dtype,
         skip_bad=args.skip_bad,
         category=dataset.person,
+        exif=args.exif,
+        limited=not args.no_long_side_limit,
     )
 
 
@@ -182,7 +192,7 @@ class _Run:
 
         return plan(
             self.images,
-            short_side=settings.short_side,
+            tested=settings.plan,
             budget=self.budget,
             image_bytes=image_bytes,
             batch=backend.batch,

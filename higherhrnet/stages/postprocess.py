@@ -184,7 +184,7 @@ def people(
     directories: tuple[Path, Path],
     images: Sequence[coco.Image],
     *,
-    short_side: int,
+    plan: Plan,
     heads: dumps.Heads,
     options: Options,
     pool: workers.Pool,
@@ -197,7 +197,7 @@ def people(
     UserError : dumps that are missing or damaged
     """
     opened = [[dump_sources.open_one(directory, dumps.BENCHMARK) for directory in directories]]
-    decoding = _Decoding(Plan(short_side), opened, heads, options, len(options.flip), category)
+    decoding = _Decoding(plan, opened, heads, options, len(options.flip), category)
     return zip(images, pool.map(partial(_decode, decoding), images), strict=True)
 
 
@@ -280,6 +280,8 @@ def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Pat
     ------
     UserError : an image that cannot be read, or an output directory that cannot be written
     """
+    made = claim.read(results, PeopleWork)
+    exif = made is not None and bool(made.work.inputs.get("exif"))  # people are where the network saw them
     by_image: dict[int, list[Any]] = {}
     for entry in sources.read_json(results, "results"):
         if entry["score"] >= job.min_score:
@@ -291,7 +293,7 @@ def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Pat
         outputs.check(picture, "--vis_dir", ours=outputs.is_marked, inputs=read, overwrite=job.overwrite)
     atomic.make_directory(job.output)
     for image, picture in zip(tqdm(shown, desc="draw", unit="image", disable=None), pictures, strict=True):
-        pixels = cv2.cvtColor(reader.read_image(job.location.picture(image)), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(reader.read_image(job.location.picture(image), exif=exif), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
         atomic.make_directory(picture.parent)
