@@ -158,7 +158,7 @@ def _reference_decoder(checkout: Path) -> Decoder:
     # inference.py wants one table of the package ``dataset``, whose import takes packages that decoding does not need.
     sys.modules["dataset"] = ModuleType("dataset")
     transforms = ModuleType("dataset.transforms")
-    vars(transforms)["FLIP_CONFIG"] = {"COCO": list(joints.FLIP)}
+    vars(transforms)["FLIP_CONFIG"] = {"COCO": list(joints.COCO.flip)}
     sys.modules["dataset.transforms"] = transforms
     inference = _import_file("reference_inference", checkout / "lib/core/inference.py")
     group = _import_file("reference_group", checkout / "lib/core/group.py")

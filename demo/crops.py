@@ -75,14 +75,14 @@ def _sample(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     affine = np.array([[scale, 0, size / 2 - scale * centre[0]], [0, scale, size / 2 - scale * centre[1]]])
     image = cv2.warpAffine(scene.image, affine, (size, size), flags=cv2.INTER_LINEAR)
-    people = np.zeros((MAX_PEOPLE, len(joints.NAMES), 3), np.float32)
+    people = np.zeros((MAX_PEOPLE, len(joints.COCO.names), 3), np.float32)
     for slot, person in zip(people, scene.people, strict=False):
         slot[:, :2] = person.keypoints[:, :2] @ affine[:, :2].T + affine[:, 2]
         inside = ((slot[:, :2] >= 0) & (slot[:, :2] < size)).all(1)
         slot[:, 2] = inside & (person.keypoints[:, 2] > 0)
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
-        people = people[:, joints.FLIP]
+        people = people[:, joints.COCO.flip]
         people[..., 0] = size - people[..., 0]
     return image.astype(np.uint8, copy=False), people
 

@@ -194,8 +194,14 @@ def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: fl
         people += [
             coco_person(p, image_id=number, annotation_id=len(people) + i) for i, p in enumerate(drawn.people, start=1)
         ]
-    skeleton = [[a + 1, b + 1] for a, b in joints.LIMBS]
-    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": joints.NAMES, "skeleton": skeleton}
+    skeleton = [[a + 1, b + 1] for a, b in joints.COCO.limbs]
+    category = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": joints.COCO.names,
+        "skeleton": skeleton,
+    }
     content = {"info": {"description": f"generated scenes, seed {seed}"}, "licenses": [], "images": image_entries}
     content |= {"annotations": people, "categories": [category]}
     target = notes / "person_keypoints_val2017.json"

@@ -64,7 +64,7 @@ def synthesise(
     """
     peaks = _people_peaks(persons, geometry, rng, drop, tag_spread) + _clutter_peaks(geometry, rng, clutter)
     width, height = geometry.input_width, geometry.input_height
-    mirrored = [peak._replace(joint=joints.FLIP[peak.joint], x=width - peak.x) for peak in peaks]
+    mirrored = [peak._replace(joint=joints.COCO.flip[peak.joint], x=width - peak.x) for peak in peaks]
     return _paint(peaks, width, height, rng), _paint(mirrored, width, height, rng)
 
 
@@ -88,7 +88,7 @@ def _people_peaks(
 def _clutter_peaks(geometry: Geometry, rng: np.random.Generator, count: int) -> list[_Peak]:
     return [
         _Peak(
-            joint=int(rng.integers(len(joints.NAMES))),
+            joint=int(rng.integers(len(joints.COCO.names))),
             x=rng.uniform(0, geometry.input_width),
             y=rng.uniform(0, geometry.input_height),
             height=rng.uniform(0.05, 0.35),
@@ -99,7 +99,7 @@ def _clutter_peaks(geometry: Geometry, rng: np.random.Generator, count: int) -> 
 
 
 def _paint(peaks: Sequence[_Peak], width: int, height: int, rng: np.random.Generator) -> Outputs:
-    count = len(joints.NAMES)
+    count = len(joints.COCO.names)
     output1 = np.zeros((2 * count, height // 4, width // 4), np.float32)
     output2 = np.zeros((count, height // 2, width // 2), np.float32)
     for joint, x, y, peak_height, tag in peaks:

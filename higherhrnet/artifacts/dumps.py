@@ -71,6 +71,13 @@ def _size(shape: tuple[int, int, int], dtype: str) -> int:
     return int(np.prod(shape)) * _TYPES[dtype].itemsize
 
 
+def heatmaps(file: Path, shape: tuple[int, int], dtype: str = FLOAT32) -> int | None:
+    """How many heatmaps a raw dump of output2 holds for an input of shape (H, W); None where its size fits none."""
+    one = output_bytes(shape, Heads(1, 1), dtype)[1]
+    size = file.stat().st_size if file.suffix == ".bin" and file.is_file() else 0
+    return size // one if size and size % one == 0 else None
+
+
 def encode(output: np.ndarray, dtype: str, image: str) -> np.ndarray:
     """A float32 output as a dump of ``dtype`` stores it; ``image`` names it in the error.
 

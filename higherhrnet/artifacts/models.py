@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from higherhrnet.errors import UserError
@@ -32,6 +33,11 @@ def find_checkpoint(folder: Path) -> Path:
         names = f" ({', '.join(f.name for f in found)})" if found else ""
         raise UserError(f"{folder} holds {len(found) or 'no'} checkpoints{names}; give one with --model")
     return found[0]
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file that is there."""
+    return one.exists() and other.exists() and os.path.samefile(one, other)
 
 
 def find_om(folder: Path, batch: int, *, aipp: bool, dynamic_dims: bool) -> Path | None:

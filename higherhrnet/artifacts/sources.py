@@ -21,7 +21,7 @@ def open_file(path: str | os.PathLike[str], *, buffering: int = -1) -> BinaryIO:
 
     Raises OSError: whatever the system says; and for pipes and devices, of which reading may never end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(system_name(path), os.O_RDONLY | os.O_NONBLOCK)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb", buffering=buffering)
@@ -29,6 +29,16 @@ def open_file(path: str | os.PathLike[str], *, buffering: int = -1) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
+def system_name(path: str | os.PathLike[str]) -> str | bytes:
+    """A path as the system takes it: in UTF-8 where the locale cannot express it, since an annotation file's can be."""
+    text = os.fspath(path)
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text
 
 
 def read(path: str | os.PathLike[str], most: int = _LARGEST) -> bytes:

@@ -40,6 +40,8 @@ class InputsWork:
     version: int
     """image.transform.VERSION"""
     opencv: str
+    exif: bool = False
+    """Whether pictures were turned as their EXIF orientation says."""
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
@@ -171,6 +173,7 @@ _LABELS = {
     "smallest": "smallest of TEST.SCALE_FACTOR",
     "limited": "limit of long sides",
     "opencv": "OpenCV",
+    "exif": "--exif",
     "batch": "batch size",
     "threads": "number of threads",
     "runtime": "version of the backend",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from higherhrnet.artifacts import dumps, inputs, models
+from higherhrnet.artifacts import atomic, dumps, inputs, models
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert
 from higherhrnet.backends.base import Backend
@@ -212,11 +212,21 @@ class Inference:
         self._shapes = tuple(geometry.shapes(config.plan))
         self._extra = config.extra
         if options.backend == TORCH:
-            self._model: Model = _checkpoint(options, converts=convert_only or options.auto_tune)
+            self._model: Model = _checkpoint(options, config, converts=convert_only or options.auto_tune)
         else:
             self._model = _convertible(options, self._shapes, config.heads, converts=convert_only or options.auto_tune)
             if isinstance(self._model, convert.Request):
                 _check_origin(self._model.onnx, config, given=options.model is not None)
+
+    @property
+    def file(self) -> Path:
+        """The model as it was found, before anything is made of it."""
+        return self._model.onnx if isinstance(self._model, convert.Request) else self._model.path
+
+    @property
+    def joints(self) -> int | None:
+        """Joints of the network, checked to be the configuration's; None of an .om, which does not say it."""
+        return None if isinstance(self._model, Om) else self.heads.joints
 
     def choose(self) -> Choice:
         """The backend, and why."""
@@ -325,12 +335,29 @@ class Inference:
         )
 
 
-def _checkpoint(options: InferenceOptions, *, converts: bool) -> Checkpoint:
+def _checkpoint(options: InferenceOptions, config: Config, *, converts: bool) -> Checkpoint:
     if converts:
         raise UserError("--convert_only and --auto_tune make an .om; --backend torch runs the checkpoint itself")
     if options.model is not None and options.model.suffix in {".onnx", ".om"}:
         raise UserError(f"--backend torch runs a checkpoint (.pth), but --model is {options.model}; give the .pth")
-    return Checkpoint(options.model or models.find_checkpoint(MODELS))
+    path = checkpoint_of(options.model, config)
+    check_checkpoint(path, config)
+    return Checkpoint(path)
+
+
+def checkpoint_of(given: Path | None, config: Config) -> Path:
+    """The checkpoint that a flag or TEST.MODEL_FILE names, or the one in ``MODELS``."""
+    if given is not None and config.weights is not None and not models.same_file(given, config.weights):
+        raise UserError(f"--model {given} and TEST.MODEL_FILE {config.weights} are two checkpoints; give one")
+    return given or config.weights or models.find_checkpoint(MODELS)
+
+
+def check_checkpoint(path: Path, config: Config) -> None:
+    """Refuse a checkpoint of another number of joints than the configuration's."""
+    if _is_installed(TORCH):  # where it is not, the backend says so
+        from higherhrnet.model import checkpoint  # noqa: PLC0415  # imports torch
+
+        config.check_joints(checkpoint.joints(path), path)
 
 
 def _convertible(
@@ -361,8 +388,21 @@ def _convertible(
     return Om(model)
 
 
+def check_onnx(onnx: Path, config: Config) -> None:
+    """Refuse an .onnx of another number of joints, or of other weights than TEST.MODEL_FILE's."""
+    config.check_joints(origin.joints(onnx), onnx)
+    if config.weights is None or models.same_file(onnx, config.weights):
+        return
+    if origin.weights(onnx) != atomic.sha256(config.weights):
+        raise UserError(
+            f"model {onnx} was not exported from TEST.MODEL_FILE {config.weights}, as far as it says; run "
+            f"HigherHRNet_pth2onnx.py --weights {config.weights}, or omit TEST.MODEL_FILE"
+        )
+
+
 def _check_origin(onnx: Path, config: Config, *, given: bool) -> None:
     """Refuse an .onnx of another network, and one found, not given, whose checkpoint has changed."""
+    check_onnx(onnx, config)
     origin.check(onnx, Architecture.from_extra(config.extra, config.heads), config.file)
     if not given and (why := origin.stale(onnx)):
         raise UserError(f"{why}; run HigherHRNet_pth2onnx.py again, or name the model with --model to use it as it is")

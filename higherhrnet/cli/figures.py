@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from higherhrnet.artifacts import claim
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset import coco, evaluation, joints
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.stages import postprocess
 
 
@@ -17,20 +18,42 @@ def say(
     results: Path,
     arch: str,
     *,
+    people: People | None,
     of: str = "",
-    evaluated: bool = True,
 ) -> None:
     """Print what a results file holds for ``images``, and its figures over those that were not left out.
 
-    ``of`` follows the number of images, ' of 3 shards' for example; without ``evaluated`` no figures are made.
+    ``of`` follows the number of images, ' of 3 shards' for example; without ``people`` no figures are made.
     """
     made = claim.read(results, PeopleWork)
     left_out = set(made.facts.left_out if made else ())
     ids = [image.image_id for image in images if image.index not in left_out]
-    people, figures = postprocess.evaluate(dataset, results, ids, coco.COCO if evaluated else None)
-    print(f"=> {people} people in {len(ids)} images{of}, {results}")
+    count, figures = postprocess.evaluate(dataset, results, ids, people)
+    print(f"=> {count} people in {len(ids)} images{of}, {results}")
     if len(ids) < len(dataset.images):
         print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
     if left_out:
         print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
-    print("=> no figures (--no_eval)" if figures is None else evaluation.table(figures, arch))
+    if people is None or figures is None:
+        print("=> no figures (--no_eval)")
+        return
+    for line in of_annotations(dataset, people, figures):
+        print(line)
+    print(evaluation.table(figures, arch))
+
+
+def of_annotations(dataset: coco.Dataset, people: People, figures: dict[str, float]) -> Iterator[str]:
+    """What a reader of the figures should know of the annotations that they are over."""
+    if people.joints not in (joints.COCO, joints.CROWD_POSE):
+        found = people.joints
+        pairs = ", ".join(f"{a}-{b}" for a, b in found.flip_pairs) or "none"
+        yield f"=> {len(found)} joints of {found.name}; in the mirrored image change places: {pairs}"
+        if found.assumed:
+            yield (
+                f"=> figures with a sigma of {joints.SIGMA} for {len(found.assumed)} joints that DATASET.JOINTS gives "
+                f"none: {', '.join(found.assumed)}"
+            )
+    for note in dataset.truth.notes if dataset.truth else ():
+        yield f"=> {note}"
+    if missing := evaluation.undefined(figures):
+        yield f"=> {missing}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.dataset.shards import ALL, Shard
+from higherhrnet.errors import UserError
 
 
 def parser(doc: str | None, command: str) -> argparse.ArgumentParser:
@@ -63,6 +64,15 @@ def non_negative(text: str) -> float:
     return float(text)
 
 
+def add_exif(to: argparse.ArgumentParser) -> None:
+    """Add ``--exif``."""
+    to.add_argument(
+        "--exif",
+        action="store_true",
+        help="turn images as their EXIF orientation says, which the official code ignores",
+    )
+
+
 def add_shard(to: argparse.ArgumentParser) -> None:
     """Add ``--shard I/N``."""
     to.add_argument("--shard", type=_shard, default=ALL, metavar="I/N", help="only part I, from 1, of N of the images")
@@ -73,6 +83,14 @@ def _shard(text: str) -> Shard:
         return Shard.parse(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(str(e)) from e
+
+
+def say_cut(names: Sequence[str]) -> None:
+    """List images whose ends the input shapes cut off; nothing without any."""
+    if names:
+        print(f"{len(names)} images are longer than the input shapes; their ends are cut off:")
+        for name in names:
+            print(f"  {name}")
 
 
 def say_left_out(left_out: Mapping[int, str]) -> None:
@@ -115,4 +133,7 @@ def add_config(to: argparse.ArgumentParser) -> None:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, Config]:
     """Parse arguments whose options may stand before, between or after the overrides; load the configuration."""
     args = parser.parse_intermixed_args(argv)
-    return args, loader.load(args.cfg, args.opts)
+    config = loader.load(args.cfg, args.opts)
+    if config.weights is not None and not config.weights.is_file():
+        raise UserError(f"TEST.MODEL_FILE {config.weights} is no file; correct it, or give TEST.MODEL_FILE ''")
+    return args, config

@@ -31,12 +31,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(parser, argv)
     uses.check("merge", argv)
     evaluation.require()
-    dataset = coco.load(config.location.annotations, coco.COCO)
+    people = config.people
+    dataset = coco.load(config.location.annotations, people)
     whole = config.results_file()
     found = sorted(whole.parent.glob(f"{whole.stem}_*.json"))
     shards = args.results or [file for file in found if _SHARD.fullmatch(file.name.removeprefix(whole.stem))]
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
     postprocess.check_results(whole, overwrite=args.overwrite)
-    made = merge.run(dataset, shards, whole)
-    figures.say(dataset, dataset.images[: made.work.images], whole, config.network, of=f" of {len(shards)} shards")
+    made = merge.run(dataset, shards, whole, joints=config.result_joints)
+    figures.say(
+        dataset,
+        dataset.images[: made.work.images],
+        whole,
+        config.network,
+        people=people,
+        of=f" of {len(shards)} shards",
+    )

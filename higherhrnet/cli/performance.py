@@ -155,7 +155,7 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
     real = passes.load(args.info, flip=False) if args.info else None
     files = {group.shape: [entry.path for entry in group.entries] for group in real.groups} if real else {}
     chosen = _shapes(args, config, list(files))
-    found = {batch: _model(args, batch) for batch in args.bs or (1,)}
+    found = {batch: _model(args, config, batch) for batch in args.bs or (1,)}
     data, dataset = figures.RANDOM, ""
     if real:
         known = real.made is not None and bool(real.made.pictures)
@@ -186,10 +186,14 @@ def _shapes(args: argparse.Namespace, config: Config, real: Sequence[Shape]) -> 
     return tables.guide_order(sorted(set(args.shapes or real or grid)))
 
 
-def _model(args: argparse.Namespace, batch: int) -> Path:
+def _model(args: argparse.Namespace, config: Config, batch: int) -> Path:
     if args.backend == select.TORCH:
-        return args.model or models.find_checkpoint(select.MODELS)
-    return args.model or models.find_onnx(select.MODELS, batch)
+        path = select.checkpoint_of(args.model, config)
+        select.check_checkpoint(path, config)
+        return path
+    path = args.model or models.find_onnx(select.MODELS, batch)
+    select.check_onnx(path, config)
+    return path
 
 
 def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob) -> tuple[str, list[perf.Perf]]:
@@ -217,7 +221,8 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
 
 def _compare(args: argparse.Namespace, config: Config) -> None:
     config.require_plain()
-    dataset = coco.load(config.location.annotations, coco.COCO)
+    people = config.people
+    dataset = coco.load(config.location.annotations, people)
     if not decode.is_compiled():
         decode.compile()
     with workers.Pool(args.workers) as pool:
@@ -227,6 +232,7 @@ def _compare(args: argparse.Namespace, config: Config) -> None:
             short_side=config.plan.short_side,
             heads=config.heads,
             options=config.options,
+            people=people,
             pool=pool,
             distance=args.distance,
         )

@@ -10,6 +10,7 @@ annotation file; images only for --vis_dir.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from higherhrnet import decode
-from higherhrnet.cli import flags, uses
+from higherhrnet.cli import figures, flags, uses
 from higherhrnet.cli.log import Log
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
-from higherhrnet.stages import postprocess
+from higherhrnet.dataset.ground_truth import People
+from higherhrnet.errors import UserError
+from higherhrnet.stages import dump_sources, postprocess
 from higherhrnet.system import workers
 
 
@@ -30,22 +33,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(_parser(), argv)
     uses.check("postprocess", argv, flip=config.plan.flip)
     location = config.location
-    evaluated = location.kind if location.has_annotations and not args.no_eval else None
-    if evaluated is not None:
-        evaluation.require(evaluated)
-    dataset = coco.load(location.annotations, evaluated)
+    is_evaluated = location.has_annotations and not args.no_eval
+    if is_evaluated:
+        evaluation.require()
+    file = coco.AnnotationFile.read(location.annotations)
+    plan = replace(config.plan, limited=not args.no_long_side_limit)
+    network = None
+    with contextlib.suppress(UserError):  # which is named when they are opened
+        network = dump_sources.joints(file.dataset(), args.dump_dir, plan, config.heads)
+    config.check_joints(network, args.dump_dir, file)
+    people = config.people if is_evaluated else None
+    dataset = file.dataset(people)
     shard = postprocess.shard_of(args.dump_dir, args.shard)
     job = postprocess.PostprocessJob(
         args.dump_dir,
         args.dump_dir_flip,
-        replace(config.plan, limited=not args.no_long_side_limit),
+        plan,
         config.heads,
         config.options,
         config.results_file(shard),
         shard=shard,
         overwrite=args.overwrite,
         result_joints=config.result_joints,
-        kind=evaluated,
+        people=people,
     )
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
     log = Log(job.results.parent.parent / f"{config.file.stem}_{stamp}_valid{shard.suffix}.log")
@@ -59,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.say(
         f"=> {summary.people} people in {summary.images} images, {time.perf_counter() - start:.1f} s, {job.results}"
     )
-    for line in _remarks(summary, config):
+    for line in _remarks(summary, config, dataset, people):
         log.say(line)
     if args.vis_dir:
         drawing = postprocess.DrawJob(
@@ -89,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _remarks(summary: postprocess.Summary, config: Config) -> Iterator[str]:
+def _remarks(
+    summary: postprocess.Summary, config: Config, dataset: coco.Dataset, people: People | None
+) -> Iterator[str]:
     """What the figures are over, and these, or why there are none."""
     if summary.replaced:
         yield f"=> people of other work were replaced: {summary.replaced}"
@@ -99,7 +111,8 @@ def _remarks(summary: postprocess.Summary, config: Config) -> Iterator[str]:
         yield f"=> the figures are over the {summary.images} of {summary.dataset_images} images that have dumps"
     if summary.left_out:
         yield f"=> {summary.left_out} bad images were left out (--skip_bad)"
-    if summary.figures is not None:
+    if summary.figures is not None and people is not None:
+        yield from figures.of_annotations(dataset, people, summary.figures)
         yield evaluation.table(summary.figures, config.network)
     elif config.location.has_annotations:
         yield "=> no figures (--no_eval)"

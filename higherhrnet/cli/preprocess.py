@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--no_long_side_limit", action="store_true", help="keep all of long images, for backends that take any shape"
     )
+    flags.add_exif(parser)
     flags.add_shard(parser)
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 overwrite=args.overwrite,
                 dtype=inputs.UINT8 if args.aipp else args.dtype,
                 skip_bad=args.skip_bad,
+                exif=args.exif,
                 scale=plan.scale(factor),
             )
             summary = preprocess.run(dataset, job, pool)
@@ -67,8 +69,5 @@ def main(argv: Sequence[str] | None = None) -> None:
             kept = summary.images - summary.written
             trees = " and ".join(str(tree) for tree, _ in job.trees)
             print(f"{summary.images} images in {trees}" + (f", {kept} were there" * bool(kept)))
-    if summary.cut:
-        print(f"{len(summary.cut)} images are longer than the input shapes; their ends are cut off:")
-        for name in summary.cut:
-            print(f"  {name}")
+    flags.say_cut(summary.cut)
     flags.say_left_out(summary.left_out)

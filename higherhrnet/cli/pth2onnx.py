@@ -20,7 +20,7 @@ from higherhrnet.model import origin
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print how near the file comes to PyTorch."""
     parser = flags.parser(__doc__, "pth2onnx")
-    parser.add_argument("--weights", type=Path, required=True, metavar="F", help="checkpoint (.pth)")
+    parser.add_argument("--weights", type=Path, metavar="F", help="checkpoint (.pth); TEST.MODEL_FILE without it")
     parser.add_argument(
         "--bs", type=_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, a file each; -1 leaves it dynamic"
     )
@@ -30,24 +30,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(parser, argv)
     uses.check("pth2onnx", argv)
 
+    weights = args.weights or config.weights
+    if weights is None:
+        parser.error("the following arguments are required: --weights (or TEST.MODEL_FILE)")
+    if config.weights is not None and not models.same_file(weights, config.weights):
+        raise UserError(f"--weights {weights} and TEST.MODEL_FILE {config.weights} are two checkpoints; give one")
     if args.output and len(args.bs) > 1:
         raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; omit one of them")
 
-    paths = [args.output or Path("models") / models.onnx_name(args.weights, batch) for batch in args.bs]
+    paths = [args.output or Path("models") / models.onnx_name(weights, batch) for batch in args.bs]
     for path in paths:
-        outputs.check(
-            path, "--output", ours=origin.is_ours, inputs=[args.weights, config.file], overwrite=args.overwrite
-        )
+        outputs.check(path, "--output", ours=origin.is_ours, inputs=[weights, config.file], overwrite=args.overwrite)
 
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
 
     described = architecture.Architecture.from_extra(config.extra, config.heads)
     net = network.HigherHRNet(described)
-    checkpoint.load(args.weights, net)
+    config.check_joints(checkpoint.joints(weights), weights)
+    checkpoint.load(weights, net)
     metadata = {
         "made_by": f"higherhrnet {__version__}",
-        "weights_sha256": atomic.sha256(args.weights),
+        "weights_sha256": atomic.sha256(weights),
         "architecture": described.as_json(),
     }
     for batch, path in zip(args.bs, paths, strict=True):

@@ -13,7 +13,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,7 +29,9 @@ from higherhrnet.cli import figures, flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
@@ -51,17 +53,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.require_plain()
     if not args.no_eval:
         evaluation.require()
-    dataset = coco.load(config.location.annotations, None if args.no_eval else coco.COCO)
+    inference = Inference(inference_flags.options(args, args.bs), config)
+    people, dataset = _data(args, config, inference)
     first = dataset.images[: args.limit]
     images = args.shard.select(first)
     if not images:
         raise UserError(f"shard {args.shard} holds none of the {len(first)} images; give fewer shards")
-    inference = Inference(inference_flags.options(args, args.bs), config)
     chosen = inference.choose()
     uses.check("run", argv, backend=chosen.name)
     model = inference.model(chosen.name)
     print(f"backend {chosen.name} ({chosen.why}), model {model}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
+    flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
     if not decode.is_compiled():
         print("compiling the decode kernel: about half a minute, once", flush=True)
         decode.compile()
@@ -74,13 +77,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     backend = run.backend_in(work)
     results = config.results_file(args.shard)
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
-    why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite)
+    why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite, exif=args.exif)
     if why is not None:
         postprocess.check_results(results, overwrite=args.overwrite)
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
-            if changed := chain.forget_changed(journal, images, config.location):
+            if changed := chain.forget_changed(journal, images, config.location, exif=args.exif):
                 print(f"{changed} pictures have changed since; their people are found again")
             if journal.is_resumed:
                 print(f"resuming: {len(journal)} of {len(images)} images are done")
@@ -95,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, config.network, evaluated=not args.no_eval)
+    figures.say(dataset, images, results, config.network, people=people)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no_eval", action="store_true", help="write the results file alone, without figures")
     parser.add_argument("--dry_run", action="store_true", help="measure a few images, print what all will take")
     parser.add_argument("--dask", metavar="ADDRESS", help="give chunks to this Dask scheduler's workers")
+    flags.add_exif(parser)
+    parser.add_argument(
+        "--no_long_side_limit", action="store_true", help="keep all of long images, for backends that take any shape"
+    )
     flags.add_shard(parser)
     inference_flags.add(parser)
     flags.add_config(parser)
@@ -123,15 +130,25 @@ def size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def _data(args: argparse.Namespace, config: Config, inference: Inference) -> tuple[People | None, coco.Dataset]:
+    """As what people are evaluated, None without figures, and the data set with its people."""
+    file = coco.AnnotationFile.read(config.location.annotations)
+    config.check_joints(inference.joints, inference.file, file)
+    people = None if args.no_eval else config.people
+    return people, file.dataset(people)
+
+
 def _settings(
     args: argparse.Namespace, config: Config, inference: Inference, backend: str, model: Path, dataset: coco.Dataset
 ) -> Settings:
+    if args.no_long_side_limit and backend in select.ON_ASCEND:
+        raise UserError(f"--no_long_side_limit: an .om, which {backend} runs, has fixed shapes; omit the flag")
     input_dtype = inference.input_dtype(backend)
     if input_dtype == inputs.FLOAT32 != args.dtype:
         print(f"inputs stay float32, which {backend} takes; dumps are {args.dtype}")
     return Settings(
         annotations=dataset.annotations.absolute(),
-        location=replace(config.location, root=str(Path(config.location.root).absolute())),
+        location=config.location.absolute(),
         short_side=inference.short_side,
         heads=inference.heads,
         options=config.options,
@@ -142,6 +159,9 @@ def _settings(
         input_dtype=input_dtype,
         dump_dtype=args.dtype,
         skip_bad=args.skip_bad,
+        category=dataset.person,
+        exif=args.exif,
+        limited=not args.no_long_side_limit,
     )
 
 
@@ -174,7 +194,7 @@ class _Run:
 
         return plan(
             self.images,
-            short_side=settings.short_side,
+            tested=settings.plan,
             budget=self.budget,
             image_bytes=image_bytes,
             batch=backend.batch,

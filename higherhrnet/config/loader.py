@@ -1,6 +1,8 @@
 """The configuration tree of the official HigherHRNet code, and loading it from YAML and ``KEY VALUE`` pairs.
 
-Keys, types and defaults are the official code's, in defaults.yaml, so its yaml files load unchanged.
+Keys, types and defaults, in defaults.yaml, are those of lib/config/default.py at the official repository's commit
+aa23881, so its yaml files load unchanged. DATASET.JOINTS, ANNOTATIONS and IMAGES, TEST.OKS_NMS and MIN_SCORE are ours,
+and off by default.
 """
 
 from __future__ import annotations
@@ -75,12 +77,17 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     path = locate(path) if path is not None else DEFAULT
     cfg = tree(path, opts)
     kind = cfg.DATASET.DATASET_TEST.removesuffix("_kpt")
-    joint_set = joints.CROWD_POSE if kind == coco.CROWD_POSE else joints.COCO
-    with_center = cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER
-    grouped = joints.COCO_WITH_CENTER if with_center else joint_set
+    count = cfg.DATASET.NUM_JOINTS - cfg.DATASET.WITH_CENTER
     return Config(
         file=path,
-        location=coco.Location(cfg.DATASET.ROOT, cfg.DATASET.TEST, kind, zipped=cfg.DATASET.DATA_FORMAT == "zip"),
+        location=coco.Location(
+            cfg.DATASET.ROOT,
+            cfg.DATASET.TEST,
+            kind,
+            zipped=cfg.DATASET.DATA_FORMAT == "zip",
+            annotation_file=cfg.DATASET.ANNOTATIONS,
+            image_folder=cfg.DATASET.IMAGES,
+        ),
         plan=Plan(
             short_side=cfg.DATASET.INPUT_SIZE,
             factors=tuple(sorted(cfg.TEST.SCALE_FACTOR, reverse=True)),
@@ -88,9 +95,11 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
             project=cfg.TEST.PROJECT2IMAGE,
         ),
         heads=Heads(cfg.DATASET.NUM_JOINTS, cfg.DATASET.NUM_JOINTS if cfg.MODEL.TAG_PER_JOINT else 1),
-        joints=grouped,
-        result_joints=len(joint_set),
-        options=Options(
+        described=_described(cfg, kind, count, path),
+        chosen=bool(cfg.DATASET.JOINTS),
+        result_joints=count,
+        groups_center=cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER,
+        decoding=Options(
             detection_threshold=cfg.TEST.DETECTION_THRESHOLD,
             tag_threshold=cfg.TEST.TAG_THRESHOLD,
             max_people=cfg.DATASET.MAX_NUM_PEOPLE,
@@ -99,15 +108,37 @@ def load(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
             ignore_too_much=cfg.TEST.IGNORE_TOO_MUCH,
             adjust=cfg.TEST.ADJUST,
             refine=cfg.TEST.REFINE,
-            flip=grouped.flip,
-            order=grouped.order,
+            oks_nms=cfg.TEST.OKS_NMS,
+            min_score=cfg.TEST.MIN_SCORE,
         ),
+        weights=Path(cfg.TEST.MODEL_FILE) if cfg.TEST.MODEL_FILE else None,
         network=cfg.MODEL.NAME,
         extra=cfg.MODEL.EXTRA,
         output=Path(cfg.OUTPUT_DIR),
         data_set=cfg.DATASET.DATASET,
         text=str(cfg),
     )
+
+
+_OF_ANNOTATIONS = "annotations"
+"""The DATASET.JOINTS that takes names and skeleton of the annotation file."""
+
+
+def _described(cfg: CfgNode, kind: str, count: int, path: Path) -> joints.Description:
+    """What DATASET.JOINTS names; by default the data set's own joints where the network has as many, else the
+    annotation file's.
+    """
+    named = cfg.DATASET.JOINTS or (kind if count == _JOINTS[kind] else _OF_ANNOTATIONS)
+    if named == _OF_ANNOTATIONS:
+        return joints.Description()
+    file = joints.locate(named, path.parent)
+    described = joints.read(file)
+    if described.names is not None and len(described.names) != count:
+        raise UserError(
+            f"joints {file} are {len(described.names)}, config {path} has {count} (DATASET.NUM_JOINTS); give "
+            f"those that belong together"
+        )
+    return described
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -237,6 +268,9 @@ def _check(cfg: CfgNode, path: Path) -> None:
     side = cfg.DATASET.INPUT_SIZE
     if side % 64 or not 0 < side <= _MOST_SIDE:
         raise UserError(f"config {path}: DATASET.INPUT_SIZE {side}, expected a multiple of 64 of at most {_MOST_SIDE}")
+    for key in ("OKS_NMS", "MIN_SCORE"):
+        if not 0 <= cfg.TEST[key] <= 1:
+            raise UserError(f"config {path}: TEST.{key} {cfg.TEST[key]}, expected 0 to 1, where 0 is off")
     for key in ("DETECTION_THRESHOLD", "TAG_THRESHOLD"):
         if not 0 <= cfg.TEST[key] < math.inf:
             raise UserError(f"config {path}: TEST.{key} {cfg.TEST[key]}, expected a finite number of at least 0")
@@ -247,7 +281,7 @@ def _check(cfg: CfgNode, path: Path) -> None:
 
 
 _NAME = re.compile(r"[\w-][\w.-]*")
-_JOINTS = {"coco": 17, "crowd_pose": 14}
+_JOINTS = {coco.COCO: len(joints.COCO), coco.CROWD_POSE: len(joints.CROWD_POSE)}
 
 
 def _check_dataset(cfg: CfgNode, path: Path) -> None:
@@ -265,21 +299,23 @@ def _check_dataset(cfg: CfgNode, path: Path) -> None:
         )
     if not _NAME.fullmatch(cfg.DATASET.TEST):  # it becomes part of file names
         raise UserError(f"config {path}: DATASET.TEST is {cfg.DATASET.TEST!r}, expected a name like val2017")
-    for key, value in (("DATASET.ROOT", cfg.DATASET.ROOT), ("OUTPUT_DIR", cfg.OUTPUT_DIR), ("DATA_DIR", cfg.DATA_DIR)):
+    paths = {f"DATASET.{key}": cfg.DATASET[key] for key in ("ROOT", "ANNOTATIONS", "IMAGES", "JOINTS")}
+    for key, value in {**paths, "OUTPUT_DIR": cfg.OUTPUT_DIR, "DATA_DIR": cfg.DATA_DIR}.items():
         if not _is_path(value):
             raise UserError(f"config {path}: {key} is {value!r}, which no file system can hold; give another path")
-    for section in ("DATASET", "MODEL"):
-        if _JOINTS[kind] != cfg[section].NUM_JOINTS:
-            raise UserError(
-                f"config {path}: {section}.NUM_JOINTS is {cfg[section].NUM_JOINTS}, {kind} has {_JOINTS[kind]} joints "
-                f"(without WITH_CENTER's)"
-            )
+    count, network = cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS
+    if count != network or not 1 <= count <= joints.MOST:
+        raise UserError(
+            f"config {path}: DATASET.NUM_JOINTS is {count}, MODEL.NUM_JOINTS {network}, expected one number of 1 to "
+            f"{joints.MOST} (without WITH_CENTER's); {kind} has {_JOINTS[kind]}: give the network's number to both"
+        )
     if cfg.DATASET.DATA_FORMAT not in {"jpg", "zip"}:
         raise UserError(f"config {path}: DATASET.DATA_FORMAT is {cfg.DATASET.DATA_FORMAT}, expected jpg or zip")
-    if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER and kind != "coco":
+    is_coco = kind == coco.COCO and count == _JOINTS[coco.COCO]
+    if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER and not is_coco:
         raise UserError(
-            f"config {path}: TEST.IGNORE_CENTER False with {kind}: the official code has an order of grouping with the "
-            f"center for coco only; set TEST.IGNORE_CENTER True"
+            f"config {path}: TEST.IGNORE_CENTER False with {count} joints of {kind}: the official code has an order of "
+            f"grouping with the center for coco only; set TEST.IGNORE_CENTER True"
         )
     if cfg.DATASET.WITH_CENTER and cfg.TEST.IGNORE_CENTER and not cfg.MODEL.TAG_PER_JOINT:
         raise UserError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from higherhrnet.dataset import joints
 
@@ -23,13 +24,19 @@ class Options:
     ignore_too_much: bool = False
     adjust: bool = True
     refine: bool = True
-    flip: tuple[int, ...] = joints.FLIP
+    flip: tuple[int, ...] = joints.COCO.flip
     """flip[j] is the joint whose map of the mirrored pass shows joint j."""
-    order: tuple[int, ...] = joints.GROUPING_ORDER
+    order: tuple[int, ...] = joints.COCO.order
+    oks_nms: float = 0
+    """Of two people of at least this similarity only the better one is kept; 0 keeps all, as the official code."""
+    min_score: float = 0
+    """People of a lower score are left out; 0 keeps all, as the official code."""
+    sigmas: tuple[float, ...] = ()
+    """Of the joints that are results, for ``oks_nms``."""
 
     @property
     def scalars(self) -> tuple[float, float, int, int, bool, bool, bool, bool]:
-        """All but ``flip`` and ``order``, in the order and the types that the kernels take them in."""
+        """What the kernels depend on but ``flip`` and ``order``, in their order and types."""
         return (
             float(self.detection_threshold),
             float(self.tag_threshold),
@@ -40,3 +47,13 @@ class Options:
             bool(self.adjust),
             bool(self.refine),
         )
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """By name, what decides the people: of filters only those that are on."""
+        values = asdict(self)
+        if not self.oks_nms:
+            del values["oks_nms"], values["sigmas"]
+        if not self.min_score:
+            del values["min_score"]
+        return values

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
-from higherhrnet.dataset.coco import COCO, Location
-from higherhrnet.dataset.joints import JointSet
+from higherhrnet.dataset import coco, ground_truth
+from higherhrnet.dataset.coco import Location
+from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.joints import Description, JointSet
 from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
 
@@ -27,12 +31,18 @@ class Config:
     """How every image is tested; long images are cut."""
     heads: Heads
     """The network's maps, those of an ignored center included."""
-    joints: JointSet
-    """The joints that grouping joins: of the network's, all but an ignored center."""
+    described: Description
+    """What DATASET.JOINTS says of the joints; the rest is the annotation file's."""
+    chosen: bool
+    """Whether the user named the joints, with DATASET.JOINTS."""
     result_joints: int
     """Joints of a person in a results file: a center is never among them."""
-    options: Options
-    """The decode's."""
+    groups_center: bool
+    """Grouping begins with a center (DATASET.WITH_CENTER, TEST.IGNORE_CENTER False)."""
+    decoding: Options
+    """The decode's, but for what depends on the joints."""
+    weights: Path | None
+    """TEST.MODEL_FILE"""
     network: str
     """MODEL.NAME"""
     extra: Mapping[str, Any]
@@ -43,6 +53,74 @@ class Config:
     """DATASET.DATASET, which names a folder of results."""
     text: str
     """The whole tree, for a log."""
+
+    @cached_property
+    def joint_set(self) -> JointSet:
+        """The joints of a person in a results file. The annotation file is read where DATASET.JOINTS names none.
+
+        Raises
+        ------
+        UserError : no names anywhere, or other numbers of joints than the network's
+        """
+        described, file = self.described, self.location.annotations
+        if described.names is not None:
+            return self._of_number(described.complete(), file=None)
+        found = coco.AnnotationFile.read(file).category
+        if described.skeleton is None:
+            ground_truth.check_skeleton(found, file)
+        return self._of_number(described.complete(found.keypoints, found.skeleton, file), file=file)
+
+    def _of_number(self, found: JointSet, file: Path | None) -> JointSet:
+        if len(found) != self.result_joints:
+            where = f"annotation file {file}" if file else f"joints {self.described.source}"
+            raise UserError(
+                f"{where} has {len(found)} joints, config {self.file} {self.result_joints} (DATASET.NUM_JOINTS); give "
+                f"those that belong together"
+            )
+        return found
+
+    @property
+    def joints(self) -> JointSet:
+        """The joints that grouping joins: of the network's, all but an ignored center. Raises as ``joint_set``."""
+        return self.joint_set.with_center if self.groups_center else self.joint_set
+
+    @property
+    def options(self) -> Options:
+        """The decode's. Raises as ``joint_set``."""
+        found = self.joints
+        return replace(self.decoding, flip=found.flip, order=found.order, sigmas=self.joint_set.sigmas)
+
+    @property
+    def people(self) -> People:
+        """As what annotated people are read and evaluated. Raises as ``joint_set``."""
+        return People(self.joint_set, crowd_pose=self.location.kind == coco.CROWD_POSE, chosen=self.chosen)
+
+    def check_joints(self, network: int | None, model: Path, annotations: coco.AnnotationFile | None = None) -> None:
+        """Refuse a network, this configuration and an annotation file that are of several numbers of joints.
+
+        Parameters
+        ----------
+        network : the number of heatmaps of ``model``, or of a folder of its outputs; None where it is not known
+        annotations : None looks into the data set's, where that is there, for the message alone
+
+        Raises
+        ------
+        UserError : naming all three numbers
+        """
+        own = self.heads.joints
+        center = own - self.result_joints
+        annotated = None if annotations is None or annotations.joints is None else annotations.joints + center
+        if all(number in {None, own} for number in (network, annotated)):
+            return
+        if annotated is None:
+            with contextlib.suppress(UserError):
+                annotated = coco.AnnotationFile.read(self.location.annotations).joints
+        numbers = ("an unknown number of" if number is None else str(number) for number in (network, annotated))
+        of_network, of_annotations = numbers
+        raise UserError(
+            f"{model} has {of_network} joints, config {self.file} {own} (NUM_JOINTS), annotation file "
+            f"{self.location.annotations} {of_annotations}; give a model, a --cfg and a data set of one number"
+        )
 
     def results_file(self, shard: Shard = ALL) -> Path:
         """Where the official code leaves its results; a shard's end in _IofN.
@@ -60,7 +138,6 @@ class Config:
             ("TEST.PROJECT2IMAGE", self.plan.project, True),
             ("DATASET.WITH_CENTER", self.heads.joints != self.result_joints, False),
             ("DATASET.DATA_FORMAT", "zip" if self.location.zipped else "jpg", "jpg"),
-            ("DATASET.DATASET_TEST", self.location.kind, COCO),
             ("MODEL.TAG_PER_JOINT", self.heads.tags == self.heads.joints, True),
         ):
             if found != expected:

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from higherhrnet.artifacts import atomic
-from higherhrnet.dataset import ground_truth, joints
+from higherhrnet.dataset import ground_truth
 from higherhrnet.errors import UserError
 
 
-def entries(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+def entries(
+    image_id: int, keypoints: np.ndarray, scores: np.ndarray, *, category: int = ground_truth.PERSON
+) -> list[dict[str, Any]]:
     """One image's people as entries of a COCO results file.
 
-    keypoints are [P, K, 3], x, y in image pixels and value; scores [P]. The box is the extent of all K keypoints, as
-    the official code has it.
+    keypoints are [P, K, 3], x, y in image pixels and value; scores [P]; ``category`` is people's.
+    The box is the extent of all K keypoints, as the official code has it.
     """
     entries = []
     for person, score in zip(keypoints.astype(np.float32).astype(np.float64), scores, strict=True):
@@ -27,7 +29,7 @@ def entries(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[di
         entries.append(
             {
                 "image_id": image_id,
-                "category_id": ground_truth.PERSON,
+                "category_id": category,
                 "keypoints": person.ravel().tolist(),
                 "score": float(score),
                 "bbox": [left, top, right - left, bottom - top],
@@ -36,8 +38,10 @@ def entries(image_id: int, keypoints: np.ndarray, scores: np.ndarray) -> list[di
     return entries
 
 
-def check(entries: Any, file: Path, image_ids: Container[int]) -> list[dict[str, Any]]:
-    """The entries of a results file from outside: COCO people of the images named, of finite numbers.
+def check(
+    entries: Any, file: Path, image_ids: Container[int], *, joints: int, category: int = ground_truth.PERSON
+) -> list[dict[str, Any]]:
+    """The entries of a results file from outside: people of the images named, of ``joints`` joints, of finite numbers.
 
     Raises UserError: naming the file and the entry.
     """
@@ -48,8 +52,8 @@ def check(entries: Any, file: Path, image_ids: Container[int]) -> list[dict[str,
             isinstance(entry, dict)
             and type(entry.get("image_id")) is int
             and entry["image_id"] in image_ids
-            and entry.get("category_id") == ground_truth.PERSON
-            and ground_truth.are_numbers(entry.get("keypoints"), 3 * len(joints.COCO))
+            and entry.get("category_id") == category
+            and ground_truth.are_numbers(entry.get("keypoints"), 3 * joints)
             and ground_truth.are_numbers(entry.get("bbox"), 4)
             and ground_truth.are_numbers([entry.get("score")], 1)
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
-from higherhrnet.decode import whole
+from higherhrnet.decode import filters, whole
 from higherhrnet.decode.people import Outputs, People, check_options, decode, plain
 from higherhrnet.decode.resize import resize
 from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
@@ -142,4 +142,19 @@ def decode_image(
     last = geometry.of_plan(width, height, plan, plan.factors[-1])
     keypoints = people.keypoints.astype(np.float64)
     keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], size or outputs[0][0][1].shape[1:])
-    return keypoints, people.scores
+    return filtered(keypoints, people.scores, options)
+
+
+def filtered(keypoints: np.ndarray, scores: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints [P, K, 3] and scores [P] of the people that options.min_score and oks_nms leave; all where they are 0.
+
+    Similarity is that of the joints that have a sigma: a center, the last, has none.
+    """
+    if options.min_score:
+        kept = filters.min_score(scores, options.min_score)
+        keypoints, scores = keypoints[kept], scores[kept]
+    if options.oks_nms and len(scores):
+        own = keypoints[:, : len(options.sigmas)]
+        kept = filters.oks_nms(own, scores, filters.extents(own), options.sigmas, options.oks_nms)
+        keypoints, scores = keypoints[kept], scores[kept]
+    return keypoints, scores

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
 from higherhrnet.dataset import joints
 
-# Okabe and Ito's palette (Color Universal Design, 2008), as BGR.
-_LEFT = (178, 114, 0)  # blue
-_RIGHT = (0, 94, 213)  # vermillion
+# Okabe and Ito's palette (Color Universal Design, 2008), as BGR; limbs have the colours of their joint set.
 _MIDDLE = (245, 245, 245)
 _PEOPLE = ((66, 228, 240), (115, 158, 0), (167, 121, 204), (233, 180, 86), (0, 159, 230), (255, 255, 255))
 _OUTLINE = (20, 20, 20)
 _SHIFT = 3  # fractional bits of OpenCV's drawing coordinates
 
 
-def _side(names: Sequence[str]) -> tuple[int, int, int]:
-    sides = {name.split("_")[0] for name in names}
-    if sides == {"left"}:
-        return _LEFT
-    return _RIGHT if sides == {"right"} else _MIDDLE
+def _shade(skeleton: joints.JointSet, a: int, b: int) -> tuple[int, int, int]:
+    """BGR of a limb: its joints' colour where they have one, else neutral."""
+    first, second = skeleton.colors[a], skeleton.colors[b]
+    return first[::-1] if first == second else _MIDDLE
 
 
 def draw_people(
@@ -52,7 +47,7 @@ def draw_people(
         limbs = [(a, b) for a, b in skeleton.limbs if seen[a] and seen[b]]
         for grow, paint in ((2, None), (0, True)):  # outlines first, so that no outline covers a limb
             for a, b in limbs:
-                shade = _side((skeleton.names[a], skeleton.names[b])) if paint else _OUTLINE
+                shade = _shade(skeleton, a, b) if paint else _OUTLINE
                 cv2.line(canvas, points[a], points[b], shade, round(width + grow), cv2.LINE_AA, _SHIFT)
         for joint in np.nonzero(seen)[0]:
             radius = width * 1.1

@@ -13,6 +13,7 @@ from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
 from higherhrnet.model.network import HigherHRNet
 
+_LAST = "final_layers.1.weight"  # of the convolution that gives the heatmaps of output2
 _LISTED = 5  # how many names an error message shows of a longer list
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # int64: BatchNorm's counters
 
@@ -38,6 +39,12 @@ def load(path: str | os.PathLike[str], network: HigherHRNet) -> None:
     if not all(bool(torch.isfinite(value).all()) for value in state.values()):
         raise UserError(f"weights {path} hold NaN or infinity; download the file again")
     network.load_state_dict(state)
+
+
+def joints(path: str | os.PathLike[str]) -> int | None:
+    """The number of heatmaps of a checkpoint's network; None where it is none of a HigherHRNet. Raises as ``load``."""
+    last = _renamed(_read(path), path).get(_LAST)
+    return None if last is None or not last.ndim else last.shape[0]
 
 
 def _read(path: str | os.PathLike[str]) -> dict[object, Tensor]:

@@ -36,6 +36,22 @@ def check(model: Path, architecture: Architecture, config: Path) -> None:
             )
 
 
+def joints(model: Path) -> int | None:
+    """The number of heatmaps of an .onnx; None where neither its outputs nor its weights say it."""
+    graph = onnx_graph.read(model)
+    found = []
+    for output in graph.outputs:
+        weights = graph.weights.get(output.name, ())
+        found.append(output.shape[1] if len(output.shape) > 1 and output.shape[1] else weights[0] if weights else None)
+    known = [channels for channels in found if channels is not None]
+    return min(known) if len(known) == len(onnx_graph.OUTPUTS) else None  # the other has tag maps too
+
+
+def weights(model: Path) -> str:
+    """SHA-256 of the checkpoint that an .onnx was exported from; '' where it does not say."""
+    return onnx_graph.read(model).metadata.get("weights_sha256", "")
+
+
 def is_ours(model: Path) -> bool:
     """Whether this program exported an .onnx."""
     try:

@@ -15,7 +15,6 @@ from higherhrnet.artifacts.pictures import Picture
 from higherhrnet.artifacts.pictures import digest as pictures_digest
 from higherhrnet.artifacts.work import Difference, DumpsWork, Inputs, PeopleWork
 from higherhrnet.backends.base import Backend
-from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
 from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import BadImageError, UserError
@@ -32,7 +31,14 @@ def wanted(
 ) -> Record[PeopleWork]:
     """What the results of a run will be of: the work that the six scripts' would be of."""
     job = preprocess.PreprocessJob(
-        settings.location, settings.short_side, Path(), None, shard=shard, dtype=settings.input_dtype
+        settings.location,
+        settings.short_side,
+        Path(),
+        None,
+        shard=shard,
+        dtype=settings.input_dtype,
+        exif=settings.exif,
+        scale=settings.plan.scale(1),
     )
     inputs = Inputs(preprocess.work(dataset, job, images, flip=False), pictures="")
     dumps = DumpsWork(
@@ -46,7 +52,7 @@ def wanted(
         batch=backend.batch,
         dtype=settings.dump_dtype,
     )
-    options = postprocess.decode_options(settings.options, Plan(settings.short_side))
+    options = postprocess.decode_options(settings.options, settings.plan)
     made = PeopleWork.of(
         dumps, dataset=dataset.fingerprint, images=images, shard=str(shard), options=options, version=decode.VERSION
     )
@@ -60,6 +66,7 @@ def why_to_make(
     location: coco.Location,
     *,
     overwrite: bool,
+    exif: bool = False,
 ) -> str | None:
     """In what results that are there are of other work, '' where there are none; None for up-to-date ones.
 
@@ -76,14 +83,15 @@ def why_to_make(
         return claim.reasons(stale)
     if overwrite or not claim.is_complete(results, work):
         return ""
-    return _changed(results, made, images, location)
+    return _changed(results, made, images, location, exif=exif)
 
 
 def _changed(
-    results: Path, made: Record[PeopleWork], images: Sequence[coco.Image], location: coco.Location
+    results: Path, made: Record[PeopleWork], images: Sequence[coco.Image], location: coco.Location, *, exif: bool
 ) -> str | None:
     """In what pictures have changed since complete results were made of them; None where they have not."""
-    left_out = [image.index for image in images if image.index in made.facts.left_out and not _is_good(image, location)]
+    before = (image for image in images if image.index in made.facts.left_out)
+    left_out = [image.index for image in before if not _is_good(image, location, exif=exif)]
     if left_out != made.facts.left_out:
         return str(Difference("left_out", made.facts.left_out, left_out))
     known = _read_table(_table(results))
@@ -110,12 +118,14 @@ def finish(results: Path, journal: Journal[PeopleWork], work: Record[PeopleWork]
     postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images)
 
 
-def forget_changed(journal: Journal[PeopleWork], images: Iterable[coco.Image], location: coco.Location) -> int:
+def forget_changed(
+    journal: Journal[PeopleWork], images: Iterable[coco.Image], location: coco.Location, *, exif: bool = False
+) -> int:
     """Take images whose pictures have changed since for not done; return how many."""
 
     def has_changed(image: coco.Image) -> bool:
         if image.index in journal.left_out:
-            return _is_good(image, location)
+            return _is_good(image, location, exif=exif)
         known = journal.pictures.get(image.index)
         return known is not None and not reader.is_still(location.picture(image), known)
 
@@ -125,10 +135,10 @@ def forget_changed(journal: Journal[PeopleWork], images: Iterable[coco.Image], l
     return len(changed)
 
 
-def _is_good(image: coco.Image, location: coco.Location) -> bool:
+def _is_good(image: coco.Image, location: coco.Location, *, exif: bool) -> bool:
     """Whether an image that was left out as a bad one could be read now."""
     try:
-        preprocess.read(location, image)
+        preprocess.read(location, image, exif=exif)
     except BadImageError:
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
@@ -43,7 +44,7 @@ class Chunk:
 def plan(
     images: Sequence[coco.Image],
     *,
-    short_side: int,
+    tested: Plan,
     budget: int,
     image_bytes: Callable[[tuple[int, int]], tuple[int, int]],
     batch: int,
@@ -57,6 +58,7 @@ def plan(
 
     Parameters
     ----------
+    tested : how images are tested, which decides their shapes
     budget : bytes on disk
     image_bytes : of one image of shape (H, W): its two inputs, and the most that inference leaves beside them
     batch : images a call of the network; chunks hold whole batches where they can
@@ -68,7 +70,7 @@ def plan(
     """
     by_shape: dict[tuple[int, int], list[coco.Image]] = {}
     for image in images:
-        by_shape.setdefault(geometry.fit(image.width, image.height, short_side).shape, []).append(image)
+        by_shape.setdefault(geometry.of_plan(image.width, image.height, tested).shape, []).append(image)
     least, shape = max(
         ((sum(image_bytes(shape)) + _ROUNDING) * min(batch, len(group)) + _SMALL_FILES, shape)
         for shape, group in by_shape.items()

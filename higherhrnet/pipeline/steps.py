@@ -14,7 +14,9 @@ from higherhrnet.artifacts.pictures import Picture
 from higherhrnet.artifacts.work import DumpsWork, InputsWork
 from higherhrnet.backends.base import Backend
 from higherhrnet.config.options import Options
+from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
+from higherhrnet.dataset.ground_truth import PERSON
 from higherhrnet.errors import UserError
 from higherhrnet.image import reader
 from higherhrnet.pipeline.chunks import Chunk
@@ -43,6 +45,17 @@ class Settings:
     input_dtype: str = inputs.FLOAT32
     dump_dtype: str = inputs.FLOAT32
     skip_bad: bool = False
+    category: int = PERSON
+    """Of people in results."""
+    exif: bool = False
+    """Images are turned as their EXIF orientation says."""
+    limited: bool = True
+    """Long images are cut."""
+
+    @property
+    def plan(self) -> Plan:
+        """How every image is tested."""
+        return Plan(self.short_side, limited=self.limited)
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,8 @@ class Steps:
             folder / _TREES[1],
             dtype=settings.input_dtype,
             skip_bad=settings.skip_bad,
+            exif=settings.exif,
+            scale=settings.plan.scale(1),
         )
         summary = preprocess.run(coco.Dataset(settings.annotations, chunk.images), job, self._pool, quiet=True)
         return Prepared(summary.left_out, summary.pictures)
@@ -118,10 +133,11 @@ class Steps:
         return postprocess.people(
             self._dump_directories(folder),
             [image for image in chunk.images if image.index not in left_out],
-            short_side=settings.short_side,
+            plan=settings.plan,
             heads=settings.heads,
             options=settings.options,
             pool=self._pool,
+            category=settings.category,
         )
 
     def _dump_directories(self, folder: Path) -> tuple[Path, Path]:

@@ -18,7 +18,7 @@ from higherhrnet.artifacts import claim, dumps, sources
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
-from higherhrnet.dataset import coco
+from higherhrnet.dataset import coco, ground_truth
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
 from higherhrnet.stages import postprocess
@@ -97,6 +97,7 @@ def run(
     short_side: int,
     heads: dumps.Heads,
     options: Options,
+    people: ground_truth.People | None = None,
     pool: workers.Pool,
     distance: float,
 ) -> Comparison:
@@ -104,6 +105,7 @@ def run(
 
     Parameters
     ----------
+    people : as what annotated people are evaluated; COCO's by default
     distance : image pixels that a keypoint may move while its person stays the same
 
     Raises UserError: dumps that are missing or damaged, or of other images than the reference's.
@@ -120,16 +122,16 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         for name, plain in (("reference", reference), ("other", other)):
             file = Path(folder, name, "results.json")
-            summary = postprocess.run(
-                dataset,
-                postprocess.PostprocessJob(plain, flip_of(plain), Plan(short_side), heads, options, file),
-                pool,
+            evaluated = people or ground_truth.People()
+            job = postprocess.PostprocessJob(
+                plain, flip_of(plain), Plan(short_side), heads, options, file, people=evaluated
             )
+            summary = postprocess.run(dataset, job, pool)
             assert summary.figures is not None, "a COCO data set is evaluated"
             figures.append(summary.figures)
             results.append(sources.read_json(file, "results"))
-    people = compare_people(results[0], results[1], distance=distance)
-    return Comparison(images, tuple(differences), people, (figures[0], figures[1]))
+    moved = compare_people(results[0], results[1], distance=distance)
+    return Comparison(images, tuple(differences), moved, (figures[0], figures[1]))
 
 
 class Sums:

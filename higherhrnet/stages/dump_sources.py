@@ -13,6 +13,7 @@ from higherhrnet.config.plan import Plan, Scale
 from higherhrnet.dataset import coco
 from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 
 _NAMES = {False: "plain", True: "flipped"}
 
@@ -38,6 +39,25 @@ def open_one(directory: Path, naming: dumps.Naming) -> Source:
     if record is not None and not record.complete:
         raise UserError(f"{directory} is unfinished; run HigherHRNet_benchmark.py again, it resumes")
     return Source(directory, naming, None if record is None else record.work)
+
+
+def joints(dataset: coco.Dataset, directory: Path, plan: Plan, heads: dumps.Heads) -> int | None:
+    """How many heatmaps the outputs in a directory have, by the size of the first; None where that says no number.
+
+    Raises
+    ------
+    UserError : missing or empty directory, or dumps of several tools in it
+    """
+    if 1 not in plan.factors:
+        return None
+    indices, naming = dumps.find(directory)
+    if indices[0] >= len(dataset.images):
+        return None
+    image = dataset.images[indices[0]]
+    file, dtype = naming.paths(directory, indices[0])[1], open_one(directory, naming).dtype
+    frames = geometry.of_plan(image.width, image.height, plan).shape, geometry.shapes(plan)[0]  # or the whole buffer
+    found = [dumps.heatmaps(file, shape, dtype) for shape in frames]
+    return heads.joints if heads.joints in found else found[0] or found[1]
 
 
 def open_all(

@@ -16,10 +16,14 @@ from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
 
 
-def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> Record[PeopleWork]:
+def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints: int) -> Record[PeopleWork]:
     """Write ``results``, the bytes that one run over all images writes, from the shards' files; return its record.
 
-    Raises UserError: shards that are missing, unfinished, changed, given twice, or of other work than the first.
+    ``joints`` is the number of a person's.
+
+    Raises
+    ------
+    UserError : shards that are missing, unfinished, changed, given twice, or of other work than the first
     """
     records = [_checked(file) for file in shards]
     first = records[0].work
@@ -39,7 +43,9 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path) -> Record[
             f"lists {len(dataset.images)}; run its shard again"
         )
     by_index = {image.image_id: image.index for image in dataset.images}
-    entries = {part.number: _by_image(file, by_index) for part, file in zip(parts, shards, strict=True)}
+    entries = {
+        part.number: _by_image(file, by_index, joints, dataset.person) for part, file in zip(parts, shards, strict=True)
+    }
     of = parts[0].of
     merged = (
         entry
@@ -80,9 +86,10 @@ def _check_complete(parts: Sequence[Shard]) -> None:
         raise UserError(f"shards {', '.join(f'{n}/{counts[0]}' for n in missing)} are missing; run them, then merge")
 
 
-def _by_image(file: Path, indices: dict[int, int]) -> dict[int, list[dict[str, Any]]]:
+def _by_image(file: Path, indices: dict[int, int], joints: int, category: int) -> dict[int, list[dict[str, Any]]]:
     """A results file's entries by image index."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for entry in coco_results.check(sources.read_json(file, "results"), file, indices):
+    entries = sources.read_json(file, "results")
+    for entry in coco_results.check(entries, file, indices, joints=joints, category=category):
         found.setdefault(indices[entry["image_id"]], []).append(entry)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, coco_results, evaluation
+from higherhrnet.dataset.ground_truth import PERSON, People
 from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.decode.scales import decode_image
@@ -60,6 +61,8 @@ class _Decoding:
     options: Options
     result_joints: int
     """How many of a person's joints are results: all but a center."""
+    category: int = PERSON
+    """Of people in results."""
 
 
 def shard_of(dump_dir: Path, shard: Shard) -> Shard:
@@ -89,8 +92,8 @@ class PostprocessJob:
     """Decode all images in any case."""
     result_joints: int | None = None
     """How many of a person's joints are results; None is all."""
-    kind: str | None = coco.COCO
-    """Of data set, for its evaluation; None does not evaluate."""
+    people: People | None = field(default_factory=People)
+    """As what annotated people are evaluated; None does not evaluate."""
 
 
 def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summary:
@@ -103,7 +106,8 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     Raises UserError: dumps that are missing, unfinished, damaged or of another data set, network or pass.
     """
     opened, indices = dump_sources.open_all(dataset, job.dump_dir, job.dump_dir_flip, job.plan, shard=job.shard)
-    decoding = _Decoding(job.plan, opened, job.heads, job.options, job.result_joints or len(job.options.flip))
+    joints = job.result_joints or len(job.options.flip)
+    decoding = _Decoding(job.plan, opened, job.heads, job.options, joints, dataset.person)
     made = opened[0][0].made
     inputs = made.inputs if made is not None else None
     wanted = Record(
@@ -130,7 +134,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         replaced = "" if before is None else claim.reasons(before.stale(wanted))
         kept = _decode_all(decoding, images, wanted, job.results, pool, overwrite=job.overwrite)
     ids = [image.image_id for image in images]
-    people, figures = evaluate(dataset, job.results, ids, job.kind)
+    people, figures = evaluate(dataset, job.results, ids, job.people)
     left_out = len(wanted.facts.left_out)
     return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced)
 
@@ -144,7 +148,7 @@ def check_results(results: Path, *, overwrite: bool) -> None:
 
 def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
     """What PeopleWork says of the decode."""
-    return {**asdict(options), "plan": asdict(plan)}
+    return {**options.recorded, "plan": asdict(plan)}
 
 
 def finish(
@@ -162,10 +166,10 @@ def finish(
 
 
 def evaluate(
-    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], kind: str | None = coco.COCO
+    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], people: People | None
 ) -> tuple[int, dict[str, float] | None]:
-    """Number of people of a results file, and its figures over the images named; None for a ``kind`` of None."""
-    figures = evaluation.evaluate(dataset, results, image_ids, kind) if kind else None
+    """Number of people of a results file, and its figures over the images named; None without ``people``."""
+    figures = evaluation.evaluate(dataset, results, image_ids, people) if people else None
     return _count(results), figures
 
 
@@ -177,17 +181,18 @@ def people(
     directories: tuple[Path, Path],
     images: Sequence[coco.Image],
     *,
-    short_side: int,
+    plan: Plan,
     heads: dumps.Heads,
     options: Options,
     pool: workers.Pool,
+    category: int = PERSON,
 ) -> Iterator[tuple[coco.Image, list[dict[str, Any]]]]:
     """Decode images from this project's own dumps, as the pieces of a larger run: each with its results entries.
 
     Raises UserError: dumps that are missing or damaged.
     """
     opened = [[dump_sources.open_one(directory, dumps.BENCHMARK) for directory in directories]]
-    decoding = _Decoding(Plan(short_side), opened, heads, options, len(options.flip))
+    decoding = _Decoding(plan, opened, heads, options, len(options.flip), category)
     return zip(images, pool.map(partial(_decode, decoding), images), strict=True)
 
 
@@ -244,7 +249,8 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
                     f"check the model's precision, then run HigherHRNet_benchmark.py again"
                 ) from e
         raise
-    return coco_results.entries(image.image_id, keypoints[:, : decoding.result_joints], scores)
+    kept = keypoints[:, : decoding.result_joints]
+    return coco_results.entries(image.image_id, kept, scores, category=decoding.category)
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,8 @@ def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Pat
 
     Raises UserError: an image that cannot be read, or an output directory that cannot be written.
     """
+    made = claim.read(results, PeopleWork)
+    exif = made is not None and bool(made.work.inputs.get("exif"))  # people are where the network saw them
     by_image: dict[int, list[Any]] = {}
     for entry in sources.read_json(results, "results"):
         if entry["score"] >= job.min_score:
@@ -278,7 +286,7 @@ def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Pat
         outputs.check(picture, "--vis_dir", ours=outputs.is_marked, inputs=read, overwrite=job.overwrite)
     atomic.make_directory(job.output)
     for image, picture in zip(tqdm(shown, desc="draw", unit="image", disable=None), pictures, strict=True):
-        pixels = cv2.cvtColor(reader.read_image(job.location.picture(image)), cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(reader.read_image(job.location.picture(image), exif=exif), cv2.COLOR_RGB2BGR)
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
         atomic.make_directory(picture.parent)

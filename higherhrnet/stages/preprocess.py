@@ -63,6 +63,8 @@ class PreprocessJob:
     """float32 or float16 [3, H, W], normalised, or uint8 [H, W, 3], which AIPP normalises on the device."""
     skip_bad: bool = False
     """Leave bad images out, and name them in the summary and the records."""
+    exif: bool = False
+    """Turn images as their EXIF orientation says, as viewers do; the official code does not."""
     scale: Scale = field(default_factory=Scale)
 
     @property
@@ -113,6 +115,7 @@ def work(dataset: coco.Dataset, job: PreprocessJob, images: int, *, flip: bool) 
         flip=flip,
         dtype=job.dtype,
         **asdict(job.scale),
+        exif=job.exif,
         version=transform.VERSION,
         opencv=cv2.__version__,
     )
@@ -214,7 +217,7 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
     """Write one image's inputs; return its picture or, where bad images are skipped, what is wrong with it."""
     cv2.setNumThreads(1)  # the processes share the cores already
     try:
-        pixels, picture = read(job.location, image)
+        pixels, picture = read(job.location, image, exif=job.exif)
     except BadImageError as e:
         if not job.skip_bad:
             raise
@@ -232,15 +235,21 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
     return picture
 
 
-def read(location: coco.Location, image: coco.Image) -> tuple[np.ndarray, Picture]:
-    """An image's pixels, and its file. Raises BadImageError, also where it is not of the size that is annotated."""
+def read(location: coco.Location, image: coco.Image, *, exif: bool = False) -> tuple[np.ndarray, Picture]:
+    """An image's pixels, and its file. Raises BadImageError, also where it is not of the size that is annotated.
+
+    ``exif``: turned as its EXIF orientation says.
+    """
     file = location.picture(image)
     content, picture = reader.read_picture(file)
-    pixels = reader.decode(content, file)
+    pixels = reader.decode(content, file, exif=exif)
     height, width = pixels.shape[:2]
     if (width, height) != (image.width, image.height):
-        raise BadImageError(
-            f"image {file}: found {width}x{height} pixels, the annotation file says {image.width}x{image.height}; "
-            f"use the images that belong to the annotations"
-        )
+        found = f"image {file}: found {width}x{height} pixels, the annotation file says {image.width}x{image.height}"
+        if reader.decode(content, file, exif=not exif).shape[:2] == (image.height, image.width):
+            raise BadImageError(
+                f"{found}, which is its size {'before' if exif else 'after'} its EXIF orientation turns it; "
+                f"{'omit' if exif else 'give'} --exif, which turns all images as viewers do"
+            )
+        raise BadImageError(f"{found}; use the images that belong to the annotations")
     return pixels, picture

@@ -144,7 +144,7 @@ def test_held_out_scenes_through_the_six_scripts(held_out: Outputs, precision: f
 
 
 def test_a_dropped_flip_permutation_shows(held_out: Outputs, precision: float) -> None:
-    wrong = held_out.precision(replace(DECODE, flip=tuple(range(len(joints.NAMES)))))
+    wrong = held_out.precision(replace(DECODE, flip=tuple(range(len(joints.COCO.names)))))
     assert wrong < precision - LEAST_DROP
 
 

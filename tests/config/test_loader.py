@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,9 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
     assert str(tmp_path / "no/such/root") == cfg.DATASET.ROOT
 
 
+EIGHTEEN = ["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"]
+
+
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
@@ -58,7 +62,12 @@ def test_data_dir_is_put_before_a_root_that_does_not_exist(tmp_path: Path):
         (["DATASET.DATA_FORMAT", "png"], "DATA_FORMAT is png, expected jpg or zip"),
         (["DATASET.DATASET", "crowd_pose_kpt"], "two data sets"),
         (["DATASET.DATASET_TEST", "mpii"], "DATASET_TEST is mpii, expected coco, crowd_pose"),
-        (["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"], "NUM_JOINTS is 18, coco has 17"),
+        (["DATASET.NUM_JOINTS", "18"], "DATASET.NUM_JOINTS is 18, MODEL.NUM_JOINTS 17, expected one number"),
+        (["DATASET.NUM_JOINTS", "0", "MODEL.NUM_JOINTS", "0"], "expected one number of 1 to 1024"),
+        ([*EIGHTEEN, "DATASET.JOINTS", "coco"], r"joints .*coco.yaml are 17, config .* has 18 \(DATASET.NUM_JOINTS\)"),
+        (["DATASET.JOINTS", "absent.yaml"], "cannot read joints absent.yaml: No such file"),
+        (["TEST.OKS_NMS", "1.5"], "TEST.OKS_NMS 1.5, expected 0 to 1, where 0 is off"),
+        (["TEST.MIN_SCORE", "-0.1"], "TEST.MIN_SCORE -0.1, expected 0 to 1"),
         (["DATASET.WITH_CENTER", "True", "MODEL.TAG_PER_JOINT", "False"], "IGNORE_CENTER True would leave out"),
         (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected a finite number of at least 0"),
         (["TEST.TAG_THRESHOLD", "1e999"], "expected a finite number of at least 0"),
@@ -127,7 +136,7 @@ def test_a_center_adds_a_joint():
     assert (cfg.DATASET.NUM_JOINTS, cfg.MODEL.NUM_JOINTS) == (18, 18)
     config = loader.load(None, ["DATASET.WITH_CENTER", "True"])
     assert config.heads == Heads(18, 18)
-    assert config.joints is joints.COCO
+    assert config.joints == joints.COCO
     assert config.result_joints == 17
     kept = loader.load(None, ["DATASET.WITH_CENTER", "True", "TEST.IGNORE_CENTER", "False"])
     assert kept.options.order[:3] == (17, 0, 1)
@@ -216,3 +225,27 @@ def test_an_override_does_something_or_is_refused(key: str, default: object):
             assert "omit it" in str(e) or key.rpartition(".")[2] in str(e)
             found.append(None)
     assert any(made != before for made in found), f"{key} does nothing"
+
+
+def test_joints_of_no_shipped_set_come_from_the_annotations(tmp_path: Path):
+    names = [f"joint {k}" for k in range(16)] + ["left_hand", "right_hand"]
+    category = {"id": 3, "keypoints": names, "skeleton": [[1, 2], [17, 18]]}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{}], "categories": [category]}))
+    config = loader.load(None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json")])
+    assert config.heads == Heads(18, 18)
+    assert config.joints.names == tuple(names)
+    assert config.joints.limbs == ((0, 1), (16, 17))
+    assert config.options.flip == (*range(16), 17, 16)
+    (tmp_path / "own.yaml").write_text("flip_pairs: []\n")
+    own = loader.load(
+        None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json"), "DATASET.JOINTS", str(tmp_path / "own.yaml")]
+    )
+    assert own.options.flip == tuple(range(18)), "overridden"
+    category["keypoints"] = names[1:]
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{}], "categories": [category]}))
+    with pytest.raises(UserError, match=r"skeleton of category 3 has \[17, 18\], expected pairs of its 17 joints"):
+        _ = loader.load(None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json")]).joints
+    category["skeleton"] = []
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{}], "categories": [category]}))
+    with pytest.raises(UserError, match=r"a.json has 17 joints, config .* 18 \(DATASET.NUM_JOINTS\)"):
+        _ = loader.load(None, [*EIGHTEEN, "DATASET.ANNOTATIONS", str(tmp_path / "a.json")]).joints

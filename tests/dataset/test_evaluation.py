@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import cocoeval
 
-from higherhrnet.dataset import coco, coco_results, evaluation
+from higherhrnet.dataset import coco, coco_results, evaluation, joints
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
-from tests.support import golden
-from tests.support.programs import Outcome
+from tests.support import crowd_pose, golden
 
 
 def truth(tiny_data: Path) -> tuple[coco.Dataset, list[dict]]:
@@ -56,15 +56,21 @@ def test_nobody_found_is_an_ap_of_0(tiny_data: Path, tmp_path: Path):
     assert figures["AP"] == 0
 
 
-def test_annotations_without_boxes_are_named(tiny_data: Path, tmp_path: Path):
+def test_a_package_that_fails_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch):
+    """As crowdposetools and older ones with NumPy 1.24, which has no np.float: before any work, and not the data's."""
+    monkeypatch.setattr(cocoeval.COCOeval, "accumulate", lambda _: vars(np)["float"])
+    with pytest.raises(UserError, match=r"pycocotools [0-9.]+, which .*, fails \(KeyError: .*pip install --upgr"):
+        evaluation.require()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_the_reader_takes_is_evaluated(tiny_data: Path, tmp_path: Path, encoding: str):
+    """The evaluation gets the parsed content: pycocotools' own reader refuses a byte order mark."""
     dataset, annotations = truth(tiny_data)
-    content = json.loads(dataset.annotations.read_text())
-    del content["annotations"][0]["area"]
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(content))
+    (tmp_path / "a.json").write_text(dataset.annotations.read_text(), encoding=encoding)
     coco_results.write(tmp_path / "r.json", perfect(annotations))
-    with pytest.raises(UserError, match=r"a\.json cannot be evaluated \(KeyError: 'area'\)"):
-        evaluation.evaluate(coco.load(path), tmp_path / "r.json", [1000])
+    loaded = coco.load(tmp_path / "a.json", People())
+    assert evaluation.evaluate(loaded, tmp_path / "r.json", [i.image_id for i in loaded.images])["AP"] > 0.999
 
 
 def test_golden_figures(tmp_path: Path):
@@ -84,12 +90,44 @@ def test_the_table_is_the_official_one():
     ]
 
 
-Script = Callable[..., Outcome]
+CROWD_POSE = People(joints.CROWD_POSE, crowd_pose=True)
 
 
-def test_crowd_pose_figures_need_their_package(tiny_data: Path, tmp_path: Path):
-    if importlib.util.find_spec("crowdposetools"):
-        pytest.skip("crowdposetools is installed")
-    dataset = coco.load(coco.Location(str(tiny_data), "val2017").annotations)
-    with pytest.raises(UserError, match="crowdposetools, which evaluates people, is not installed"):
-        evaluation.evaluate(dataset, tmp_path / "results.json", [1000], coco.CROWD_POSE)
+@pytest.fixture(scope="module")
+def crowds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the made CrowdPose data set, whole and in part, and its results."""
+    folder = tmp_path_factory.mktemp("crowds")
+    content = crowd_pose.annotation_file()
+    entries = crowd_pose.results(content)
+    digest = hashlib.sha256(json.dumps([content, entries]).encode()).hexdigest()
+    assert digest == golden.read("crowd_pose.json")["made_of"], "what the original package was run on"
+    for name, (truth_, found) in {"all": (content, entries), "part": crowd_pose.part(content, entries)}.items():
+        (folder / f"{name}.json").write_text(json.dumps(truth_))
+        (folder / f"{name}_results.json").write_text(json.dumps(found))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("annotations", "of", "figures"),
+    [
+        ("all", "all", "all"),
+        ("part", "part", "part"),
+        # Dumps of some of a file's images, by --limit, shards or bad images: the figures that a file of those has.
+        ("all", "part", "part"),
+    ],
+)
+def test_crowd_pose_s_figures_are_its_own_package_s(crowds: Path, annotations: str, of: str, figures: str):
+    dataset = coco.load(crowds / f"{annotations}.json", CROWD_POSE)
+    ids = [image["id"] for image in json.loads((crowds / f"{of}.json").read_text())["images"]]
+    found = evaluation.evaluate(dataset, crowds / f"{annotations}_results.json", ids, CROWD_POSE)
+    assert tuple(found) == evaluation.CROWD_POSE_STATISTICS
+    assert found == pytest.approx(golden.read("crowd_pose.json")[figures], abs=1e-6)
+
+
+def test_crowds_without_images_are_named(crowds: Path):
+    dataset = coco.load(crowds / "all.json", CROWD_POSE)
+    easy = [image.image_id for image in dataset.images][::10]
+    found = evaluation.evaluate(dataset, crowds / "all_results.json", easy, CROWD_POSE)
+    assert (found["AP (medium)"], found["AP (hard)"]) == (-1, -1)
+    assert found["AP (easy)"] == pytest.approx(found["AP"], abs=1e-4)
+    assert evaluation.undefined(found).startswith("AP (medium), AP (hard) of -1 are undefined")

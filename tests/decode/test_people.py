@@ -194,7 +194,7 @@ def test_passes_exchanged_mirror_the_maps(seed, count):
     Enlarged, within a few roundings of the largest value: fused multiply-adds round the first product only, which
     mirroring makes the second.
     """
-    flip = list(joints.FLIP)
+    flip = list(joints.COCO.flip)
     outputs, flip_outputs = scene(seed, count)
     for size, roundings in ((None, 0), ((512, 512), 4)):
         heat, (tags, flip_tags) = whole_maps([[outputs, flip_outputs]], size, 0, flip)
@@ -213,13 +213,13 @@ def test_passes_exchanged_mirror_people_who_stand_apart(seed, count):
     5 apart in both passes are at distances of 7, 14 and 21, not near the halves at which distances are rounded.
     """
     rng = np.random.default_rng(seed)
-    places = np.array([standing_apart(rng, count) for _ in joints.NAMES]).transpose(1, 0, 2)  # [P, 17, 2]
-    persons = [np.column_stack((person, np.full(len(joints.NAMES), 2))) for person in places]
+    places = np.array([standing_apart(rng, count) for _ in joints.COCO.names]).transpose(1, 0, 2)  # [P, 17, 2]
+    persons = [np.column_stack((person, np.full(len(joints.COCO.names), 2))) for person in places]
     grid = geometry.fit(512, 512, 512)
     outputs, flip_outputs = synthesise(persons, grid, rng, clutter=0, drop=0, tag_spread=5)
     people, mirrored = decode(outputs, flip_outputs), decode(flip_outputs, outputs)
     assert len(people) == len(mirrored) == count
-    expected = people.keypoints[:, list(joints.FLIP)] * [-1, 1, 1] + [512, 0, 0]
+    expected = people.keypoints[:, list(joints.COCO.flip)] * [-1, 1, 1] + [512, 0, 0]
     nearest = []
     for person in mirrored.keypoints:
         distances = np.abs(expected[:, :, :2] - person[:, :2]).max(axis=(1, 2))

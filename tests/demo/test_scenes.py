@@ -116,7 +116,7 @@ def test_front_and_back_look_different_where_the_outline_is_the_same() -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
         body, look = random_body(rng, 260), random_look(rng, 60)
-        swap = list(joints.FLIP)
+        swap = list(joints.COCO.flip)
         turn = np.diag([-1.0, 1.0, -1.0])
         turned = replace(
             body,
@@ -142,7 +142,7 @@ def test_coco_reads_the_annotations(tmp_path: Path) -> None:
     coco = COCO(str(annotations))
     assert coco.getImgIds() == [1, 2, 3]
     category = coco.loadCats(coco.getCatIds())[0]
-    assert tuple(category["keypoints"]) == joints.NAMES
+    assert tuple(category["keypoints"]) == joints.COCO.names
     for image in coco.loadImgs(coco.getImgIds()):
         pixels = cv2.imread(str(tmp_path / "images/val2017" / image["file_name"]))
         assert pixels is not None

@@ -12,7 +12,7 @@ from higherhrnet.image import draw
 def person(**points: tuple[float, float]) -> np.ndarray:
     keypoints = np.zeros((1, 17, 3))
     for name, (x, y) in points.items():
-        keypoints[0, joints.NAMES.index(name)] = x, y, 1
+        keypoints[0, joints.COCO.names.index(name)] = x, y, 1
     return keypoints
 
 

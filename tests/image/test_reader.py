@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 
 from higherhrnet.errors import BadImageError, UserError
-from higherhrnet.image import reader
+from higherhrnet.image import formats, reader
 from tests.support.programs import Outcome
 
 
@@ -51,12 +51,13 @@ def test_image_bombs_are_refused_by_their_header(tmp_path: Path, data: bytes):
 
 
 def test_images_are_whole_or_refused(tmp_path: Path):
-    """Cut at every length of a JPEG and a PNG; other formats, and what only begins like one."""
+    """Cut at every length of a JPEG and a PNG; of other formats at many; and what only begins like one."""
     grey = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
     whole = cv2.imencode(".png", grey)[1].tobytes()
     cut = [data[:length] for data in (whole, jpeg(9, 13)) for length in range(len(data) - 1)]
-    others = [cv2.imencode(suffix, grey)[1].tobytes() for suffix in (".bmp", ".webp", ".tiff", ".pgm")]
-    contents = (*cut, *others, b"GIF89a" + bytes(30), b"\x89PNG\r\n\x1a\n" + bytes(99))
+    others = [encoded(suffix) for suffix in WRITTEN]
+    cut += [data[: len(data) * part // 11] for data in others for part in range(1, 11)]
+    contents = (*cut, b"GIF89a" + bytes(30), b"\x89PNG\r\n\x1a\n" + bytes(99), b"BM" + bytes(60), b"II*\0" + bytes(9))
     for content in contents:
         file = tmp_path / "image"
         file.write_bytes(content)
@@ -103,13 +104,112 @@ def test_printers_colors_become_rgb(tmp_path: Path, ink: tuple[int, ...], expect
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
 def test_animations_are_their_first_picture_or_refused(tmp_path: Path, kind: str):
+    """OpenCV reads animated GIF and WebP from 4.11 on."""
     pictures = [PIL.Image.new("RGB", (16, 8), color) for color in ("red", "lime")]
     (tmp_path / "animation").write_bytes(saved(kind, *pictures))
-    if kind == "PNG":
-        assert (reader.read_image(tmp_path / "animation") == (255, 0, 0)).all()
+    try:
+        found = reader.read_image(tmp_path / "animation")
+    except BadImageError as e:
+        assert kind != "PNG"
+        assert f"bytes that do not decode as a {kind.replace('EB', 'eb')} with OpenCV" in str(e)
     else:
-        with pytest.raises(BadImageError, match="expected a JPEG or PNG"):
-            reader.read_image(tmp_path / "animation")
+        np.testing.assert_allclose(found, np.broadcast_to((255, 0, 0), found.shape), atol=3)
+
+
+WRITTEN = (".bmp", ".webp", ".tiff", ".ppm", ".jp2", ".pfm", ".ras")
+"""Formats that OpenCV reads and writes in all builds, besides JPEG and PNG."""
+
+
+def encoded(suffix: str, height: int = 90, width: int = 130) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return cv2.imencode(suffix, pixels.astype(np.float32) if suffix == ".pfm" else pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize("suffix", [*WRITTEN, ".gif", ".avif", ".hdr", ".pam"])
+def test_all_that_the_official_code_s_call_reads_is_read(tmp_path: Path, suffix: str):
+    """The same pixels as cv2.imread's, whatever the file is called, and the size that the header announces."""
+    try:
+        content = encoded(suffix)
+    except cv2.error:
+        pytest.skip(f"this OpenCV writes no {suffix}")
+    (tmp_path / "picture.jpg").write_bytes(content)
+    expected = cv2.imread(str(tmp_path / "picture.jpg"), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert expected is not None
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "picture.jpg"), expected[:, :, ::-1])
+    found = formats.identify(content)
+    assert found is not None
+    assert formats.announced_size(content, found) == (130, 90)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"])
+def test_a_tiff_that_others_wrote(compression: str):
+    content = io.BytesIO()
+    PIL.Image.new("RGB", (60, 40), "red").save(content, "TIFF", compression=compression)
+    assert reader.decode(content.getvalue(), "a.tif").shape == (40, 60, 3)
+    for part in range(1, 20):
+        with pytest.raises(BadImageError, match=r"image a\.tif: "):
+            reader.decode(content.getvalue()[: len(content.getvalue()) * part // 20], "a.tif")
+
+
+HUGE = (70_000).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"BM" + bytes(12) + (40).to_bytes(4, "little") + HUGE + HUGE + bytes(99),
+        b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + HUGE[:3] + HUGE[:3] + bytes(99),
+        b"II*\0\x08\0\0\0\2\0" + b"".join(t + b"\1\4\0\1\0\0\0" + HUGE for t in (b"\0", b"\1")) + bytes(99),
+        b"P6\n# a comment\n70000 70000\n255\n",
+        b"P7\nWIDTH 70000\nHEIGHT 70000\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n",
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 70000 +X 70000\n",
+        b"GIF89a\xff\xff\xff\xff" + bytes(99),
+        b"\x59\xa6\x6a\x95" + HUGE[::-1] * 2 + bytes(99),
+        b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20) + b"ihdr" + HUGE[::-1] * 2 + bytes(99),
+        b"\0\0\0\x20ftypavif" + bytes(20) + b"ispe" + bytes(4) + HUGE[::-1] * 2 + bytes(99),
+    ],
+)
+def test_bombs_of_all_formats_are_refused_by_their_header(content: bytes):
+    with pytest.raises(BadImageError, match=r"its header says (70000x70000|70001x70001|65535x65535) pixels, at most"):
+        reader.decode(content, "bomb")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a HEIC"),
+        (b"\0\0\0\x18ftypisom" + bytes(99), "an MP4 or QuickTime video"),
+        (b"\xff\x0a" + bytes(99), "a JPEG XL"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"\n<!DOCTYPE html><html>Quota exceeded", "a web page"),
+        (b"<svg xmlns=''>", "an SVG"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        (b"PK\x03\x04" + bytes(99), "a ZIP archive"),
+        (b"8BPS" + bytes(99), "a Photoshop file"),
+    ],
+)
+def test_what_is_not_read_is_named(content: bytes, name: str):
+    with pytest.raises(BadImageError, match=f"image x.jpg: {name}.*, which OpenCV does not read; give a JPEG or PNG"):
+        reader.decode(content, "x.jpg")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_turns_a_picture_only_where_it_is_asked_for(kind: str):
+    """Orientation 6: the picture's first row is what is to be seen on the right (EXIF 2.32, 4.6.4)."""
+    if kind != "JPEG" and tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12):
+        pytest.skip("OpenCV knows the orientation of JPEG alone")
+    picture = PIL.Image.new("RGB", (32, 16), "black")
+    picture.paste("white", (0, 0, 32, 8))
+    orientation = PIL.Image.Exif()
+    orientation[0x112] = 6
+    content = io.BytesIO()
+    picture.save(content, kind, exif=orientation, **({"quality": 95} if kind == "JPEG" else {}))
+    plain, turned = (reader.decode(content.getvalue(), "a", exif=exif) for exif in (False, True))
+    assert plain.shape == (16, 32, 3)
+    assert turned.shape == (32, 16, 3)
+    assert plain[:7].min() > 240
+    assert turned[:, 9:].min() > 240
+    assert turned[:, :7].max() < 15
 
 
 def test_read_image_ignores_exif_orientation_and_gives_rgb(tmp_path: Path):
@@ -138,10 +238,10 @@ def test_a_jpeg_s_end_is_found_wherever_the_file_is_cut():
     segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
     with_thumbnail = content[:2] + segment + content[2:]
     for whole in (content, with_thumbnail, content + b"trailing"):
-        assert reader._is_whole_jpeg(whole)
+        assert formats.is_whole_jpeg(whole)
     for cut in range(2, len(content) - 1, 7):
-        assert not reader._is_whole_jpeg(content[:cut])
-        assert not reader._is_whole_jpeg(with_thumbnail[: len(segment) + cut])
+        assert not formats.is_whole_jpeg(content[:cut])
+        assert not formats.is_whole_jpeg(with_thumbnail[: len(segment) + cut])
 
 
 Script = Callable[..., Outcome]

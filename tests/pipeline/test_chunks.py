@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
@@ -27,7 +28,7 @@ def bytes_of(shape: tuple[int, int]) -> tuple[int, int]:
 def test_a_plan_holds_every_image_once_in_chunks_of_one_shape_that_fit(sizes, budget: int, batch: int, most: int):
     images = images_of(sizes)
     try:
-        chunks = plan(images, short_side=128, budget=budget, image_bytes=bytes_of, batch=batch, most=most)
+        chunks = plan(images, tested=Plan(128), budget=budget, image_bytes=bytes_of, batch=batch, most=most)
     except UserError as e:
         assert "takes" in str(e)
         return
@@ -44,4 +45,4 @@ def test_a_plan_holds_every_image_once_in_chunks_of_one_shape_that_fit(sizes, bu
 
 def test_a_budget_too_small_for_one_image_is_refused():
     with pytest.raises(UserError, match=r"--disk_budget is 1.0 MB, one batch of shape 128x256 takes 2.5 MB; give more"):
-        plan(images_of([(800, 400)]), short_side=128, budget=10**6, image_bytes=bytes_of, batch=1)
+        plan(images_of([(800, 400)]), tested=Plan(128), budget=10**6, image_bytes=bytes_of, batch=1)

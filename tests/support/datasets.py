@@ -52,7 +52,7 @@ def write_dataset(root: Path, sizes: tuple[tuple[int, int], ...] = TINY_IMAGES, 
                 "segmentation": [],
             }
         )
-    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": joints.NAMES, "skeleton": []}
+    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": joints.COCO.names, "skeleton": []}
     content = {"images": images, "annotations": annotations, "categories": [category]}
     (root / "annotations/person_keypoints_val2017.json").write_text(json.dumps(content))
     return root

@@ -82,7 +82,7 @@ def results(annotations: Path) -> list[dict[str, Any]]:
     rng = np.random.default_rng(SEED)
     entries = []
     for row in content["annotations"]:
-        person = np.array(row["keypoints"], float).reshape(len(joints.NAMES), 3)
+        person = np.array(row["keypoints"], float).reshape(len(joints.COCO.names), 3)
         spread = np.sqrt(row["area"]) * rng.choice([0.01, 0.03, 0.08])
         for copy in range(int(rng.choice([0, 1, 1, 1, 1, 2]))):
             moved = person[:, :2] + rng.normal(0, spread * (1 + 4 * copy), (len(person), 2))
