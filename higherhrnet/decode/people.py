@@ -34,6 +34,10 @@ class People:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def select(self, kept: np.ndarray) -> People:
+        """The people at the places, or where the mask, ``kept`` says."""
+        return People(self.keypoints[kept], self.scores[kept], self.tags[kept])
+
 
 def decode(
     outputs: tuple[np.ndarray, np.ndarray], flip_outputs: tuple[np.ndarray, np.ndarray], options: Options | None = None

@@ -217,7 +217,7 @@ def test_an_override_does_something_or_is_refused(key: str, default: object):
         values = [OTHER.get(key, str(type(default)([7]) if isinstance(default, list | tuple) else type(default)(7)))]
     beside = ["DATASET.ROOT", "data", "DATASET.WITH_CENTER", str(key == "TEST.IGNORE_CENTER")]
     before = loader.load(TINY_CONFIG, beside)
-    found = []
+    found: list[Config | None] = []
     for value in values:
         try:
             found.append(replace(loader.load(TINY_CONFIG, [*beside, key, value]), text=before.text))

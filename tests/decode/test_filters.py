@@ -7,6 +7,7 @@ import pytest
 
 from higherhrnet.config.options import Options
 from higherhrnet.decode import filters
+from higherhrnet.decode.people import People
 from higherhrnet.decode.scales import filtered
 
 SIGMAS = (0.05, 0.1)
@@ -58,16 +59,21 @@ def test_no_two_of_those_who_are_left_are_alike():
         assert (filters.oks(people[i], areas[i], people[better], areas[better], SIGMAS) >= 0.5).any()
 
 
+def left(people: np.ndarray, **options: float) -> list[float]:
+    """The scores of those who are left of people [3, K, 3] with scores 0.9, 0.8, 0.2."""
+    found = People(people, np.array([0.9, 0.8, 0.2]), np.zeros((*people.shape[:2], 1)))
+    return filtered(found, Options(sigmas=SIGMAS, **options)).scores.tolist()
+
+
 def test_both_are_off_unless_asked_for():
     people = np.stack([person(0, 0), person(0, 0), person(50, 0)])
-    scores = np.array([0.9, 0.8, 0.2])
-    assert filtered(people, scores, Options(sigmas=SIGMAS))[1].tolist() == [0.9, 0.8, 0.2]
-    assert filtered(people, scores, Options(sigmas=SIGMAS, oks_nms=0.9))[1].tolist() == [0.9, 0.2]
-    assert filtered(people, scores, Options(sigmas=SIGMAS, min_score=0.5))[1].tolist() == [0.9, 0.8]
-    assert filtered(people, scores, Options(sigmas=SIGMAS, min_score=0.5, oks_nms=0.9))[1].tolist() == [0.9]
-    assert filtered(people, scores, Options(sigmas=SIGMAS, min_score=1, oks_nms=0.9))[1].tolist() == []
+    assert left(people) == [0.9, 0.8, 0.2]
+    assert left(people, oks_nms=0.9) == [0.9, 0.2]
+    assert left(people, min_score=0.5) == [0.9, 0.8]
+    assert left(people, min_score=0.5, oks_nms=0.9) == [0.9]
+    assert left(people, min_score=1, oks_nms=0.9) == []
     with_center = np.concatenate((people, np.zeros((3, 1, 3))), axis=1)
-    assert filtered(with_center, scores, Options(sigmas=SIGMAS, oks_nms=0.9))[1].tolist() == [0.9, 0.2]
+    assert left(with_center, oks_nms=0.9) == [0.9, 0.2]
 
 
 def test_records_name_them_where_they_are_on():
