@@ -43,10 +43,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     described = architecture.Architecture.from_extra(config.extra, config.heads)
     net = network.HigherHRNet(described)
-    checkpoint.load(args.weights, net)
+    loaded = checkpoint.load(args.weights, net)
+    print(f"{args.weights}: {loaded}")
     metadata = {
         "made_by": f"higherhrnet {__version__}",
         "weights_sha256": atomic.sha256(args.weights),
+        "weights_family": loaded.family.name,
         "architecture": described.as_json(),
     }
     for batch, path in zip(args.bs, paths, strict=True):

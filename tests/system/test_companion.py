@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,18 @@ while content := channel.recv(1 << 16):
 """
 
 
+Start = Callable[[], Companion]
+
+
 @pytest.fixture
-def companion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Companion:
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     (tmp_path / "companion_module.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return Companion("companion_module", log=tmp_path / "logs/a.log", directory=tmp_path)
+    return lambda: Companion("companion_module", log=tmp_path / "logs/a.log", directory=tmp_path)
 
 
-def test_it_answers_and_ends_with_its_owner(companion: Companion):
+def test_it_answers_and_ends_with_its_owner(start: Start):
+    companion = start()
     companion.send({"do": "work"})
     message = companion.receive(timeout=30, stop=threading.Event())
     assert message["did"] == "work"
@@ -50,9 +55,8 @@ def test_it_answers_and_ends_with_its_owner(companion: Companion):
         ("sleep", None, True, "was ended because the run was stopped"),
     ],
 )
-def test_however_it_ends_there_is_a_sentence(
-    companion: Companion, do: str, timeout: float | None, stopped: bool, words: str
-):
+def test_however_it_ends_there_is_a_sentence(start: Start, do: str, timeout: float | None, stopped: bool, words: str):
+    companion = start()
     companion.send({"do": "work"})
     pid = companion.receive(timeout=30, stop=threading.Event())["pid"]
     stop = threading.Event()
@@ -64,7 +68,8 @@ def test_however_it_ends_there_is_a_sentence(
     assert wait_until_gone([pid])
 
 
-def test_a_kill_from_outside_is_named(companion: Companion):
+def test_a_kill_from_outside_is_named(start: Start):
+    companion = start()
     companion.send({"do": "work"})
     os.kill(companion.receive(timeout=30, stop=threading.Event())["pid"], signal.SIGKILL)
     companion.send({"do": "work"})

@@ -133,6 +133,7 @@ class AscendSession:
 
     def launch(self, slot: int) -> None:
         """Start on a slot's source."""
+        self._device.give_up(self._turns[slot])  # of a batch that nobody waited for, as after Ctrl-C
         self._turns[slot] = self._device.launch(self._number, slot, self._shape)
 
     def wait(self, slot: int) -> Seconds:
@@ -149,6 +150,7 @@ class _Device:
         self._dynamic_dims = dynamic_dims
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._sessions, self._turns = itertools.count(1), itertools.count(1)
+        self._awaited: set[int] = set()
         self._done: dict[int, Seconds] = {}
 
     def share(self, layout: Layout) -> tuple[mmap.mmap, int]:
@@ -168,7 +170,8 @@ class _Device:
                 f"cannot share {layout.size / 1e6:.0f} MB with the process of device {self._number}: {e.strerror}; "
                 f"give a smaller --bs, or free memory"
             ) from e
-        self._receive(process, layout.shape)
+        while "turn" in self._receive(process, layout.shape):
+            pass  # of another session, which was still computing
         return memory, number
 
     def launch(self, number: int, slot: int, shape: tuple[int, int]) -> int:
@@ -176,19 +179,23 @@ class _Device:
         if self.process is None:
             raise DeviceError(self._number, shape, f"{NAME}'s process is gone; run again")
         turn = next(self._turns)
+        self._awaited.add(turn)
         self.process.send({"run": [number, slot, turn]})
         return turn
 
+    def give_up(self, turn: int) -> None:
+        """Wait for a turn no more."""
+        self._awaited.discard(turn)
+        self._done.pop(turn, None)
+
     def wait(self, turn: int, shape: tuple[int, int]) -> Seconds:
-        """What a turn took. Turns of batches that nobody waited for, as after Ctrl-C, are passed over."""
+        """What a turn took; turns may be waited for in any order."""
         while turn not in self._done:
             if self.process is None:
                 raise DeviceError(self._number, shape, f"{NAME}'s process is gone; run again")
-            found = self._receive(self.process, shape)
-            self._done[found["turn"]] = Seconds(infer=found["infer"], execute=found["execute"])
-        taken = self._done.pop(turn)
-        self._done = {later: seconds for later, seconds in self._done.items() if later > turn}
-        return taken
+            self._receive(self.process, shape)
+        self._awaited.remove(turn)
+        return self._done.pop(turn)
 
     def forget(self, number: int, process: Companion | None) -> None:
         """Let the process give up a session's memory."""
@@ -228,6 +235,7 @@ class _Device:
             raise UserError(f"model {model} takes batches of {found[0][0]}, not {self._setting.batch}; give --bs so")
 
     def _receive(self, process: Companion, shape: tuple[int, int]) -> dict:
+        """The next message; of a turn that is awaited, its times are kept."""
         try:
             message = process.receive(timeout=self._setting.timeout, stop=self._stop)
         except GoneError as e:
@@ -241,12 +249,15 @@ class _Device:
             self._drop()
             what = f"ais_bench says {message['error']}; its last lines: {last}; all of them: {process.log}"
             raise DeviceError(self._number, shape, f"{what}{advice(message['error'] + last)}")
+        if message.get("turn") in self._awaited:
+            self._done[message["turn"]] = Seconds(infer=message["infer"], execute=message["execute"])
         return message
 
     def _drop(self) -> None:
         if self.process is not None:
             self.process.kill()
         self.process = None
+        self._awaited.clear()
         self._done.clear()
         if self._folder is not None:
             self._folder.cleanup()

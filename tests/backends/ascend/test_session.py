@@ -17,7 +17,7 @@ from higherhrnet.artifacts import dumps, perf
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import cann_benchmark, session
 from tests.support.ascend_host import SIZE, Host, dump_bytes
-from tests.support.datasets import ROOT
+from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.processes import wait_until_gone
 from tests.support.programs import PLAIN, error
 
@@ -143,7 +143,7 @@ def test_dynamic_dims_and_what_does_not_fit(npu: Host, expected: Path):
 def test_ctrl_c_ends_the_process_and_keeps_what_is_whole(npu: Host, expected: Path):
     pids = npu.directory / "pids"
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), *SIZE],
+        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *SIZE],
         cwd=npu.directory,
         env={**os.environ, "STAND_IN_FAULT": "hang:2", "STAND_IN_PIDS": str(pids)},
         stdout=subprocess.DEVNULL,
@@ -184,4 +184,8 @@ def test_sessions_of_two_shapes_live_side_by_side(npu: Host, expected: Path):
     assert np.abs(second.results[1][1]).max() > 0
     del first
     second.launch(0)
+    second.launch(0)  # the first of the two is given up
+    third = backend.open((128, 128))  # while it computes
     second.wait(0)
+    third.launch(1)
+    third.wait(1)
