@@ -110,7 +110,8 @@ def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> C
     if _is_installed(ONNXRUNTIME):
         return Choice(ONNXRUNTIME, nothing)
     raise UserError(
-        f"nothing here can run the network: found no onnxruntime, and {nothing}; put {cann_benchmark.file_name()} into the current folder, or install ais_bench or onnxruntime"
+        f"nothing here can run the network: found no onnxruntime, and {nothing}; put {cann_benchmark.file_name()} "
+        f"into the current folder, or install ais_bench or onnxruntime"
     )
 
 

@@ -28,8 +28,8 @@ _CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 def load(path: str | os.PathLike[str], network: HigherHRNet) -> families.Recognised:
     """Fill the network from a checkpoint of any family (families.py), and return what it was.
 
-    That is a state_dict, plain or under one of _CONTAINERS, in PyTorch's formats or PaddlePaddle's. Nothing is unpickled
-    but tensors and plain containers (``weights_only=True``), of PaddlePaddle's nothing but NumPy's arrays.
+    That is a state_dict, plain or under one of _CONTAINERS, in PyTorch's formats or PaddlePaddle's. Nothing is
+    unpickled but tensors and plain containers (``weights_only=True``), of PaddlePaddle's nothing but NumPy's arrays.
 
     Raises
     ------

@@ -137,74 +137,62 @@ def _mmpose(name: str) -> str | None:
     return _first(name, [(r"backbone\.(.+)", r"\1"), (r"keypoint_head\.((?:final|deconv)_layers\..+)", r"\1")])
 
 
+_WEIGHT = {"weight": "weight"}
+_PLAIN = {"weight": "weight", "bias": "bias"}
 _NORM = {"weight": "weight", "bias": "bias", "_mean": "running_mean", "_variance": "running_var"}
+_MODULE = r"backbone\.st(\d)\.stage_st\1_(\d+)"
+_PAIRS = (
+    (r"backbone\.conv_layer1_([12])", "conv{n[0]}", "bn{n[0]}"),
+    (r"backbone\.la1\.block_layer2_(\d+)\.conv([123])", "layer1.{i[0]}.conv{n[1]}", "layer1.{i[0]}.bn{n[1]}"),
+    (r"backbone\.la1\.block_layer2_(\d+)\.conv_down", "layer1.{i[0]}.downsample.0", "layer1.{i[0]}.downsample.1"),
+    # A new branch is a sequence of one step.
+    (
+        r"backbone\.(?=tr1\S+_2\.|tr2\S+_3\.|tr3\S+_4\.)tr(\d)\.transition_tr\1_layer_(\d)",
+        "transition{n[0]}.{i[1]}.0.0",
+        "transition{n[0]}.{i[1]}.0.1",
+    ),
+    (r"backbone\.tr(\d)\.transition_tr\1_layer_(\d)", "transition{n[0]}.{i[1]}.0", "transition{n[0]}.{i[1]}.1"),
+    (
+        _MODULE + r"\.branches_func\.bb_st\1_\2_branch_layer_(\d+)_(\d+)\.conv([12])",
+        "stage{n[0]}.{i[1]}.branches.{i[2]}.{i[3]}.conv{n[4]}",
+        "stage{n[0]}.{i[1]}.branches.{i[2]}.{i[3]}.bn{n[4]}",
+    ),
+    (
+        _MODULE + r"\.fuse_func\.residual_st\1_\2_layer_(\d+)_(\d+)",
+        "stage{n[0]}.{i[1]}.fuse_layers.{i[2]}.{i[3]}.0",
+        "stage{n[0]}.{i[1]}.fuse_layers.{i[2]}.{i[3]}.1",
+    ),
+    (
+        _MODULE + r"\.fuse_func\.residual_st\1_\2_layer_(\d+)_(\d+)_(\d+)",
+        "stage{n[0]}.{i[1]}.fuse_layers.{i[2]}.{i[3]}.{i[4]}.0",
+        "stage{n[0]}.{i[1]}.fuse_layers.{i[2]}.{i[3]}.{i[4]}.1",
+    ),
+    (
+        r"hrhrnet_head\.blocks\.(\d+)\.conv([12])",
+        "deconv_layers.0.{j[0]}.0.conv{n[1]}",
+        "deconv_layers.0.{j[0]}.0.bn{n[1]}",
+    ),
+)
+"""PaddleDetection's layers of a convolution and its norm, with the official names of the two. Numbers there count from
+1: of a number n, i is n - 1 and j is n + 1."""
+_PADDLE = (
+    (r"hrhrnet_head\.conv([12])", "final_layers.{i[0]}", _PLAIN),
+    (r"hrhrnet_head\.deconv\.0", "deconv_layers.0.0.0", _WEIGHT),
+    (r"hrhrnet_head\.deconv\.1", "deconv_layers.0.0.1", _NORM),
+    *((rf"{layer}\.conv", conv, _WEIGHT) for layer, conv, _ in _PAIRS),
+    *((rf"{layer}\.norm", norm, _NORM) for layer, _, norm in _PAIRS),
+)
 
 
 def _paddle(name: str) -> str | None:
-    """PaddleDetection's: layers count from 1 and carry their place in their names; each has a .conv and a .norm."""
-    match = re.fullmatch(r"(.*?)(?:\.(conv|norm))?\.(weight|bias|_mean|_variance)", name)
-    if match is None:
-        return None
-    layer, part, value = match.groups()
-    if layer.startswith("backbone."):
-        place = _paddle_backbone(layer.removeprefix("backbone."))
-        return _parts(place, part, value) if place is not None and part else None
-    if not layer.startswith("hrhrnet_head."):
-        return None
-    head = layer.removeprefix("hrhrnet_head.")
-    if block := re.fullmatch(r"blocks\.(\d+)\.(conv[12])", head):
-        if part is None:
-            return None
-        number = block[2][-1]
-        return _parts((f"deconv_layers.0.{int(block[1]) + 1}.0.conv{number}",
-                       f"deconv_layers.0.{int(block[1]) + 1}.0.bn{number}"), part, value)  # fmt: skip
-    if part is not None:
-        return None
-    if head in {"conv1", "conv2"} and value in {"weight", "bias"}:
-        return f"final_layers.{int(head[-1]) - 1}.{value}"
-    if head == "deconv.0" and value == "weight":
-        return "deconv_layers.0.0.0.weight"
-    return f"deconv_layers.0.0.1.{_NORM[value]}" if head == "deconv.1" else None
-
-
-def _parts(place: tuple[str, str], part: str, value: str) -> str | None:
-    """A layer's convolution has one weight, its norm four values."""
-    if part == "conv":
-        return f"{place[0]}.weight" if value == "weight" else None
-    return f"{place[1]}.{_NORM[value]}"
-
-
-def _paddle_backbone(layer: str) -> tuple[str, str] | None:
-    """The official convolution and norm of a layer."""
-    if match := re.fullmatch(r"conv_layer1_([12])", layer):
-        return f"conv{match[1]}", f"bn{match[1]}"
-    if match := re.fullmatch(r"la1\.block_layer2_(\d+)\.(conv[123]|conv_down)", layer):
-        block = f"layer1.{int(match[1]) - 1}"
-        return _in_block(block, match[2])
-    if match := re.fullmatch(r"tr(\d)\.transition_tr\1_layer_(\d+)", layer):
-        branch = int(match[2]) - 1
-        base = f"transition{match[1]}.{branch}"
-        # a new branch is a sequence of one step more
-        inner = f"{base}.0" if branch > int(match[1]) - 1 else base
-        return f"{inner}.0", f"{inner}.1"
-    match = re.fullmatch(r"st(\d)\.stage_st\1_(\d+)\.(branches_func|fuse_func)\.(.+)", layer)
-    if match is None:
-        return None
-    module = f"stage{match[1]}.{int(match[2]) - 1}"
-    own = rf"st{match[1]}_{match[2]}"
-    if found := re.fullmatch(rf"bb_{own}_branch_layer_(\d+)_(\d+)\.(conv[12])", match[4]):
-        return _in_block(f"{module}.branches.{int(found[1]) - 1}.{int(found[2]) - 1}", found[3])
-    if found := re.fullmatch(rf"residual_{own}_layer_(\d+)_(\d+)(?:_(\d+))?", match[4]):
-        base = f"{module}.fuse_layers.{int(found[1]) - 1}.{int(found[2]) - 1}"
-        base += f".{int(found[3]) - 1}" if found[3] else ""
-        return f"{base}.0", f"{base}.1"
+    layer, _, value = name.rpartition(".")
+    for pattern, template, values in _PADDLE:
+        match = re.fullmatch(pattern, layer)
+        if match and value in values:
+            n = [int(number) for number in match.groups()]
+            place = template.format(n=n, i=[number - 1 for number in n], j=[number + 1 for number in n])
+            return f"{place}.{values[value]}"
     return None
-
-
-def _in_block(block: str, layer: str) -> tuple[str, str]:
-    if layer == "conv_down":
-        return f"{block}.downsample.0", f"{block}.downsample.1"
-    return f"{block}.{layer}", f"{block}.bn{layer[-1]}"
 
 
 OFFICIAL = Family("official", "(?!)", lambda name: name)

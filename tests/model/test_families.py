@@ -127,7 +127,7 @@ def test_wrappers_do_not_matter(tmp_path: Path, tiny: network.HigherHRNet):
 @pytest.mark.parametrize("name", SAID)
 def test_truncated_and_wrong_files_are_one_line(name: str, tmp_path: Path, tiny: network.HigherHRNet):
     path = saved_as(name, tiny.state_dict(), tmp_path / "c")
-    other = build(TINY_CONFIG, "MODEL.NUM_JOINTS", "14")
+    other = build(TINY_CONFIG, "MODEL.TAG_PER_JOINT", "False")
     with pytest.raises(UserError, match="checkpoint of W4, 17 joints; give the matching --cfg or weights") as refused:
         checkpoint.load(path, other)
     assert f"weights {path} do not fit the config's network: " in str(refused.value)
