@@ -84,7 +84,7 @@ class ExternalTool(abc.ABC):
             raise UserError(
                 f"{where}: {self.name} {outcome.ending}, {made} of {len(work.entries)} images made and kept"
                 f"{f'; {problem}' if problem else ''}; its last lines: {outcome.last_lines()}; all of them: "
-                f"{outcome.log}{_advice(outcome.text)}"
+                f"{outcome.log}{advice(outcome.text)}"
             )
         if not text and not work.flip:  # the flipped pass's are not kept
             raise UserError(
@@ -227,8 +227,8 @@ def _move(file: Path, target: Path, size: int, dtype: str) -> None:
         raise UserError(f"cannot move dump {file} to {target}: {e.strerror}; check the directory's permissions") from e
 
 
-def _advice(text: str) -> str:
-    """What to do about failures that are known."""
+def advice(text: str) -> str:
+    """What to do about failures of devices and libraries that are known; '' for others."""
     if "cannot open shared object file" in text:
         return "; source the toolkit's set_env.sh in this shell, and check the driver"
     if re.search(r"open device \d+ failed|aclrtSetDevice failed", text):

@@ -39,7 +39,10 @@ class Session(Protocol):
 
     @property
     def sources(self) -> Sequence[np.ndarray]:
-        """A slot each: float32 [N, 3, H, W], to be filled before ``launch``."""
+        """A slot each: float32 [N, 3, H, W], to be filled before ``launch``.
+
+        On Ascend they are what the .om takes: float16 [N, 3, H, W] too, or uint8 RGB [N, H, W, 3] with AIPP.
+        """
         ...
 
     @property
@@ -154,7 +157,7 @@ class InProcess(abc.ABC):
 
 
 def fill(source: np.ndarray, files: Sequence[Path], dtype: str) -> None:
-    """Read at most N inputs into a source [N, 3, H, W]; what is left of it repeats the first.
+    """Read at most N inputs into a source [N, 3, H, W], uint8 [N, H, W, 3]; what is left of it repeats the first.
 
     Raises UserError: a file that cannot be read, or of another size than ``dtype`` and the shape make it.
     """
@@ -164,9 +167,14 @@ def fill(source: np.ndarray, files: Sequence[Path], dtype: str) -> None:
 
 
 def _read(file: Path, image: np.ndarray, dtype: str) -> None:
-    """Fill one image's part of the source, normalising what AIPP would. Raises UserError naming the file."""
+    """Fill one image's part of the source, normalising what AIPP would, unless the source is for AIPP.
+
+    Raises UserError naming the file.
+    """
     raw = image
-    if dtype == inputs.UINT8:
+    if image.dtype == dtype:
+        pass
+    elif dtype == inputs.UINT8:
         raw = np.empty((*image.shape[1:], inputs.CHANNELS), np.uint8)  # [H, W, 3]
     elif dtype == inputs.FLOAT16:
         raw = np.empty(image.shape, np.float16)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from higherhrnet.artifacts import atomic, dumps, inputs, models
 from higherhrnet.backends import external
-from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert
+from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert, session
 from higherhrnet.backends.base import Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
@@ -21,10 +21,13 @@ from higherhrnet.model.architecture import Architecture
 ONNXRUNTIME = "onnxruntime"
 TORCH = "torch"
 AIS_BENCH = ais_bench.NAME
+ASCEND = session.NAME
 BENCHMARK = cann_benchmark.NAME
-BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME, TORCH)
-ON_ASCEND = frozenset({BENCHMARK, AIS_BENCH})
+BACKENDS = ("auto", BENCHMARK, ASCEND, AIS_BENCH, ONNXRUNTIME, TORCH)
+ON_ASCEND = frozenset({BENCHMARK, ASCEND, AIS_BENCH})
 """Backends that run an .om."""
+PROGRAMS = frozenset({BENCHMARK, AIS_BENCH})
+"""Backends that run another program, through files."""
 
 MODELS = Path("models")
 """Where models are looked for."""
@@ -75,7 +78,10 @@ class Choice:
 
 
 def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> Choice:
-    """The backend to use; with 'auto' the first of benchmark, ais_bench and onnxruntime that could work here.
+    """The backend to use; with 'auto' the first that could work here.
+
+    These are the guide's benchmark tool where it is in the current folder, then ais_bench, in process where it has its
+    Python interface, then ONNX Runtime.
 
     Parameters
     ----------
@@ -89,19 +95,23 @@ def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> C
     if requested != "auto":
         return Choice(requested, "requested")
     tool = cann_benchmark.find(benchmark_path) if benchmark_path is None else cann_benchmark.require(benchmark_path)
-    has_ais_bench = _is_installed(AIS_BENCH)
     ascend = "npu-smi is here" if chip.is_present() else "an .om is here" if om else ""
     if ascend and tool:
         return Choice(BENCHMARK, f"{ascend}, and {tool}")
-    if ascend and has_ais_bench:
-        return Choice(AIS_BENCH, f"{ascend}, ais_bench is installed, {cann_benchmark.file_name()} is not here")
+    without = ais_bench.missing()
+    if ascend and not without:
+        why = f"{ascend}, ais_bench is installed, {cann_benchmark.file_name()} is not here"
+        if no_interface := ais_bench.missing(in_process=True):
+            return Choice(AIS_BENCH, f"{why}; {no_interface}")
+        return Choice(ASCEND, why)
+    nothing = "neither npu-smi nor an .om is here"
+    if ascend:
+        nothing = f"{ascend}, but {cann_benchmark.file_name()} is not, and {without}"
     if _is_installed(ONNXRUNTIME):
-        if ascend:
-            return Choice(ONNXRUNTIME, f"{ascend}, but neither {cann_benchmark.file_name()} nor ais_bench is")
-        return Choice(ONNXRUNTIME, "neither npu-smi nor an .om is here")
+        return Choice(ONNXRUNTIME, nothing)
     raise UserError(
-        f"nothing here can run the network: found no onnxruntime, and {ascend or 'neither npu-smi nor an .om'}; put "
-        f"{cann_benchmark.file_name()} into the current folder, or install ais_bench or onnxruntime"
+        f"nothing here can run the network: found no onnxruntime, and {nothing}; put {cann_benchmark.file_name()} "
+        f"into the current folder, or install ais_bench or onnxruntime"
     )
 
 
@@ -160,21 +170,31 @@ def in_process(
 
 
 def on_ascend(
-    name: str, setting: external.Setting, *, benchmark_path: Path | None, dynamic_dims: bool, must_run: bool
+    name: str,
+    setting: external.Setting,
+    *,
+    benchmark_path: Path | None,
+    dynamic_dims: bool,
+    input_dtype: str,
+    must_run: bool,
 ) -> Backend:
-    """The benchmark tool or ais_bench on an .om.
+    """The benchmark tool, ais_bench, or ais_bench's interface in process, on an .om.
 
     Raises UserError where the tool is not there and ``must_run``; its commands can be printed all the same.
     """
     if name == BENCHMARK:
         if dynamic_dims:
-            raise UserError("--dynamic dims goes with --backend ais_bench: the benchmark tool has no option for it")
+            raise UserError(
+                "--dynamic dims goes with --backend ascend and ais_bench: the benchmark tool has no option for it"
+            )
         tool = cann_benchmark.find(benchmark_path)
         if tool is not None or must_run:
             tool = cann_benchmark.require(benchmark_path)
         return cann_benchmark.CannBenchmark(setting, tool or benchmark_path or Path(cann_benchmark.file_name()))
-    if must_run and not _is_installed(AIS_BENCH):
-        raise UserError("ais_bench is not installed for this python3; install its wheels (aclruntime and ais_bench)")
+    if must_run and (why := ais_bench.missing(in_process=name == ASCEND)):
+        raise UserError(f"--backend {name}: {why}; install Ascend's wheels aclruntime and ais_bench for this python3")
+    if name == ASCEND:
+        return session.Ascend(setting, dynamic_dims=dynamic_dims, dtype=input_dtype)
     return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)
 
 
@@ -331,6 +351,7 @@ class Inference:
             setting,
             benchmark_path=options.benchmark_path,
             dynamic_dims=options.dynamic_dims,
+            input_dtype=self.input_dtype(name),
             must_run=must_run,
         )
 

@@ -48,10 +48,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     described = architecture.Architecture.from_extra(config.extra, config.heads)
     net = network.HigherHRNet(described)
     config.check_joints(checkpoint.joints(weights), weights)
-    checkpoint.load(weights, net)
+    loaded = checkpoint.load(weights, net)
+    print(f"{weights}: {loaded}")
     metadata = {
         "made_by": f"higherhrnet {__version__}",
         "weights_sha256": atomic.sha256(weights),
+        "weights_family": loaded.family.name,
         "architecture": described.as_json(),
     }
     for batch, path in zip(args.bs, paths, strict=True):

@@ -198,7 +198,7 @@ class _Run:
             budget=self.budget,
             image_bytes=image_bytes,
             batch=backend.batch,
-            most=None if self.backend in select.ON_ASCEND else _IN_PROCESS_CHUNK,
+            most=None if self.backend in select.PROGRAMS else _IN_PROCESS_CHUNK,
             in_flight=in_flight,
         )
 

@@ -1,72 +1,100 @@
-"""Checkpoints: files of a network's parameters."""
+"""Checkpoints: files of a network's parameters, of any family."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
+from higherhrnet.model import families, paddle
 from higherhrnet.model.network import HigherHRNet
 
 _LAST = "final_layers.1.weight"  # of the convolution that gives the heatmaps of output2
+_HEAD = 16  # bytes that tell a plain pickle from PyTorch's formats
 _LISTED = 5  # how many names an error message shows of a longer list
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # int64: BatchNorm's counters
 
 
-def load(path: str | os.PathLike[str], network: HigherHRNet) -> None:
-    """Fill the network from a checkpoint: a state_dict, plain or under ``state_dict``, with or without ``module.``.
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
+"""Under what training programs keep the parameters, beside optimizers and counters."""
 
-    Names may begin with ``1.``, as in checkpoints trained in mixed precision (FP16.ENABLED, the official 640 ones):
-    there the network is the second of three modules.
-    Nothing is unpickled but tensors and plain containers (``weights_only=True``).
 
-    Raises UserError: unreadable file, or parameters that are missing, unexpected or of another shape (all are counted,
-    the first few are named).
+def load(path: str | os.PathLike[str], network: HigherHRNet) -> families.Recognised:
+    """Fill the network from a checkpoint of any family (families.py), and return what it was.
+
+    That is a state_dict, plain or under one of _CONTAINERS, in PyTorch's formats or PaddlePaddle's. Nothing is
+    unpickled but tensors and plain containers (``weights_only=True``), of PaddlePaddle's nothing but NumPy's arrays.
+
+    Raises
+    ------
+    UserError : unreadable file, another network's, or parameters that are missing, unexpected or of another shape (all
+        are counted, the first few are named)
     """
     expected = network.state_dict()
-    # Checkpoints from before PyTorch 0.4.1 lack these counters, which inference never reads.
+    found = families.recognise(_read(path), path)
+    # Checkpoints from before PyTorch 0.4.1, and PaddlePaddle's, lack these counters, which inference never reads.
     counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
-    state = counters | _renamed(_read(path), path)
+    state = counters | found.state
     if problems := _differences(state, expected):
         raise UserError(
-            f"weights {path} do not fit the config's network: {'; '.join(problems)}; give the matching --cfg or weights"
+            f"weights {path} do not fit the config's network: {'; '.join(problems)}; found {found.brief}; "
+            f"{found.remedy}"
         )
     if not all(bool(torch.isfinite(value).all()) for value in state.values()):
         raise UserError(f"weights {path} hold NaN or infinity; download the file again")
     network.load_state_dict(state)
+    return found
 
 
 def joints(path: str | os.PathLike[str]) -> int | None:
     """The number of heatmaps of a checkpoint's network; None where it is none of a HigherHRNet. Raises as ``load``."""
-    last = _renamed(_read(path), path).get(_LAST)
+    last = families.recognise(_read(path), path).state.get(_LAST)
     return None if last is None or not last.ndim else last.shape[0]
 
 
-def _read(path: str | os.PathLike[str]) -> dict[object, Tensor]:
+def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The state_dict in a file."""
+    again = "download the file again, or save its state_dict alone with torch.save"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd versions; whether it is sound is checked below
-            with sources.open_file(path) as file:
-                checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        with sources.open_file(path) as file:
+            checkpoint = _loaded(file, path)
     except OSError as e:
         raise UserError(f"cannot read weights {path}: {e.strerror or e}; give an existing .pth file") from e
     except MemoryError:
         raise
+    except paddle.ForbiddenError as e:
+        raise UserError(
+            f"weights {path}: it wants to call {str(e)[:80]}, which is no NumPy array; nothing was unpickled; get it "
+            f"from its authors"
+        ) from e
     except Exception as e:  # whatever the damage leads PyTorch's reader to
         raise UserError(
             f"weights {path}: not a checkpoint that loads as plain tensors ({' '.join(str(e).split())[:160]}); nothing "
-            f"was unpickled; download the file again, or save its state_dict alone with torch.save"
+            f"was unpickled; {again}"
         ) from e
-    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    state = checkpoint
+    for key in _CONTAINERS:
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
+            state = checkpoint[key]
+            break
     if not isinstance(state, dict) or not all(map(_is_plain, state.values())):
         raise UserError(f"weights {path}: holds no state_dict of dense real tensors; save one with torch.save")
-    return state
+    return {str(name): value for name, value in state.items()}
+
+
+def _loaded(file: BinaryIO, path: str | os.PathLike[str]) -> Any:
+    if Path(path).suffix == ".pdparams" or paddle.is_pickle(file.peek(_HEAD)[:_HEAD]):  # type: ignore[attr-defined]
+        return paddle.read(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd versions; whether it is sound is checked below
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _is_plain(value: object) -> bool:
@@ -78,14 +106,6 @@ def _is_plain(value: object) -> bool:
         and value.device.type == "cpu"
         and not value.is_nested
     )
-
-
-def _renamed(state: Mapping[object, Tensor], path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The same parameters under the network's own names."""
-    renamed = {str(name).removeprefix("module.").removeprefix("1."): value for name, value in state.items()}
-    if len(renamed) != len(state):
-        raise UserError(f"weights {path}: holds a parameter under two names; save one state_dict with torch.save")
-    return renamed
 
 
 def _differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:

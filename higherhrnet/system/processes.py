@@ -109,7 +109,7 @@ def run(
             file.flush()
             offset = file.tell()
             ended = _run(command, file, timeout or None, stop, tick)
-            text = _tail(file, offset)
+            text = tail(file, offset)
     except OSError as e:
         raise UserError(f"cannot write log {log}: {e.strerror}; free space or choose another directory") from e
     outcome = Outcome(ended.status, time.monotonic() - start, log, text)
@@ -141,7 +141,7 @@ def _run(
         while True:
             try:
                 status = process.wait(_POLL)
-                _kill_group(process)  # of its children none runs on, whether it crashed, was killed or forgot them
+                kill_group(process)  # of its children none runs on, whether it crashed, was killed or forgot them
                 return _End(status)
             except subprocess.TimeoutExpired:
                 tick()
@@ -181,17 +181,18 @@ def _end_group(process: subprocess.Popen[bytes]) -> int:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
     finally:  # a second Ctrl-C during the wait included
-        _kill_group(process)
+        kill_group(process)
     return process.wait()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and what it left behind in its group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _tail(file: BinaryIO, offset: int) -> str:
+def tail(file: BinaryIO, offset: int = 0) -> str:
+    """The last 64 KiB of a log from ``offset`` on."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(offset, end - _TAIL_BYTES))
     return file.read().decode(errors="replace")

@@ -12,6 +12,7 @@ import pytest
 from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.config import loader
 from higherhrnet.config.plan import Plan
+from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, joints
 from higherhrnet.errors import UserError
 from tests.support.datasets import TINY_CONFIG

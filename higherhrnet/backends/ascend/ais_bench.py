@@ -7,6 +7,7 @@ folders do not matter, nor their names, see _HERE.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -26,14 +27,36 @@ from higherhrnet.system import processes
 
 NAME = "ais_bench"
 
-_MODEL = "model.om"
+MODEL = "model.om"
+"""What an .om is called in a private folder."""
 _OUTPUT, _DUMPS = "out", "dumps"
 _NAMING = dumps.Naming(first=0, suffix="bin")
 _HERE = Path("/proc/self/cwd")
 """The private folder, under a name of plain characters: since October 2024 the tool checks paths made absolute."""
-_REFUSED = re.compile(r"[^_A-Za-z0-9/.-]")
+REFUSED = re.compile(r"[^_A-Za-z0-9/.-]")
+"""Characters that the tool takes in no path."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _THROUGHPUT = re.compile(r"\[INFO\] throughput\b.*[\s:]([0-9.eE+-]+)\s*$", re.MULTILINE)
+
+
+def missing(*, in_process: bool = False) -> str:
+    """Why ais_bench cannot run here, '' where nothing speaks against it; ``in_process``: by its Python interface.
+
+    Another package has the same name (an evaluation tool for language models, since 2026): ``infer`` tells them apart.
+    Nothing of either is imported.
+    """
+    found = importlib.util.find_spec(NAME)
+    if found is None:
+        return "ais_bench is not installed"
+    folders = [Path(folder) / "infer" for folder in found.submodule_search_locations or ()]
+    if not any(folder.is_dir() for folder in folders):
+        where = found.origin or folders[0].parent
+        return f"the ais_bench that is installed ({where}) is another package: it has no ais_bench.infer"
+    if importlib.util.find_spec("aclruntime") is None:
+        return "ais_bench is installed without aclruntime"
+    if in_process and not any((folder / "interface.py").is_file() for folder in folders):
+        return "the ais_bench that is installed has no ais_bench.infer.interface"
+    return ""
 
 
 class AisBench(ExternalTool):
@@ -54,10 +77,10 @@ class AisBench(ExternalTool):
 
     def _stage(self, work: Work) -> processes.Command:
         private = self._afresh(work)
-        here = _HERE if _REFUSED.search(str(private.absolute().resolve())) else Path()
-        model = here / _MODEL
+        place_of = here(private)
+        model = place_of / MODEL
         if self._setting.model.is_file():
-            _place(self._setting.model, private / _MODEL)
+            place(self._setting.model, private / MODEL)
         else:  # only where commands are printed before the .om is made: the line then names where it will be
             model = self._setting.model.absolute()
         for entry in work.entries:
@@ -65,14 +88,14 @@ class AisBench(ExternalTool):
             if self._dynamic_dims:
                 _write_npy(entry.path, work.shape, target.with_suffix(".npy"))
             else:
-                _place(entry.path, target)
+                place(entry.path, target)
         (private / _OUTPUT).mkdir()
         (private / _OUTPUT).chmod(0o750)  # one that the tool makes itself it refuses the next time
         height, width = work.shape
         profile = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
         arguments = (
-            *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(here / INPUTS)),
-            *("--output", str(here / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),
+            *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(place_of / INPUTS)),
+            *("--output", str(place_of / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),
             *("--device", str(work.device), *profile, "--batchsize", str(self.batch)),
         )
         # Unbuffered, or the lines of its compiled part come last, or never.
@@ -109,7 +132,12 @@ def throughput(summary: str, said: str) -> float:
     return rate
 
 
-def _place(source: Path, target: Path) -> None:
+def here(private: Path) -> Path:
+    """What to put before names in ``private``, for a process that runs there."""
+    return _HERE if REFUSED.search(str(private.absolute().resolve())) else Path()
+
+
+def place(source: Path, target: Path) -> None:
     """Put a file there that the tool takes: a hard link where its permissions allow, else a copy."""
     status = source.stat()
     if not status.st_mode & _OTHERS_WRITE and status.st_uid == os.getuid():

@@ -29,6 +29,10 @@ class Options:
     """dynamic_image_size or dynamic_dims."""
     aipp: dict[str, str] | None
     soc_version: str
+    inputs: str = "float32"
+    """float16 with --input_fp16_nodes."""
+    outputs: str = "float32"
+    """float16 with --output_type=FP16."""
 
 
 def write(path: Path, model: bytes, options: Options) -> None:
@@ -58,7 +62,7 @@ class Model:
 
     def input_bytes(self, height: int, width: int) -> int:
         """Bytes of one image."""
-        return height * width * 3 * (1 if self.options.aipp else 4)
+        return height * width * 3 * (1 if self.options.aipp else 2 if self.options.inputs == "float16" else 4)
 
     def run(self, images: list[bytes], height: int, width: int) -> list[np.ndarray]:
         """Outputs [N, C, h, w] in --out_nodes order of a full batch of input files."""
@@ -71,8 +75,10 @@ class Model:
             factor = np.array([float(aipp[f"var_reci_chn_{c}"]) for c in range(3)])
             batch = np.ascontiguousarray(((pixels - low) * factor).transpose(0, 3, 1, 2), np.float32)
         else:
-            batch = np.stack([np.frombuffer(i, np.float32).reshape(3, height, width) for i in images])
-        return self.session.run(None, {self.session.get_inputs()[0].name: batch})
+            kind = np.dtype(self.options.inputs)
+            batch = np.stack([np.frombuffer(i, kind).reshape(3, height, width) for i in images]).astype(np.float32)
+        outputs = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        return [output.astype(self.options.outputs) for output in outputs]
 
 
 def check_device(device: int) -> bool:
@@ -80,11 +86,12 @@ def check_device(device: int) -> bool:
     return str(device) in os.environ.get("STAND_IN_DEVICES", "0,1,2,3").split(",")
 
 
-def log_call() -> None:
-    """Append this call's arguments and folder to the file a test named."""
+def log_call(instead: str = "") -> None:
+    """Append this call to the file a test named: its arguments, or ``instead`` what a library was told."""
     if file := os.environ.get("STAND_IN_CALLS"):
+        argv = instead.split() or [Path(sys.argv[0]).name, *sys.argv[1:]]
         with Path(file).open("a") as calls:
-            calls.write(json.dumps({"argv": [Path(sys.argv[0]).name, *sys.argv[1:]], "cwd": str(Path.cwd())}) + "\n")
+            calls.write(json.dumps({"argv": argv, "cwd": str(Path.cwd())}) + "\n")
 
 
 class Fault:
@@ -102,7 +109,9 @@ class Fault:
         if self.kind and self.done == self.number:
             if self.kind == "crash":
                 print("terminate called after throwing an instance of 'std::bad_alloc'", flush=True)
-                sys.exit(3)
+                os._exit(3)
+            if self.kind == "device":
+                raise RuntimeError("acl execute failed:507011")
             if self.kind == "signal":
                 os.kill(os.getpid(), signal.SIGSEGV)
             if self.kind == "hang":

@@ -9,43 +9,24 @@ import re
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import om
 
-OLD = bool(os.environ.get("STAND_IN_AIS_OLD"))
+from ais_bench.infer.path_security_check import OLD, checked_input, checked_model, checked_output
 
 
-def checked(text: str) -> Path:
-    path = Path(text)
-    if not OLD:
-        if re.search(r"[^_A-Za-z0-9/.-]", os.path.abspath(text)):  # links stay
-            raise argparse.ArgumentTypeError(f"{text} contains illegal char, legal chars include A-Z a-z 0-9 _ - / .")
-        if path.is_symlink():
-            raise argparse.ArgumentTypeError(f"{text} is a soft link")
-    return path
+def argument(check: Callable[[str], str]) -> Callable[[str], Path]:
+    """An argparse type; what the check says goes into the usage error."""
 
+    def parse(text: str) -> Path:
+        if problem := check(text):
+            raise argparse.ArgumentTypeError(problem)
+        return Path(text)
 
-def model_path(text: str) -> Path:
-    path = checked(text)
-    if path.suffix != ".om" or not path.is_file() or (not OLD and mode(path) & 0o022):
-        raise argparse.ArgumentTypeError(f"model path:{text} is illegal. Please check.")
-    return path
-
-
-def input_path(text: str) -> Path:
-    path = checked(text)
-    if not path.exists() or (not OLD and mode(path) & 0o022):
-        raise argparse.ArgumentTypeError(f"input path:{text} is illegal. Please check.")
-    return path
-
-
-def output_path(text: str) -> Path:
-    path = checked(text)
-    if not OLD and path.exists() and mode(path) & ~0o750:
-        raise argparse.ArgumentTypeError(f"output path:{text} is illegal. Please check.")
-    return path
+    return parse
 
 
 def mode(path: Path) -> int:
@@ -60,9 +41,9 @@ def hw(text: str) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="__main__.py")
-    parser.add_argument("--model", required=True, type=model_path)
-    parser.add_argument("--input", type=input_path)
-    parser.add_argument("--output", type=output_path)
+    parser.add_argument("--model", required=True, type=argument(checked_model))
+    parser.add_argument("--input", type=argument(checked_input))
+    parser.add_argument("--output", type=argument(checked_output))
     parser.add_argument("--output_dirname")
     parser.add_argument("--outfmt", default="BIN", choices=["NPY", "BIN", "TXT"])
     parser.add_argument("--device", type=int, default=0)
