@@ -58,38 +58,38 @@ class Labels:
 
 def label(evaluator: Evaluator) -> Labels:
     """Name the errors of all people."""
-    truth, found, matches = evaluator.truth, evaluator.found, evaluator.localised
-    highest = np.zeros(len(found))
-    joints = np.full((len(found), truth.keypoints.shape[1]), -1, np.int8)
+    truth, found, matches, pairs = evaluator.truth, evaluator.found, evaluator.localised, evaluator.pairs
     person = np.where(matches.ignored[0], -1, matches.person[0])
-    mirror = np.array(evaluator.flip)
-    for block, oks in zip(evaluator.blocks, evaluator.oks, strict=True):
-        rows, columns = np.nonzero(block.found >= 0)
-        places = block.found[rows, columns]
-        counts = (block.people >= 0) & ~truth.ignored[block.people]
-        highest[places] = np.where(counts[:, None], oks, 0).max(axis=2)[rows, columns]
-        of_somebody = person[places] >= 0
-        rows, columns, places = rows[of_somebody], columns[of_somebody], places[of_somebody]
-        ours = block.people[rows] == person[places][:, None]  # [M, G]
-        there = (block.people >= 0)[rows]
-        same, mirrored = (
-            similarity.of_joints(block, truth, found, evaluator.variances, which)[rows, columns]
-            for which in (None, mirror)
-        )  # [M, G, K]
-        own, inverted = ((ks * ours[..., None]).sum(axis=1) for ks in (same, mirrored))
-        others = (there & ~ours)[..., None]
-        same_other, mirrored_other = (np.where(others, ks, -1.0).max(axis=1) for ks in (same, mirrored))
-        labelled = truth.labelled[person[places]]
-        joints[places] = np.where(labelled, _kinds(own, inverted, same_other, mirrored_other), -1)
+    highest = np.zeros(len(found))
+    np.maximum.at(highest, pairs.found, np.where(truth.ignored[pairs.person], 0, evaluator.oks))
     people = np.full(len(found), BACKGROUND, np.int8)
     people[highest >= LOCALISED] = DUPLICATE
     people[matches.ignored[0]] = IGNORED
     people[person >= 0] = FOUND
     oks = np.where(person >= 0, matches.oks[0], highest)
-    return Labels(person, people, joints, oks, matches.missing[0])
+    return Labels(person, people, _joints(evaluator, person), oks, matches.missing[0])
 
 
-def _kinds(own: np.ndarray, inverted: np.ndarray, other: np.ndarray, mirrored_other: np.ndarray) -> np.ndarray:
+def _joints(evaluator: Evaluator, person: np.ndarray) -> np.ndarray:
+    """Labels.joints of found people that are of those annotated ones (int64 [D], -1 for nobody's)."""
+    truth = evaluator.truth
+    result = np.full((len(person), truth.keypoints.shape[1]), -1, np.int8)
+    pairs = evaluator.pairs.chosen(person[evaluator.pairs.found] >= 0)
+    if not len(pairs):
+        return result
+    starts = np.flatnonzero(np.diff(pairs.found, prepend=-1))  # pairs of one found person are together
+    found = pairs.found[starts]
+    is_own = pairs.person == person[pairs.found]
+    similar = []
+    for which in (None, np.array(evaluator.flip)):
+        ks = similarity.of_joints(pairs, truth, evaluator.found, evaluator.variances, which)
+        of_others = np.maximum.reduceat(np.where(is_own[:, None], -1.0, ks), starts, axis=0)
+        similar += [ks[is_own], of_others]
+    result[found] = np.where(truth.labelled[person[found]], _kinds(*similar), -1)
+    return result
+
+
+def _kinds(own: np.ndarray, other: np.ndarray, inverted: np.ndarray, mirrored_other: np.ndarray) -> np.ndarray:
     """Places in KINDS; of equally similar ones, that of the own joint, then of another's, then of the mirror partner."""
     most = np.maximum.reduce([own, inverted, other, mirrored_other])
     return np.select(
@@ -164,11 +164,9 @@ def _curve(evaluator: Evaluator, labels: Labels, names: set[str]) -> Curve:
 def _similarities(evaluator: Evaluator, labels: Labels) -> np.ndarray:
     """float64 [D]: OKS of each found person with its own; 0 of those that are nobody's."""
     result = np.zeros(len(evaluator.found))
-    for block, oks in zip(evaluator.blocks, evaluator.oks, strict=True):
-        rows, columns = np.nonzero((block.found >= 0) & (labels.person[block.found] >= 0))
-        places = block.found[rows, columns]
-        ours = block.people[rows] == labels.person[places][:, None]
-        result[places] = (oks[rows, columns] * ours).sum(axis=1)
+    pairs = evaluator.pairs
+    is_own = pairs.person == labels.person[pairs.found]
+    result[pairs.found[is_own]] = evaluator.oks[is_own]
     return result
 
 

@@ -11,7 +11,7 @@ from higherhrnet.report.analysis import matching, precision, similarity
 from higherhrnet.report.analysis.matching import AREAS, THRESHOLDS, Matches
 from higherhrnet.report.analysis.people import Found, Truth
 from higherhrnet.report.analysis.precision import Curve
-from higherhrnet.report.analysis.similarity import Block
+from higherhrnet.report.analysis.similarity import Pairs
 
 LOCALISED = 0.1
 """OKS from which a found person is said to be of an annotated one, however badly (Ronchi and Perona 2017, 4)."""
@@ -34,17 +34,14 @@ class Evaluator:
         return similarity.variances(self.sigmas)
 
     @cached_property
-    def blocks(self) -> list[Block]:
-        """Images with people of both kinds."""
-        return similarity.blocks(self.truth, self.found)
+    def pairs(self) -> Pairs:
+        """All pairs of found and annotated people of one image."""
+        return similarity.pairs(self.truth, self.found)
 
     @cached_property
-    def oks(self) -> list[np.ndarray]:
-        """[I, D, G] of each block, over all joints."""
-        return self._oks(slice(None))
-
-    def _oks(self, joints: slice) -> list[np.ndarray]:
-        return [similarity.oks(block, self.truth, self.found, self.variances, joints) for block in self.blocks]
+    def oks(self) -> np.ndarray:
+        """float64 [P], of the pairs, over all joints."""
+        return similarity.oks(self.pairs, self.truth, self.found, self.variances)
 
     @cached_property
     def order(self) -> np.ndarray:
@@ -70,14 +67,15 @@ class Evaluator:
     ) -> Matches:
         """As matching.match."""
         return matching.match(
-            self.truth, self.found, self.blocks, self.oks, thresholds=thresholds, area=area, ignored=ignored
+            self.truth, self.found, self.pairs, self.oks, thresholds=thresholds, area=area, ignored=ignored
         )
 
     def of_joint(self, joint: int) -> Matches:
         """Matches by that joint alone: people without it are ignored."""
-        oks = self._oks(slice(joint, joint + 1))
+        only = slice(joint, joint + 1)
+        oks = similarity.oks(self.pairs, self.truth, self.found, self.variances, only)
         ignored = self.truth.crowd | ~self.truth.labelled[:, joint]
-        return matching.match(self.truth, self.found, self.blocks, oks, ignored=ignored)
+        return matching.match(self.truth, self.found, self.pairs, oks, ignored=ignored)
 
     def curve(self, matches: Matches, images: np.ndarray | None = None, order: np.ndarray | None = None) -> Curve:
         """Precision over recall; of the images chosen (bool [N]) alone, or in another order than by score."""
@@ -90,4 +88,10 @@ class Evaluator:
 
     def with_keypoints(self, keypoints: np.ndarray) -> Evaluator:
         """The same people with other keypoints [D, K, 2]."""
-        return replace(self, found=replace(self.found, keypoints=keypoints))
+        made = replace(self, found=replace(self.found, keypoints=keypoints))
+        changed = (keypoints != self.found.keypoints).any(axis=(1, 2))[self.pairs.found]
+        oks = self.oks.copy()
+        oks[changed] = similarity.oks(self.pairs.chosen(changed), self.truth, made.found, self.variances)
+        # What is the same need not be computed again.
+        made.__dict__.update(variances=self.variances, pairs=self.pairs, oks=oks, order=self.order)
+        return made

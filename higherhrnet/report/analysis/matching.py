@@ -6,13 +6,12 @@ that counts is preferred to one that is ignored, and of equals the later in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from higherhrnet.report.analysis.people import Found, Truth
-from higherhrnet.report.analysis.similarity import Block
+from higherhrnet.report.analysis.similarity import Pairs
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """Of OKS, [T]; AP is the mean over them."""
@@ -49,8 +48,8 @@ class Matches:
 def match(
     truth: Truth,
     found: Found,
-    blocks: Sequence[Block],
-    oks: Sequence[np.ndarray],
+    pairs: Pairs,
+    oks: np.ndarray,
     *,
     thresholds: np.ndarray = THRESHOLDS,
     area: tuple[float, float] = AREAS["all"],
@@ -60,57 +59,64 @@ def match(
 
     Parameters
     ----------
-    oks : [I, D, G] of each block
+    oks : float64 [P], of the pairs
     area : annotated people of other sizes are ignored, and found ones that match nobody
     ignored : bool [G], in place of ``truth.ignored``
     """
     low, high = area
     unasked = truth.ignored if ignored is None else ignored
     unasked = unasked | (truth.areas < low) | (truth.areas > high)
+    least = np.minimum(thresholds, 1 - 1e-10)  # as in COCOeval: an OKS of 1 less rounding is enough
     person = np.full((len(thresholds), len(found)), -1, np.int64)
     similar = np.full((len(thresholds), len(found)), -1.0)
-    taken = np.zeros((len(thresholds), len(truth)), bool)
-    for block, values in zip(blocks, oks, strict=True):
-        rows, columns = np.nonzero(block.found >= 0)
-        places = block.found[rows, columns]
-        chosen, best = _match(block, values, thresholds, truth.crowd, unasked)
-        person[:, places], similar[:, places] = chosen[:, rows, columns], best[:, rows, columns]
-    for threshold, people in enumerate(person):
-        taken[threshold, people[people >= 0]] = True
+    free = np.ones((len(thresholds), len(truth)), bool)
+    near = oks >= least.min()
+    close, value = pairs.chosen(near), oks[near]
+    rank = found.rank[close.found]
+    for of_rank in _parts(rank):
+        _match(close.chosen(of_rank), value[of_rank], least, unasked, truth.crowd, free, person, similar)
+    taken = np.zeros_like(free)
+    for of_threshold, people in zip(taken, person, strict=True):
+        of_threshold[people[people >= 0]] = True
     outside = (found.areas < low) | (found.areas > high)
     is_ignored = np.where(person >= 0, np.append(unasked, False)[person], outside)
     return Matches(person, similar, is_ignored, ~taken & ~unasked, ~unasked)
 
 
+def _parts(rank: np.ndarray) -> list[np.ndarray]:
+    """Places of equal rank, ascending; within each as they are."""
+    order = np.argsort(rank, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(rank[order])) + 1) if len(order) else []
+
+
 def _match(
-    block: Block, oks: np.ndarray, thresholds: np.ndarray, crowd: np.ndarray, ignored: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places in Truth, -1 for none, and OKS, both [T, I, D]."""
-    least = np.minimum(thresholds, 1 - 1e-10)[:, None, None]  # as in COCOeval: an OKS of 1 less rounding is enough
-    there = block.people >= 0
-    several = crowd[block.people]  # [I, G]
-    asked, unasked = there & ~ignored[block.people], there & ignored[block.people]
-    shape = (len(thresholds), *block.found.shape)
-    chosen, best = np.full(shape, -1, np.int64), np.full(shape, -1.0)
-    free = np.ones((len(thresholds), *there.shape), bool)
-    images = np.arange(len(there))
-    for rank in range(block.found.shape[1]):
-        found = block.found[:, rank] >= 0
-        value = oks[:, rank]  # [I, G]
-        fits = free & (value >= least) & found[:, None]  # [T, I, G]
-        place, similar = _highest(np.where(fits & asked, value, -1.0))
-        if unasked.any():
-            other, other_similar = _highest(np.where(fits & unasked, value, -1.0))
-            place, similar = np.where(similar < 0, other, place), np.where(similar < 0, other_similar, similar)
-        hit = similar >= 0
-        chosen[:, :, rank] = np.where(hit, block.people[images, place], -1)
-        best[:, :, rank] = similar
-        t, i = np.nonzero(hit)
-        free[t, i, place[t, i]] = several[i, place[t, i]]
-    return chosen, best
+    pairs: Pairs,
+    oks: np.ndarray,
+    least: np.ndarray,
+    unasked: np.ndarray,
+    crowd: np.ndarray,
+    free: np.ndarray,
+    person: np.ndarray,
+    similar: np.ndarray,
+) -> None:
+    """Match found people of one rank, at most one of each image; fills in ``free``, ``person`` and ``similar``."""
+    starts = np.flatnonzero(np.diff(pairs.found, prepend=-1))  # of each found person's pairs, which are together
+    ends = np.append(starts[1:], len(pairs))
+    found = pairs.found[starts]
+    fits = free[:, pairs.person] & (oks >= least[:, None])  # [T, P]
+    ignored = unasked[pairs.person]
+    place = _last_highest(np.where(fits & ~ignored, oks, -1.0), starts, ends)
+    if ignored.any():
+        place = np.where(place < 0, _last_highest(np.where(fits & ignored, oks, -1.0), starts, ends), place)
+    t, i = np.nonzero(place >= 0)
+    chosen = place[t, i]
+    person[t, found[i]] = pairs.person[chosen]
+    similar[t, found[i]] = oks[chosen]
+    free[t, pairs.person[chosen]] = crowd[pairs.person[chosen]]
 
 
-def _highest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The last place of the highest value along the last axis, and that value."""
-    place = values.shape[-1] - 1 - values[..., ::-1].argmax(axis=-1)
-    return place, np.take_along_axis(values, place[..., None], -1)[..., 0]
+def _last_highest(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """int64 [T, F]: the last place of each run's highest value [T, P]; -1 where all of a run are negative."""
+    highest = np.maximum.reduceat(values, starts, axis=1)
+    is_highest = (values == np.repeat(highest, ends - starts, axis=1)) & (values >= 0)
+    return np.maximum.reduceat(np.where(is_highest, np.arange(values.shape[1]), -1), starts, axis=1)
