@@ -88,7 +88,7 @@ def compute(study: Study, amount: Amount = Amount()) -> dict[str, Any]:  # noqa:
         "joints": [_joint(evaluator, labels, joint, name) for joint, name in enumerate(study.joints.names)],
         "groups": _groups(evaluator),
         "scores": asdict(scores.calibrate(evaluator, labels)),
-        "against": None,
+        "comparison": None,
     }
     other, other_labels = None, None
     if study.before is not None:
@@ -97,7 +97,7 @@ def compute(study: Study, amount: Amount = Amount()) -> dict[str, Any]:  # noqa:
         changed = difference.people(evaluator, other)
         weighed |= worst.of_changes(evaluator, changed)
         before = figures.parts(other, study.kind, study.crowd_index)
-        result["against"] = _against(difference.changes(parts, before, study.kind, draws), changed) | {
+        result["comparison"] = _against(difference.changes(parts, before, study.kind, draws), changed) | {
             "counts": _counts(other, other_labels)
         }
     chosen = worst.choose(weighed, evaluator, labels, of_each=amount.pictures)
