@@ -22,6 +22,7 @@ COMMANDS = {
     "performance": "the table of images per second",
     "run": "the whole chain in chunks, on little disk",
     "merge": "join the results of shards",
+    "report": "a page that explains the AP of results",
 }
 """The modules of this folder that are commands, and what each does."""
 

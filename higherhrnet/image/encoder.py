@@ -12,9 +12,9 @@ from higherhrnet.artifacts.outputs import MARK
 _AFTER_IHDR = 33  # bytes of a PNG's signature and first chunk (PNG, 11.2.1)
 
 
-def jpeg(image: np.ndarray) -> bytes:
-    """A JPEG of BGR uint8 [H, W, 3], the mark as its comment (ITU-T T.81, B.2.4.5)."""
-    data = cv2.imencode(".jpg", image)[1].tobytes()
+def jpeg(image: np.ndarray, *, quality: int = 95) -> bytes:
+    """A JPEG of BGR uint8 [H, W, 3], the mark as its comment (ITU-T T.81, B.2.4.5); ``quality`` up to 100."""
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
     return data[:2] + b"\xff\xfe" + (len(MARK) + 2).to_bytes(2, "big") + MARK + data[2:]
 
 

@@ -1,0 +1,1 @@
+"""What average precision is made of: people matched, errors named and counted. Numbers in, numbers out."""
