@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chain(data: Path, tiny_onnx: Path, tmp_path: Path) -> list[object]:
     """``run`` on that data set; its current directory is ``tmp_path``."""
     where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, *CPU, "DATASET.ROOT", data]
-    return ["-m", "higherhrnet", "run", "--disk_budget", "8MB", *where]
+    return ["-m", "higherhrnet", "run", "--workers", 1, "--disk_budget", "8MB", *where]
 
 
 def start(arguments: Sequence[object], cwd: Path, before: Sequence[object] = ()) -> subprocess.Popen[str]:
@@ -66,7 +66,7 @@ def expected(data: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFacto
     """The results of an undisturbed run."""
     work = tmp_path_factory.mktemp("undisturbed")
     where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, *CPU, "DATASET.ROOT", data]
-    done(["-m", "higherhrnet", "run", *where], work)
+    done(["-m", "higherhrnet", "run", "--workers", 1, *where], work)
     return (work / TINY_RESULTS).read_bytes()
 
 
@@ -164,8 +164,9 @@ def staged(data: Path, tmp_path: Path) -> Callable[[str], list[object]]:
         cfg = ["--cfg", TINY_CONFIG, "DATASET.ROOT", data]
         dump_dirs = ["--dump_dir", "result/dumpOutput_device0_bs1"]
         dump_dirs += ["--dump_dir_flip", "result/dumpOutput_device0_bs1_flip"]
+        trees = ["--output", "bins", "--output_flip", "flip"]
         return {
-            "preprocess": [ROOT / "HigherHRNet_preprocess.py", "--output", "bins", "--output_flip", "flip", *cfg],
+            "preprocess": [ROOT / "HigherHRNet_preprocess.py", *trees, "--workers", 1, *cfg],
             "list": [ROOT / "gen_dataset_info.py", "bin", "bins", "./prep_bin"],
             "list flip": [ROOT / "gen_dataset_info.py", "bin", "flip", "./prep_bin_flip"],
             "infer": [
@@ -175,7 +176,7 @@ def staged(data: Path, tmp_path: Path) -> Callable[[str], list[object]]:
                 "tiny.onnx",
                 *cfg,
             ],
-            "decode": [ROOT / "HigherHRNet_postprocess.py", *dump_dirs, *cfg],
+            "decode": [ROOT / "HigherHRNet_postprocess.py", *dump_dirs, "--workers", 1, *cfg],
         }[name]
 
     for name in ("preprocess", "list", "list flip"):

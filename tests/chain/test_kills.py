@@ -76,12 +76,12 @@ def scripts(data: Path) -> list[tuple[int, Command]]:
     dump_dirs = ["--dump_dir", "result/dumpOutput_device0_bs1"]
     dump_dirs += ["--dump_dir_flip", "result/dumpOutput_device0_bs1_flip"]
     return [
-        (8, ("HigherHRNet_preprocess", [*trees, *cfg, *root])),
-        (2, ("gen_dataset_info", ["bin", "prep_bin", "./prep_bin"])),
-        (2, ("gen_dataset_info", ["bin", "prep_bin_flip", "./prep_bin_flip"])),
+        (4, ("HigherHRNet_preprocess", [*trees, *cfg, *root])),
+        (1, ("gen_dataset_info", ["bin", "prep_bin", "./prep_bin"])),
+        (1, ("gen_dataset_info", ["bin", "prep_bin_flip", "./prep_bin_flip"])),
         (2, ("HigherHRNet_pth2onnx", ["--weights", "models/tiny.pth", *cfg])),
-        (12, ("HigherHRNet_benchmark", [*CPU, *cfg])),
-        (8, ("HigherHRNet_postprocess", ["--workers", 1, *dump_dirs, *cfg, *root])),
+        (6, ("HigherHRNet_benchmark", [*CPU, *cfg])),
+        (4, ("HigherHRNet_postprocess", ["--workers", 1, *dump_dirs, *cfg, *root])),
         (2, ("HigherHRNet_performance", [])),
     ]
 
@@ -108,7 +108,7 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     before = files(killed)
     seconds = duration(launcher, ("higherhrnet.__main__", [*chain, "--work", "undisturbed"]), killed)
     shutil.rmtree(killed / "from_run")
-    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=16, seconds=seconds, rng=rng)
+    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=8, seconds=seconds, rng=rng)
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"

@@ -80,7 +80,7 @@ def test_ctrl_c_in_a_terminal_goes_to_workers_too(tiny_data: Path, tmp_path: Pat
     program += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data]
     rng = random.Random(7)
     interrupted = 0
-    for _ in range(8):
+    for _ in range(5):
         process = start(program, tmp_path)
         time.sleep(rng.uniform(0.2, 1))
         with contextlib.suppress(ProcessLookupError):
