@@ -11,6 +11,7 @@ import pytest
 from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.config import loader
 from higherhrnet.config.plan import Plan
+from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, joints
 from higherhrnet.errors import UserError
 from tests.support.datasets import TINY_CONFIG
@@ -204,11 +205,13 @@ def test_an_override_does_something_or_is_refused(key: str, default: object):
         values = ["True", "False"]
     elif isinstance(default, str):
         values = [OTHER.get(key, "other")]
+    elif isinstance(default, list | tuple):
+        values = [OTHER.get(key, "[7]" if isinstance(default, list) else "(7,)")]
     else:
-        values = [OTHER.get(key, str(type(default)([7]) if isinstance(default, list | tuple) else type(default)(7)))]
+        values = [OTHER.get(key, "7" if isinstance(default, int) else "7.0")]
     beside = ["DATASET.ROOT", "data", "DATASET.WITH_CENTER", str(key == "TEST.IGNORE_CENTER")]
     before = loader.load(TINY_CONFIG, beside)
-    found = []
+    found: list[Config | None] = []
     for value in values:
         try:
             found.append(replace(loader.load(TINY_CONFIG, [*beside, key, value]), text=before.text))
