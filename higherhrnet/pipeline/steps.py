@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco
 from higherhrnet.dataset.ground_truth import PERSON
-from higherhrnet.errors import UserError
+from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.stages import dataset_info, infer, passes, postprocess, preprocess
@@ -25,6 +27,15 @@ from higherhrnet.system import workers
 
 _TREES = ("prep_bin", "prep_bin_flip")
 _RESULT = "result"
+# What stages advise in words of the scripts, whose folders and flags a run does not have.
+_OF_SCRIPTS = re.compile(
+    "HigherHRNet_(preprocess|benchmark|postprocess)|gen_dataset_info|preprocess|network again|free space|"
+    "--(output|result|info|dump_dir|limit|dtype|overwrite)"
+)
+_OF_RUN = (
+    "run the same command again, which does this chunk again; where the disk is full free space before, or give "
+    "another --work"
+)
 
 Person = dict[str, Any]
 
@@ -68,6 +79,20 @@ class Prepared:
     """Of the others."""
 
 
+@contextlib.contextmanager
+def remedied() -> Iterator[None]:
+    """Errors of the stages, with what helps in a run in place of what helps between the scripts."""
+    try:
+        yield
+    except BadImageError:
+        raise
+    except UserError as e:
+        what, _, remedy = str(e).rpartition("; ")
+        if what and _OF_SCRIPTS.search(remedy):
+            raise UserError(f"{what}; {_OF_RUN}") from e
+        raise
+
+
 class Steps:
     """Does the three steps, each of which resumes where a stopped run was."""
 
@@ -75,6 +100,7 @@ class Steps:
         """Use ``pool`` for preprocessing and decoding, ``backend`` for the network."""
         self._settings, self._pool, self._backend = settings, pool, backend
 
+    @remedied()
     def preprocess(self, chunk: Chunk, folder: Path) -> Prepared:
         """Write the chunk's inputs, unless its dumps are there already."""
         try:
@@ -100,6 +126,7 @@ class Steps:
         summary = preprocess.run(coco.Dataset(settings.annotations, chunk.images), job, self._pool, quiet=True)
         return Prepared(summary.left_out, summary.pictures)
 
+    @remedied()
     def infer(self, chunk: Chunk, folder: Path) -> None:
         """Run the network over the chunk's inputs; at least one image must have them."""
         if self._if_inferred(folder) is not None:
@@ -128,17 +155,22 @@ class Steps:
                     shutil.rmtree(inputs_folder, ignore_errors=True)
 
     def decode(self, chunk: Chunk, folder: Path, left_out: dict[int, str]) -> Iterator[tuple[coco.Image, list[Person]]]:
-        """The people of each of the chunk's images that was not left out."""
+        """The people of each of the chunk's images that was not left out; of damaged dumps the folder is removed."""
         settings = self._settings
-        return postprocess.people(
-            self._dump_directories(folder),
-            [image for image in chunk.images if image.index not in left_out],
-            plan=settings.plan,
-            heads=settings.heads,
-            options=settings.options,
-            pool=self._pool,
-            category=settings.category,
-        )
+        try:
+            with remedied():
+                yield from postprocess.people(
+                    self._dump_directories(folder),
+                    [image for image in chunk.images if image.index not in left_out],
+                    plan=settings.plan,
+                    heads=settings.heads,
+                    options=settings.options,
+                    pool=self._pool,
+                    category=settings.category,
+                )
+        except UserError:
+            atomic.remove_folder(folder)  # or the next run would find its dumps complete
+            raise
 
     def _dump_directories(self, folder: Path) -> tuple[Path, Path]:
         batch, device = self._backend.batch, self._settings.device

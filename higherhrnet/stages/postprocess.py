@@ -245,8 +245,9 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
         for file, array in zip(_files(decoding, image.index), arrays, strict=True):
             if count := int((~(np.abs(array) <= MAGNITUDE_LIMIT)).sum()):
                 raise UserError(
-                    f"dump {file}: {count} of {array.size} values are NaN or infinite, or beyond {MAGNITUDE_LIMIT:g}; "
-                    f"check the model's precision, then run HigherHRNet_benchmark.py again"
+                    f"dump {file}: {count} of {array.size} values are NaN or infinite, or beyond {MAGNITUDE_LIMIT:g}, "
+                    f"as of a model or a precision that does not fit; run HigherHRNet_benchmark.py again with "
+                    f"--overwrite, with another model or precision where that gives the same"
                 ) from e
         raise
     kept = keypoints[:, : decoding.result_joints]

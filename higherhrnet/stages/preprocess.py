@@ -148,15 +148,15 @@ def _fill(
     """Write what is missing in the trees, which this process holds."""
     grids = {image.index: geometry.fit(image.width, image.height, job.short_side, job.scale) for image in images}
     folders = {inputs.folder(tree.place, grid.shape) for tree in trees for grid in grids.values()}
-    for folder in folders:
-        atomic.make_directory(folder)
-    atomic.remove_partials(folders)
+    atomic.remove_partials(folder for folder in folders if folder.is_dir())
     there = [image for image in images if _is_there(job, image.index, grids[image.index].shape)]
     known = [image for image in there if all(image.index in ledger.pictures for ledger in ledgers)]
     done = {image.index: picture for image in known if (picture := _unchanged(job, image, ledgers))}
     changed = [image for image in known if image.index not in done]
     todo = [image for image in images if image.index not in done]
     _check_space(job, [grids[image.index].shape for image in todo])
+    for folder in folders:
+        atomic.make_directory(folder)
     for ledger in ledgers:
         for image in todo:
             if image.index in ledger.pictures:  # which this run, if it is stopped, may already have made untrue
@@ -207,9 +207,10 @@ def _check_space(job: PreprocessJob, shapes: list[tuple[int, int]]) -> None:
         free = shutil.disk_usage(tree).free
         wanted = need * disks.count(disk)
         if wanted > free:
+            fewer = "" if inputs.folders(tree) else ", or fewer images with --limit"  # whose inputs are another work
             raise UserError(
-                f"{tree}: {wanted / 1e6:.0f} MB of inputs to write, {free / 1e6:.0f} MB free; free space, choose "
-                f"another disk, or preprocess fewer images with --limit"
+                f"{tree}: {wanted / 1e6:.0f} MB of inputs to write, {free / 1e6:.0f} MB free; free space, or give "
+                f"--output and --output_flip on another disk{fewer}"
             )
 
 
@@ -220,7 +221,7 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
         pixels, picture = read(job.location, image, exif=job.exif)
     except BadImageError as e:
         if not job.skip_bad:
-            raise
+            raise BadImageError(f"{e}, or leave it out with --skip_bad") from e
         return str(e)
     grid = geometry.fit(image.width, image.height, job.short_side, job.scale)
     warped = transform.warp(pixels, grid)

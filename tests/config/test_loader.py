@@ -214,8 +214,10 @@ def test_an_override_does_something_or_is_refused(key: str, default: object):
         values = ["True", "False"]
     elif isinstance(default, str):
         values = [OTHER.get(key, "other")]
+    elif isinstance(default, list | tuple):
+        values = [OTHER.get(key, "[7]" if isinstance(default, list) else "(7,)")]
     else:
-        values = [OTHER.get(key, str(type(default)([7]) if isinstance(default, list | tuple) else type(default)(7)))]
+        values = [OTHER.get(key, "7" if isinstance(default, int) else "7.0")]
     beside = ["DATASET.ROOT", "data", "DATASET.WITH_CENTER", str(key == "TEST.IGNORE_CENTER")]
     before = loader.load(TINY_CONFIG, beside)
     found: list[Config | None] = []
