@@ -241,8 +241,9 @@ def test_pictures_that_are_annotated_as_they_are_shown(
     trees = ("--output", "bin", "--output_flip", "bin_flip", "--workers", 1)
     message = error(script("HigherHRNet_preprocess", *trees, *where))
     assert "found 200x150 pixels, the annotation file says 150x200, which is its size after its EXIF" in message
-    assert "give --exif, which turns all images as viewers do" in message
-    script("HigherHRNet_preprocess", *trees, "--exif", *where)
+    assert "give --exif, which turns all images as viewers do, and give --overwrite" in message
+    outcome = script("HigherHRNet_preprocess", *trees, "--exif", "--overwrite", *where)
+    assert outcome.status == 0, outcome
     assert "another --exif (True, not False)" in error(script("HigherHRNet_preprocess", *trees, *where))
     run = ("higherhrnet.__main__", "run", "--backend", "onnxruntime", "--model", tiny_onnx, "--workers", 1, *where)
     assert script(*run, "--exif").status == 0
@@ -295,3 +296,52 @@ def test_filters_are_recorded_with_the_results(
     assert 0 < len(fewer) < len(everybody)
     assert all(entry in everybody for entry in fewer)
     assert [(o.get("min_score"), o.get("oks_nms")) for o in options] == [(None, None), (least, None), (None, 0.3)]
+
+
+def test_the_official_key_of_the_weights_is_honoured(
+    tmp_path: Path, tiny_weights: Path, tiny_onnx: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    where = ("--cfg", TINY_CONFIG, "TEST.MODEL_FILE")
+    assert "TEST.MODEL_FILE x.pth is no file; correct it" in error(script("HigherHRNet_pth2onnx", *where, "x.pth"))
+    assert script("HigherHRNet_pth2onnx", "--output", "a.onnx", *where, tiny_weights).status == 0
+    other = tmp_path / "other.pth"
+    torch.save({k: v * 2 if v.is_floating_point() else v for k, v in torch.load(tiny_weights).items()}, other)
+    both = error(script("HigherHRNet_pth2onnx", "--weights", tiny_weights, *where, other))
+    assert f"--weights {tiny_weights} and TEST.MODEL_FILE {other} are two checkpoints; give one" in both
+    message = error(script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, *where, other))
+    assert f"model {tiny_onnx} was not exported from TEST.MODEL_FILE {other}, as far as it says" in message
+    message = error(script("HigherHRNet_benchmark", "--backend", "torch", "--model", tiny_weights, *where, other))
+    assert f"--model {tiny_weights} and TEST.MODEL_FILE {other} are two checkpoints; give one" in message
+
+
+def test_one_directory_is_not_both_passes(
+    tmp_path: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    both = ("--dump_dir", "d", "--dump_dir_flip", tmp_path / "d")
+    outcome = script("HigherHRNet_postprocess", *both, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
+    assert "--dump_dir and --dump_dir_flip are both d; give the mirrored inputs' too" in error(outcome)
+
+
+@pytest.mark.parametrize("split", ["test", "latest2024"])
+def test_annotations_of_any_split_are_used_where_they_are(tmp_path: Path, split: str):
+    image = coco.Image(0, 1, "a.jpg", 1, 1)
+    location = coco.Location(str(tmp_path), split)
+    assert not location.has_annotations
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / f"annotations/person_keypoints_{split}.json").touch()
+    (tmp_path / "images" / split).mkdir(parents=True)
+    assert location.has_annotations
+    assert location.annotations == tmp_path / f"annotations/person_keypoints_{split}.json"
+    assert location.picture(image) == tmp_path / "images" / split / "a.jpg"
+
+
+def test_annotations_and_images_are_named_directly(tmp_path: Path):
+    image = coco.Image(0, 1, "a.jpg", 1, 1)
+    location = coco.Location("", "val2017", annotation_file="people.json", image_folder="pictures")
+    assert (location.annotations, location.picture(image)) == (Path("people.json"), Path("pictures/a.jpg"))
+    assert location.absolute().annotations == Path.cwd() / "people.json"
+    zipped = replace(location, image_folder="pictures.zip", zipped=True)
+    assert zipped.picture(image) == Path("pictures.zip@a.jpg")
