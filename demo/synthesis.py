@@ -45,27 +45,32 @@ def synthesise(
     clutter: int = 6,
     drop: float = 0.15,
     tag_spread: float = 1.7,
+    joint_set: joints.JointSet = joints.COCO,
 ) -> tuple[Outputs, Outputs]:
     """Make the outputs for an image and for its mirror image.
 
     Parameters
     ----------
-    persons : each [17, 3] as COCO annotates: x and y in image pixels, visibility (0: not labelled, left out)
+    persons : each [K, 3] as COCO annotates: x and y in image pixels, visibility (0: not labelled, left out)
     geometry : the image's way into the network input [H, W]; keypoints outside the input are left out
     rng : the only source of chance, so a seed fixes the arrays
     clutter : number of low peaks (0.05 to 0.35) that belong to nobody, in random places, joints and tags
     drop : probability that a keypoint is missed, in both passes
     tag_spread : distance between the tags of people next to each other in tag space
+    joint_set : of the K joints
 
     Returns
     -------
-    outputs, flip_outputs : each output1 float32 [34, H/4, W/4] (17 heatmaps, 17 tag maps) and output2 float32
-        [17, H/2, W/2] (heatmaps); heat in 0 to 1, tags around 0
+    outputs, flip_outputs : each output1 float32 [2K, H/4, W/4] (K heatmaps, K tag maps) and output2 float32
+        [K, H/2, W/2] (heatmaps); heat in 0 to 1, tags around 0
     """
-    peaks = _people_peaks(persons, geometry, rng, drop, tag_spread) + _clutter_peaks(geometry, rng, clutter)
+    peaks = _people_peaks(persons, geometry, rng, drop, tag_spread) + _clutter_peaks(
+        geometry, rng, clutter, len(joint_set)
+    )
     width, height = geometry.input_width, geometry.input_height
-    mirrored = [peak._replace(joint=joints.COCO.flip[peak.joint], x=width - peak.x) for peak in peaks]
-    return _paint(peaks, width, height, rng), _paint(mirrored, width, height, rng)
+    mirrored = [peak._replace(joint=joint_set.flip[peak.joint], x=width - peak.x) for peak in peaks]
+    count = len(joint_set)
+    return _paint(peaks, width, height, rng, count), _paint(mirrored, width, height, rng, count)
 
 
 def _people_peaks(
@@ -74,7 +79,7 @@ def _people_peaks(
     tags = (rng.permutation(len(persons)) - (len(persons) - 1) / 2) * tag_spread
     peaks = []
     for person, tag in zip(persons, tags, strict=True):
-        points = person[:, :2] @ geometry.forward[:, :2].T + geometry.forward[:, 2]  # [17, 2], input pixels
+        points = person[:, :2] @ geometry.forward[:, :2].T + geometry.forward[:, 2]  # [K, 2], input pixels
         points += rng.normal(0, _MISS, points.shape)
         heights = rng.uniform(0.4, 1, len(person))
         seen = (person[:, 2] > 0) & (rng.random(len(person)) >= drop)
@@ -85,10 +90,10 @@ def _people_peaks(
     return peaks
 
 
-def _clutter_peaks(geometry: Geometry, rng: np.random.Generator, count: int) -> list[_Peak]:
+def _clutter_peaks(geometry: Geometry, rng: np.random.Generator, count: int, joint_count: int) -> list[_Peak]:
     return [
         _Peak(
-            joint=int(rng.integers(len(joints.COCO.names))),
+            joint=int(rng.integers(joint_count)),
             x=rng.uniform(0, geometry.input_width),
             y=rng.uniform(0, geometry.input_height),
             height=rng.uniform(0.05, 0.35),
@@ -98,8 +103,7 @@ def _clutter_peaks(geometry: Geometry, rng: np.random.Generator, count: int) -> 
     ]
 
 
-def _paint(peaks: Sequence[_Peak], width: int, height: int, rng: np.random.Generator) -> Outputs:
-    count = len(joints.COCO.names)
+def _paint(peaks: Sequence[_Peak], width: int, height: int, rng: np.random.Generator, count: int) -> Outputs:
     output1 = np.zeros((2 * count, height // 4, width // 4), np.float32)
     output2 = np.zeros((count, height // 2, width // 2), np.float32)
     for joint, x, y, peak_height, tag in peaks:

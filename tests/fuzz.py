@@ -96,7 +96,15 @@ def parsers(folder: Path) -> dict[str, Parser]:
         sound.add(3, Picture(Stamp(1, 2, 3, 4), "5" * 64))
         sound.leave_out(4, "why")
     inputs = InputsWork(
-        *("d", 7, "1/1", 512), flip=False, dtype="float32", factor=1, smallest=1, limited=True, version=1, opencv="4"
+        *("d", 7, "1/1", 512),
+        flip=False,
+        dtype="float32",
+        factor=1,
+        smallest=1,
+        limited=True,
+        version=1,
+        opencv="4",
+        exif=False,
     )
     of_inputs = DumpsWork(
         Inputs(inputs, "5" * 64, [2]),

@@ -40,7 +40,7 @@ class InputsWork:
     version: int
     """image.transform.VERSION"""
     opencv: str
-    exif: bool = False
+    exif: bool
     """Whether pictures were turned as their EXIF orientation says."""
 
     def __post_init__(self) -> None:

@@ -189,10 +189,12 @@ def _shapes(args: argparse.Namespace, config: Config, real: Sequence[Shape]) -> 
 def _model(args: argparse.Namespace, config: Config, batch: int) -> Path:
     if args.backend == select.TORCH:
         path = select.checkpoint_of(args.model, config)
-        select.check_checkpoint(path, config)
+        if path.is_file():  # which the backend says otherwise
+            select.check_checkpoint(path, config)
         return path
     path = args.model or models.find_onnx(select.MODELS, batch)
-    select.check_onnx(path, config)
+    if path.is_file():
+        select.check_onnx(path, config)
     return path
 
 

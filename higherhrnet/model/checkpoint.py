@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +21,28 @@ from higherhrnet.model.network import HigherHRNet
 _LAST = "final_layers.1.weight"  # of the convolution that gives the heatmaps of output2
 _HEAD = 16  # bytes that tell a plain pickle from PyTorch's formats
 _LISTED = 5  # how many names an error message shows of a longer list
+# What a training script's best figure or learning rate may be: numbers, of NumPy 2 and of 1.
+_NUMPY_SCALARS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.bool_, np.int32, np.int64, np.float16, np.float32, np.float64)),
+    *((np.float64().__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+) was not an allowed global")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# What people have, or get from a download that failed, under the name of a checkpoint.
+_OTHERS = tuple(
+    (re.compile(pattern, re.DOTALL), kind)
+    for pattern, kind in (
+        (rb"$", "empty"),
+        (rb"(?i)\s*<(?:!doctype|html|\?xml|head)", "a web page, as of a download that asks for a confirmation"),
+        (rb"version https://git-lfs", "a Git LFS pointer, whose file was not fetched"),
+        (rb".{7}\0\{", "a safetensors file"),
+        (rb"\x89HDF", "an HDF5 file, as Keras has them"),
+        (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar", "an archive, to be unpacked first"),
+        (rb"\x08[\x03-\x0c]\x12", "an ONNX model, which the other backends run"),
+        (rb"\{", "a JSON file"),
+    )
+)
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # int64: BatchNorm's counters
 
 
@@ -61,7 +85,6 @@ def joints(path: str | os.PathLike[str]) -> int | None:
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The state_dict in a file."""
-    again = "download the file again, or save its state_dict alone with torch.save"
     try:
         with sources.open_file(path) as file:
             checkpoint = _loaded(file, path)
@@ -75,10 +98,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             f"from its authors"
         ) from e
     except Exception as e:  # whatever the damage leads PyTorch's reader to
-        raise UserError(
-            f"weights {path}: not a checkpoint that loads as plain tensors ({' '.join(str(e).split())[:160]}); nothing "
-            f"was unpickled; {again}"
-        ) from e
+        raise UserError(f"weights {path}: not a checkpoint that loads as plain tensors: {_why(path, e)}") from e
     state = checkpoint
     for key in _CONTAINERS:
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
@@ -94,7 +114,29 @@ def _loaded(file: BinaryIO, path: str | os.PathLike[str]) -> Any:
         return paddle.read(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd versions; whether it is sound is checked below
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _why(path: str | os.PathLike[str], error: Exception) -> str:
+    """What a file is that PyTorch does not load, and what to do."""
+    if refused := _GLOBAL.search(str(error)):
+        if refused[1].startswith("numpy."):
+            return (
+                "it holds arrays of NumPy, as PaddlePaddle's .pdparams do; nothing was unpickled; give PyTorch's .pth"
+            )
+        return (
+            f"it holds a {refused[1]}, which is no tensor, and nothing was unpickled; where it was made, save the "
+            f"network's state_dict alone: torch.save(model.state_dict(), 'weights.pth')"
+        )
+    with sources.open_file(path) as file:
+        start = file.read(512)
+    if kind := next((kind for pattern, kind in _OTHERS if pattern.match(start)), None):
+        return f"it is {kind}; give the .pth file itself"
+    message = " ".join(_COLOURS.sub("", str(error)).split())[:160]
+    return (
+        f"{len(start)} bytes or more that PyTorch does not read ({message}); nothing was unpickled; get the file again"
+    )
 
 
 def _is_plain(value: object) -> bool:

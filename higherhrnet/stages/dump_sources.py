@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +95,8 @@ def _directories(dump_dir: Path, dump_dir_flip: Path | None, plan: Plan) -> list
     """The dump directories by scale of the plan: plain and, with flip test, flipped."""
     if plan.flip and dump_dir_flip is None:
         raise UserError("TEST.FLIP_TEST is True and --dump_dir_flip is missing; give it, or TEST.FLIP_TEST False")
+    if plan.flip and dump_dir_flip and os.path.realpath(dump_dir) == os.path.realpath(dump_dir_flip):
+        raise UserError(f"--dump_dir and --dump_dir_flip are both {dump_dir}; give the mirrored inputs' too")
     given = [dump_dir] + ([dump_dir_flip] if plan.flip and dump_dir_flip else [])
 
     def of_scale(directory: Path, factor: float) -> Path:

@@ -250,7 +250,7 @@ def read(location: coco.Location, image: coco.Image, *, exif: bool = False) -> t
         if reader.decode(content, file, exif=not exif).shape[:2] == (image.height, image.width):
             raise BadImageError(
                 f"{found}, which is its size {'before' if exif else 'after'} its EXIF orientation turns it; "
-                f"{'omit' if exif else 'give'} --exif, which turns all images as viewers do"
+                f"{'omit' if exif else 'give'} --exif, which turns all images as viewers do, and give --overwrite"
             )
         raise BadImageError(f"{found}; use the images that belong to the annotations")
     return pixels, picture

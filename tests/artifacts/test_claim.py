@@ -20,7 +20,18 @@ from tests.support.works import DUMPS, PEOPLE, WORKS
 
 INPUTS = Record(
     InputsWork(
-        "abc", 3, "1/1", 512, flip=False, dtype="float32", factor=2, smallest=1, limited=True, version=1, opencv=""
+        "abc",
+        3,
+        "1/1",
+        512,
+        flip=False,
+        dtype="float32",
+        factor=2,
+        smallest=1,
+        limited=True,
+        version=1,
+        opencv="",
+        exif=False,
     )
 )
 
@@ -82,7 +93,15 @@ def test_an_om_record_of_other_types_is_named(tmp_path: Path):
 )
 def test_records_that_ask_for_the_impossible(tmp_path: Path, inputs: dict[str, object]):
     work = InputsWork(
-        *("d", 7, "1/1", 128), flip=False, dtype="float32", factor=1, smallest=1, limited=True, version=1, opencv="4"
+        *("d", 7, "1/1", 128),
+        flip=False,
+        dtype="float32",
+        factor=1,
+        smallest=1,
+        limited=True,
+        version=1,
+        opencv="4",
+        exif=False,
     )
     of = DumpsWork(
         Inputs(work, ""), [0], flip=False, shard="1/1", model="m", backend="b", runtime="", batch=1, dtype="float32"

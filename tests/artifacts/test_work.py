@@ -27,6 +27,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "limited": False,
         "version": 9,
         "opencv": "5.0",
+        "exif": True,
     },
     DumpsWork: {
         "inputs": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pycocotools.cocoeval import Params
 from higherhrnet.dataset import joints
 from higherhrnet.dataset.joints import Description
 from higherhrnet.errors import UserError
+from tests.support.datasets import ROOT
 
 
 def test_coco_s_joints_are_the_official_ones():
@@ -137,3 +139,11 @@ def test_a_file_is_found_by_name_here_and_beside_the_config(tmp_path: Path, monk
     assert joints.locate("own.yaml", tmp_path / "configs") == Path("own.yaml")
     with pytest.raises(UserError, match=r"cannot read joints absent: No such file.* or one of coco, crowd_pose"):
         joints.read(joints.locate("absent", tmp_path))
+
+
+def test_the_file_in_the_documentation_is_one(tmp_path: Path):
+    (block,) = re.findall(r"```text\n(names: .*?)```", (ROOT / "docs/configurations.md").read_text(), re.DOTALL)
+    found = described(tmp_path, block).complete()
+    assert found.names == ("nose", "left_hand", "right_hand")
+    assert found.flip_pairs == (("left_hand", "right_hand"),)
+    assert found.colors[0] == (245, 245, 245)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,7 +62,18 @@ def test_no_code_in_a_checkpoint_runs(tmp_path: Path, script: Callable[..., Outc
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot read weights"), (b"", "not a checkpoint"), (b"PK\x03\x04broken", "not a checkpoint")],
+    [
+        (None, "cannot read weights"),
+        (b"", "not a checkpoint that loads as plain tensors: it is empty; give the .pth file itself"),
+        (b"PK\x03\x04broken", "not a checkpoint that loads as plain tensors: 10 bytes or more that PyTorch"),
+        (b"<!DOCTYPE html><title>Google Drive - Virus scan warning", "it is a web page, as of a download that asks"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "it is a Git LFS pointer, whose file was not"),
+        (b"\x40\0\0\0\0\0\0\0" + b'{"a": {"dtype": "F32"}}', "it is a safetensors file"),
+        (b"\x1f\x8b\x08\0\0", "it is an archive, to be unpacked first"),
+        (b"\x89HDF\r\n", "it is an HDF5 file"),
+        (b'{"model": 1}', "it is a JSON file"),
+        (b"\x08\x07\x12\x07pytorch", "it is an ONNX model"),
+    ],
 )
 def test_broken_checkpoints_are_named(tmp_path: Path, script: Callable[..., Outcome], content, message):
     path = tmp_path / "broken.pth"
@@ -113,3 +126,35 @@ def test_a_parameter_under_two_names_is_refused(tmp_path: Path):
     torch.save({**state, "module.bn1.weight": state["bn1.weight"] + 1}, tmp_path / "c.pth")
     with pytest.raises(UserError, match="under two names"):
         checkpoint.load(tmp_path / "c.pth", net)
+
+
+def test_numbers_of_numpy_are_no_obstacle(tmp_path: Path, tiny: network.HigherHRNet):
+    """What training leaves beside the weights: the best AP so far, for example."""
+    numbers = {"best_perf": np.float64(0.67), "lr": np.float32(1e-3), "epoch": np.int64(3), "done": np.bool_(True)}
+    torch.save({"state_dict": tiny.state_dict(), **numbers}, tmp_path / "c.pth")
+    loaded = build(TINY_CONFIG)
+    checkpoint.load(tmp_path / "c.pth", loaded)
+    assert checkpoint.joints(tmp_path / "c.pth") == 17
+    # As NumPy 1 names them.
+    torch.save({"state_dict": tiny.state_dict(), **numbers}, tmp_path / "o.pth", _use_new_zipfile_serialization=False)
+    old = (tmp_path / "o.pth").read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    (tmp_path / "o.pth").write_bytes(old)
+    checkpoint.load(tmp_path / "o.pth", loaded)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            torch.nn.Linear(1, 1),
+            "it holds a torch.nn.modules.linear.Linear, which is no tensor, and nothing was unpickled",
+        ),
+        ({"args": argparse.Namespace(lr=1)}, r"it holds a argparse.Namespace, .* torch.save\(model.state_dict\(\)"),
+        ({"conv1.weight": np.zeros(3)}, "it holds arrays of NumPy, as PaddlePaddle's .pdparams do"),
+    ],
+)
+def test_what_a_file_holds_beside_tensors_is_named(tmp_path: Path, tiny: network.HigherHRNet, content, message: str):
+    torch.save(content, tmp_path / "whole.pth")
+    with pytest.raises(UserError, match=message) as caught:
+        checkpoint.load(tmp_path / "whole.pth", tiny)
+    assert "\x1b" not in str(caught.value)

@@ -18,6 +18,7 @@ INPUTS = InputsWork(
     limited=True,
     version=1,
     opencv="4.10.0",
+    exif=False,
 )
 DUMPS = DumpsWork(
     Inputs(INPUTS, "a" * 64, [2]),
