@@ -25,7 +25,7 @@ from higherhrnet import decode
 from higherhrnet.artifacts import claim, figures, inputs, models, outputs, perf
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import select, trtexec
-from higherhrnet.cli import flags, uses
+from higherhrnet.cli import benchmark, flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco
@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.compare:
         _compare(args, config)
         return
+    if args.benchmark == "True":
+        _benchmark(args)
     if args.chart:
         chart.require()
         outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
@@ -75,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--chart", type=Path, metavar="FILE.png", help="draw the table as a bar chart too; needs matplotlib")
     group = parser.add_argument_group("measuring here")
     add = group.add_argument
+    run = "run HigherHRNet_benchmark.py on the plain inputs first, as the guide's original does"
+    add("--benchmark", choices=("True", "False"), help=run)
     add("--backend", choices=_BACKENDS, help="measure with this backend")
     add("--rounds", type=flags.count, default=30, metavar="N", help="timed batches per shape")
     add("--warm_up", type=flags.count_or_none, default=3, metavar="N", help="untimed batches per shape before them")
@@ -104,6 +108,14 @@ def shapes(text: str) -> list[tuple[int, int]]:
     if not re.fullmatch(r"[0-9]{1,9}x[0-9]{1,9}(,[0-9]{1,9}x[0-9]{1,9})*", text):
         raise argparse.ArgumentTypeError(f"{text[:40]} is no list of shapes like 512x512,512x704")
     return [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", text)]
+
+
+def _benchmark(args: argparse.Namespace) -> None:
+    """The guide's original measures with the benchmark tool, plain inputs alone, and then makes the table."""
+    if args.backend or args.result:
+        raise UserError("--benchmark True measures into result; call it apart from --backend and --result")
+    sizes = ",".join(map(str, args.bs or (1,)))
+    benchmark.main(["--bs", sizes, "--cfg", str(args.cfg), *args.opts, "TEST.FLIP_TEST", "False"])
 
 
 def _columns(args: argparse.Namespace, config: Config) -> tuple[list[tables.Column], list[str]]:

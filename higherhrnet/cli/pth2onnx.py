@@ -20,27 +20,36 @@ from higherhrnet.model import origin
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print how near the file comes to PyTorch."""
     parser = flags.parser(__doc__, "pth2onnx")
-    parser.add_argument("--weights", type=Path, metavar="F", help="checkpoint (.pth); TEST.MODEL_FILE without it")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="F",
+        help="checkpoint: official, SWAHR, mmpose 0.x (.pth) or PaddleDetection (.pdparams); TEST.MODEL_FILE, or "
+        "model_best.pth.tar, without it",
+    )
     parser.add_argument(
         "--bs", type=_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, a file each; -1 leaves it dynamic"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="models/{name}_bs{N}_dynamic.onnx without it")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--output", type=Path, metavar="FILE", help="models/{name}_bs{N}_dynamic.onnx without it")
+    output.add_argument(
+        "--onnx_path", type=Path, metavar="FILE", help="the same, with the output nodes that ModelZoo's atc line names"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that this program did not export")
     flags.add_config(parser)
     args, config = flags.parse(parser, argv)
     uses.check("pth2onnx", argv)
 
-    weights = args.weights or config.weights
-    if weights is None:
-        parser.error("the following arguments are required: --weights (or TEST.MODEL_FILE)")
+    weights = args.weights or config.weights or Path("model_best.pth.tar")
     if config.weights is not None and not models.same_file(weights, config.weights):
         raise UserError(f"--weights {weights} and TEST.MODEL_FILE {config.weights} are two checkpoints; give one")
-    if args.output and len(args.bs) > 1:
-        raise UserError(f"--output names one file, --bs {len(args.bs)} batch sizes; omit one of them")
+    flag, output = ("--onnx_path", args.onnx_path) if args.onnx_path else ("--output", args.output)
+    if output and len(args.bs) > 1:
+        raise UserError(f"{flag} names one file, --bs {len(args.bs)} batch sizes; omit one of them")
 
-    paths = [args.output or Path("models") / models.onnx_name(weights, batch) for batch in args.bs]
+    paths = [output or Path("models") / models.onnx_name(weights, batch) for batch in args.bs]
     for path in paths:
-        outputs.check(path, "--output", ours=origin.is_ours, inputs=[weights, config.file], overwrite=args.overwrite)
+        outputs.check(path, flag, ours=origin.is_ours, inputs=[weights, config.file], overwrite=args.overwrite)
 
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
@@ -57,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "architecture": described.as_json(),
     }
     for batch, path in zip(args.bs, paths, strict=True):
-        report = export.export(net, path, batch=batch, metadata=metadata)
+        nodes = export.MODELZOO_NODES if args.onnx_path else export.GUIDE_NODES
+        report = export.export(net, path, batch=batch, metadata=metadata, output_nodes=nodes)
         print(f"{report.path}: {report.nodes} nodes, opset {export.OPSET}")
         print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")
 

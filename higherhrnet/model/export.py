@@ -22,7 +22,10 @@ from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 from higherhrnet.model.ort import onnxruntime
 
 OPSET = 11
-_OUTPUT_NODES = ("Conv_1818", "Conv_1851")  # what the guide's ATC command calls the nodes of the two outputs
+GUIDE_NODES = ("Conv_1818", "Conv_1851")
+"""What the guide's ATC command calls the nodes of the two outputs."""
+MODELZOO_NODES = ("Conv_770", "Conv_795")
+"""What that of ModelZoo's later revision calls them."""
 TOLERANCE = 1e-3
 """Largest difference between ONNX Runtime and PyTorch, relative to the output's largest value, that passes."""
 
@@ -44,13 +47,21 @@ class Report:
     """Largest difference from PyTorch, relative to the output's largest value, over all checked shapes."""
 
 
-def export(network: HigherHRNet, path: Path, *, batch: int, metadata: dict[str, str] | None = None) -> Report:
+def export(
+    network: HigherHRNet,
+    path: Path,
+    *,
+    batch: int,
+    metadata: dict[str, str] | None = None,
+    output_nodes: tuple[str, str] = GUIDE_NODES,
+) -> Report:
     """Write the network to ``path`` and compare the file with PyTorch at two shapes that were not traced.
 
     Parameters
     ----------
     batch : fixed size of the first axis; -1 leaves it dynamic
     metadata : key and value pairs kept in the file
+    output_nodes : names of the nodes that make the two outputs
 
     Raises UserError: a batch that is neither -1 nor positive, a path that cannot be written, or a file that would
     compute something else than the network (nothing is written then).
@@ -59,7 +70,7 @@ def export(network: HigherHRNet, path: Path, *, batch: int, metadata: dict[str, 
         raise UserError(f"--bs {batch}: expected a positive batch size, or -1 for a dynamic one")
     model = _trace(fold_batch_norm(network), batch)
     _remove_identities(model)
-    _name_nodes(model)
+    _name_nodes(model, output_nodes)
     _check_operators(model)
     for key, value in (metadata or {}).items():
         model.metadata_props.add(key=key, value=value)
@@ -109,10 +120,10 @@ def _remove_identities(model: onnx.ModelProto) -> None:
     graph.node.extend(kept)
 
 
-def _name_nodes(model: onnx.ModelProto) -> None:
-    """Give every node a unique name without ':', so that ATC's --out_nodes can name it: the outputs' the guide's."""
-    seen = set(_OUTPUT_NODES)
-    guide = dict(zip((output.name for output in model.graph.output), _OUTPUT_NODES, strict=True))
+def _name_nodes(model: onnx.ModelProto, output_nodes: tuple[str, str]) -> None:
+    """Give every node a unique name without ':', so that ATC's --out_nodes can name it."""
+    seen = set(output_nodes)
+    guide = dict(zip((output.name for output in model.graph.output), output_nodes, strict=True))
     for i, node in enumerate(model.graph.node):
         if node.output[0] in guide:
             node.name = guide[node.output[0]]

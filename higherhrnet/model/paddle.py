@@ -72,7 +72,7 @@ class _Bounded:
         return self._read(min(size, self._size))
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined]  # in Python: its memo cannot be made to eat memory
+class _Reader(pickle._Unpickler):  # in Python: its memo cannot be made to eat memory
     """Knows the few names that a pickled array consists of."""
 
     def find_class(self, module: str, name: str) -> Any:

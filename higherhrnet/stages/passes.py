@@ -61,6 +61,8 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
                 f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of "
                 f"{geometry.SMALLEST_STEP}; remove it"
             )
+        if file.stat().st_size == 0:  # as the guide's original lists shapes without images
+            continue
         entries = tuple(info.read(file))
         if not groups:
             tree = entries[0].path.parent.parent
@@ -82,7 +84,10 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
             inputs.check_size(entry.path, shape, dtype)
         if entries:
             groups.append(Group(shape, file, entries))
-    if not groups and info.of_shapes(name):
+    lists = info.of_shapes(name)
+    if lists and all(file.stat().st_size == 0 for file in lists.values()):
+        raise UserError(f"all {len(lists)} {name}_HxW.info are empty; run gen_dataset_info.py bin DIR {name} again")
+    if not groups and lists:
         raise UserError(f"{name}_HxW.info name no images of shard {shard}; list them with --shard {shard}, or without")
     if not groups:
         raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")

@@ -95,8 +95,8 @@ class Companion:
                     raise GoneError(f"was ended because it took longer than {timeout:g} s{self._said()}")
             try:
                 content = self._socket.recv(MOST_BYTES)
-            except ConnectionResetError:
-                content = b""
+            except ConnectionResetError:  # it ended with messages unread; what it said before is still to be had
+                content = self._socket.recv(MOST_BYTES)
             if content:
                 return json.loads(content)
         except BaseException:

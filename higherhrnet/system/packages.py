@@ -7,7 +7,7 @@ import sys
 OLDEST_PYTHON = (3, 10)
 
 # By name of the import: what pip calls it, and the requirements file with its version.
-_ALL, _MORE, _DASK = "requirements-ascend.txt", "requirements.txt", "requirements-dask.txt"
+_ALL, _MORE, _DASK = "requirements-base.txt", "requirements.txt", "requirements-dask.txt"
 _PACKAGES = {
     "cv2": ("opencv-python-headless", _ALL),
     "distributed": ("distributed", _DASK),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from higherhrnet.backends import select
-from higherhrnet.backends.ascend import cann_benchmark
+from higherhrnet.backends.ascend import ais_bench, cann_benchmark
 from higherhrnet.errors import UserError
 
 TOOL = cann_benchmark.file_name()
@@ -21,6 +23,13 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(select.chip, "is_present", lambda: npu)
         monkeypatch.setattr(select, "_is_installed", lambda name: name in modules.split())
+
+        def missing(*, in_process: bool = False) -> str:
+            if "ais_bench" not in modules.split():
+                return "ais_bench is not installed"
+            return "it has no ais_bench.infer.interface" if in_process and "interface" not in modules else ""
+
+        monkeypatch.setattr(select.ais_bench, "missing", missing)
         if tool:
             (tmp_path / TOOL).touch()
         chosen = select.choose("auto", om=om)
@@ -40,16 +49,19 @@ def test_an_om_is_a_sign_of_ascend_too(choose):
     assert choose(om=True, tool=True) == ("benchmark", f"an .om is here, and {TOOL}")
 
 
-def test_then_ais_bench(choose):
+def test_then_ais_bench_in_process_where_it_has_an_interface(choose):
+    name, why = choose(om=True, modules="ais_bench interface onnxruntime")
+    assert name == "ascend"
+    assert why == f"an .om is here, ais_bench is installed, {TOOL} is not here"
     name, why = choose(om=True, modules="ais_bench onnxruntime")
     assert name == "ais_bench"
-    assert why == f"an .om is here, ais_bench is installed, {TOOL} is not here"
+    assert why == f"an .om is here, ais_bench is installed, {TOOL} is not here; it has no ais_bench.infer.interface"
 
 
 def test_elsewhere_onnxruntime(choose):
     assert choose(npu=True, modules="onnxruntime") == (
         "onnxruntime",
-        f"npu-smi is here, but neither {TOOL} nor ais_bench is",
+        f"npu-smi is here, but {TOOL} is not, and ais_bench is not installed",
     )
     assert choose(tool=True, modules="ais_bench onnxruntime") == ("onnxruntime", "neither npu-smi nor an .om is here")
 
@@ -66,3 +78,27 @@ def test_a_tool_that_was_named_but_is_not_there_is_an_error(tmp_path: Path):
 
 def test_what_is_requested_is_taken():
     assert select.choose("ais_bench", om=False) == select.Choice("ais_bench", "requested")
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "in_process"),
+    [
+        ([], "ais_bench is not installed", ""),
+        (["ais_bench/__init__.py"], "is another package: it has no ais_bench.infer", ""),  # of language models
+        (["ais_bench/__init__.py", "ais_bench/infer/__init__.py"], "is installed without aclruntime", ""),
+        (["ais_bench/infer/__init__.py", "aclruntime.py"], "", "has no ais_bench.infer.interface"),
+        (["ais_bench/infer/interface.py", "aclruntime.py"], "", ""),
+    ],
+)
+def test_only_ascend_s_own_ais_bench_counts(
+    files: list[str], found: str, in_process: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('it is not imported')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    importlib.invalidate_caches()
+    assert found in ais_bench.missing()
+    assert bool(ais_bench.missing()) == bool(found)
+    assert (found or in_process) in ais_bench.missing(in_process=True)
+    assert bool(ais_bench.missing(in_process=True)) == bool(found or in_process)

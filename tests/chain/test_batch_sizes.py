@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from higherhrnet.artifacts import perf
@@ -68,3 +69,23 @@ def test_a_size_without_a_model_is_refused_before_the_others_run(bare_host: Host
     outcome = bare_host.benchmark("--bs", "1,8", *CPU)
     assert "models holds no *_bs8_dynamic.onnx" in error(outcome)
     assert not bare_host.result.exists()
+
+
+def test_the_originals_flags(tiny_data: Path, tiny_weights: Path, script: Script, tmp_path: Path, monkeypatch):
+    """Preprocessing without directories, --onnx_path with ModelZoo's nodes, --benchmark True, and lists left empty."""
+    monkeypatch.chdir(tmp_path)
+    tiny = ("--cfg", TINY_CONFIG)
+    assert script("HigherHRNet_preprocess", "--workers", 1, *tiny, "DATASET.ROOT", tiny_data).status == 0
+    for tree, name in (("prep_data", "prep_bin"), ("prep_data_flip", "prep_bin_flip")):
+        assert script("gen_dataset_info", "bin", tree, name).status == 0
+    assert "cannot read weights model_best.pth.tar" in error(script("HigherHRNet_pth2onnx", *tiny))
+    Path("models").mkdir()
+    onnx_path = "models/a_bs1_dynamic.onnx"
+    assert script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--onnx_path", onnx_path, *tiny).status == 0
+    assert {"Conv_770", "Conv_795"} < {node.name for node in onnx.load(onnx_path).graph.node}
+    Path("prep_bin_128x9984.info").touch()  # as the original lists a shape without images
+    outcome = script("HigherHRNet_performance", "--benchmark", "True", *tiny)
+    assert outcome.status == 0, outcome.err
+    assert "backend onnxruntime" in outcome.out
+    assert "avg" in outcome.out
+    assert [path.name for path in Path("result").glob("dump*")] == ["dumpOutput_device0_bs1"]

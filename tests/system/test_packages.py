@@ -12,8 +12,8 @@ from higherhrnet.system import packages
 @pytest.mark.parametrize(
     ("module", "package", "file"),
     [
-        ("cv2", "opencv-python-headless", "requirements-ascend.txt"),
-        ("yaml", "PyYAML", "requirements-ascend.txt"),
+        ("cv2", "opencv-python-headless", "requirements-base.txt"),
+        ("yaml", "PyYAML", "requirements-base.txt"),
         ("torch.nn", "torch", "requirements.txt"),
         ("distributed", "distributed", "requirements-dask.txt"),
     ],

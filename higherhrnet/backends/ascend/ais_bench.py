@@ -22,7 +22,7 @@ import numpy as np
 from higherhrnet.artifacts import dumps, inputs, perf
 from higherhrnet.backends.base import Work
 from higherhrnet.backends.external import INPUTS, ExternalTool, Setting
-from higherhrnet.errors import UserError
+from higherhrnet.model.onnx_graph import INPUT
 from higherhrnet.system import processes
 
 NAME = "ais_bench"
@@ -66,12 +66,7 @@ class AisBench(ExternalTool):
     whole_buffers = False
 
     def __init__(self, setting: Setting, *, dynamic_dims: bool = False) -> None:
-        """``dynamic_dims``: the .om has shape profiles by that option, not dynamic_image_size; batches are then of one.
-
-        Raises UserError: dynamic_dims with larger batches: the tool's auto mode runs file by file.
-        """
-        if dynamic_dims and setting.batch != 1:
-            raise UserError(f"--dynamic dims with --bs {setting.batch}: ais_bench then runs file by file; give --bs 1")
+        """``dynamic_dims``: the .om has shape profiles by that option, not dynamic_image_size."""
         super().__init__(setting)
         self._dynamic_dims = dynamic_dims
 
@@ -85,14 +80,19 @@ class AisBench(ExternalTool):
             model = self._setting.model.absolute()
         for entry in work.entries:
             target = private / INPUTS / entry.path.name
-            if self._dynamic_dims:
+            if self._dynamic_dims and self.batch == 1:
                 _write_npy(entry.path, work.shape, target.with_suffix(".npy"))
             else:
                 place(entry.path, target)
         (private / _OUTPUT).mkdir()
         (private / _OUTPUT).chmod(0o750)  # one that the tool makes itself it refuses the next time
         height, width = work.shape
-        profile = ("--auto_set_dymdims_mode", "1") if self._dynamic_dims else ("--dymHW", f"{height},{width}")
+        if not self._dynamic_dims:
+            profile = ("--dymHW", f"{height},{width}")
+        elif self.batch == 1:
+            profile = ("--auto_set_dymdims_mode", "1")
+        else:  # that mode runs file by file
+            profile = ("--dymDims", f"{INPUT}:{self.batch},{inputs.CHANNELS},{height},{width}")
         arguments = (
             *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(place_of / INPUTS)),
             *("--output", str(place_of / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),

@@ -16,8 +16,12 @@ from higherhrnet.system import processes
 COMMAND = processes.Command(("npu-smi", "info"))
 
 _ROW = re.compile(r"^\|\s*(\d+)\s+(?:Ascend\s*)?(\S+)\s*\|\s*(OK|Warning|Alarm|Critical|UNKNOWN)\s*\|", re.MULTILINE)
-_NAME = re.compile(r"310|310P\d?|310B\d?|910\w*")
-_SOC_VERSION = re.compile(rf"(?:Ascend)?({_NAME.pattern})")
+# 310, 310P3, 910B4-1, parts of a chip as 310P3Vir01, and since Atlas A3 the chip with its NPU, as 910_9382.
+_NAME = re.compile(r"(?:310(?:[PB]\d?)?|910[A-Z]\w*(?:-\d)?|(?:910|950[A-Z]*)_\w+)(?:Vir\d{2}\w*)?")
+_HALF = re.compile(r"910|950[A-Z]*")
+"""What newer chips call themselves, whose name for ATC has their NPU's too."""
+_SOC_VERSION = re.compile(r"(?:Ascend)?(.+)")
+_BOARD = "npu-smi info -t board -i 0 -c 0 says both"
 _SECONDS = 60.0  # a driver that does not answer hangs npu-smi
 _INSTEAD = "give the chip with --soc_version, for example --soc_version Ascend310P3"
 
@@ -35,9 +39,11 @@ def parse(text: str) -> str:
     names = sorted({match[2] for match in _ROW.finditer(text)})
     if not names:
         raise UserError(f"npu-smi info: found no line of a chip in a layout that is known; {_INSTEAD}")
+    if half := [name for name in names if _HALF.fullmatch(name)]:
+        raise UserError(f"npu-smi info names the chip {', '.join(half)}, {_incomplete(half[0])}")
     if unknown := [name for name in names if not _NAME.fullmatch(name)]:
         raise UserError(
-            f"npu-smi info names the chip {', '.join(unknown)}, expected 310, 310P, 310B or 910; {_INSTEAD}"
+            f"npu-smi info names the chip {', '.join(unknown)}, expected 310, 310P, 310B or 910B; {_INSTEAD}"
         )
     if len(names) > 1:
         raise UserError(f"npu-smi info names several chips ({', '.join(names)}); {_INSTEAD}")
@@ -47,9 +53,18 @@ def parse(text: str) -> str:
 def soc_version(name: str) -> str:
     """ATC's name of a chip: Ascend310P3 for 310P3; a name that has the prefix keeps it. Raises UserError."""
     match = _SOC_VERSION.fullmatch(name)
-    if not match:
+    if match and _HALF.fullmatch(match[1]):
+        raise UserError(f"--soc_version {name}: {_incomplete(match[1])}")
+    if not match or not _NAME.fullmatch(match[1]):
         raise UserError(f"--soc_version {name}: expected a name like Ascend310 or Ascend310P3; npu-smi info shows it")
     return f"Ascend{match[1]}"
+
+
+def _incomplete(name: str) -> str:
+    return (
+        f"which ATC knows with its NPU's name alone: give --soc_version Ascend{name}_NPUNAME, {_BOARD} (Chip Name and "
+        f"NPU Name)"
+    )
 
 
 def ask(log: Path) -> str:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from higherhrnet.artifacts import perf
@@ -14,8 +15,8 @@ from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark
 from higherhrnet.backends.base import Work
-from tests.support.ascend_host import Host
-from tests.support.programs import error
+from tests.support.ascend_host import Host, dump_bytes
+from tests.support.programs import PLAIN, error
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +24,12 @@ WIDE = "128x192"
 
 
 @pytest.fixture
-def ais(host: Host) -> Host:
+def ais(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host without the benchmark tool, with one shape."""
     (host.directory / cann_benchmark.file_name()).unlink()
     host.only(WIDE)
+    call = host.benchmark
+    monkeypatch.setattr(host, "benchmark", lambda *args: call("--backend", "ais_bench", *args))
     return host
 
 
@@ -41,7 +44,7 @@ def test_the_same_files_as_the_benchmark_tool_s(
         monkeypatch.setenv("STAND_IN_AIS_OLD", "1")
     outcome = ais.benchmark("--bs", 1)
     assert outcome.status == 0, outcome.err
-    assert "backend ais_bench (npu-smi is here, ais_bench is installed, benchmark." in outcome.out
+    assert "backend ais_bench (requested)" in outcome.out
     calls = ais.calls("__main__")
     assert len(calls) == 2
     assert calls[0][1:] == [
@@ -121,16 +124,35 @@ def test_dynamic_dims(ais: Host, expected: Path):
     ais.same_as(expected)
 
 
+def test_dynamic_dims_in_batches(ais: Host):
+    """The auto mode runs file by file; a profile given by name takes as many as its batch."""
+    models = ais.directory / "models"
+    model = onnx.load(str(models / "tiny_bs1_dynamic.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"  # as --bs -1 exports it
+    for file in models.iterdir():
+        file.unlink()
+    onnx.save(model, str(models / "tiny_bs-1_dynamic.onnx"))
+    outcome = ais.benchmark("--dynamic", "dims", "--bs", 2, "--soc_version", "310P3")
+    assert outcome.status == 0, outcome.err
+    call = ais.calls("__main__")[0]
+    assert call[call.index("--dymDims") + 1] == "input:2,3,128,192"
+    assert ais.benchmark("--backend", "onnxruntime", "--bs", 2, "--threads", 1, "--result", "other").status == 0
+    name = PLAIN.replace("bs1", "bs2")
+    assert len(dump_bytes(ais.result / name)) == 6
+    assert dump_bytes(ais.result / name) == dump_bytes(ais.directory / "other" / name)
+
+
 def test_an_om_of_the_other_gears_is_explained(ais: Host):
     outcome = ais.benchmark("--dynamic", "dims", "--model", "models/tiny_bs1_dynamic.om")
     assert "device 0, shape 128x192: ais_bench ended with status 1, 0 of 3 images made" in error(outcome)
     assert "[ERROR] the dynamic_dims parameter is not specified for model conversion" in outcome.err
 
 
-def test_dims_go_with_ais_bench_and_single_images(ais: Host):
-    assert "goes with --backend ais_bench" in ais.benchmark("--backend", "benchmark", "--dynamic", "dims").err
-    outcome = ais.benchmark("--dynamic", "dims", "--bs", 2, "--model", "models/tiny_bs1_dynamic.om")
-    assert "give --bs 1" in outcome.err
+def test_dims_do_not_go_with_the_benchmark_tool_and_aipp(ais: Host):
+    assert (
+        "goes with --backend ascend and ais_bench" in ais.benchmark("--backend", "benchmark", "--dynamic", "dims").err
+    )
     for more in ("--convert_only",), ("--model", "models/tiny_bs1_dynamic.om"):
         assert "does not go with --dynamic dims" in ais.benchmark("--aipp", "--dynamic", "dims", *more).err
 
@@ -149,5 +171,5 @@ def test_a_crash_keeps_what_was_made(ais: Host, expected: Path, monkeypatch: pyt
 def test_without_ais_bench_it_says_what_to_install(ais: Host, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "path", [p for p in sys.path if not p.endswith("stand_ins")])
     assert "ais_bench is not installed" in ais.benchmark("--backend", "ais_bench").err
-    outcome = ais.benchmark("--print_commands")
-    assert "backend onnxruntime (npu-smi is here, but neither benchmark." in outcome.out
+    outcome = ais.benchmark("--backend", "auto", "--print_commands")
+    assert "backend onnxruntime (npu-smi is here, but benchmark." in outcome.out

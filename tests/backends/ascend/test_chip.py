@@ -60,6 +60,8 @@ LAYOUT_23 = """\
         (LAYOUT_23, "310"),
         (LAYOUT_23.replace("| No running processes found in NPU 0 ", "| 0       0  | 310   | OK  | 12 "), "310"),
         (LAYOUT_22.replace("310P3     ", "Ascend 910B"), "910B"),
+        (LAYOUT_22.replace("310P3  ", "910B4-1"), "910B4-1"),
+        (LAYOUT_22.replace("310P3   ", "910_9382"), "910_9382"),
         (LAYOUT_22.replace("2144 ", "32896").replace("Warning", "UNKNOWN"), "310P3"),
     ],
 )
@@ -76,6 +78,7 @@ def test_the_layouts_that_are_known(text: str, name: str):
         (LAYOUT_22.replace("Warning", "Fine   "), "no line of a chip"),
         (LAYOUT_22.replace("310P3", "Tesla"), "names the chip Tesla"),
         (LAYOUT_22.replace("310P3", "Mcu  "), "names the chip Mcu"),
+        (LAYOUT_22.replace("310P3     ", "Ascend910 "), "names the chip 910, .* npu-smi info -t board"),
         (LAYOUT_21.replace("| 1       310   ", "| 1       310P3 ", 1), r"several chips \(310, 310P3\)"),
     ],
 )
@@ -87,7 +90,12 @@ def test_what_is_not_known_is_refused(text: str, message: str):
 
 def test_soc_version():
     assert chip.soc_version("310P3") == chip.soc_version("Ascend310P3") == "Ascend310P3"
-    for wrong in ("", "Ascend", "T4", "Ascend 310", "310P33"):
+    for name in ("Ascend910B4-1", "Ascend310P3Vir01", "Ascend310P3Vir02_1c", "Ascend910_9382", "Ascend950PR_9599"):
+        assert chip.soc_version(name) == chip.soc_version(name.removeprefix("Ascend")) == name
+    for half in ("910", "Ascend950PR"):
+        with pytest.raises(UserError, match=r"give --soc_version Ascend9\w+_NPUNAME, npu-smi info -t board"):
+            chip.soc_version(half)
+    for wrong in ("", "Ascend", "T4", "Ascend 310", "310P33", "910B4-", "Ascend910_"):
         with pytest.raises(UserError, match="expected a name like Ascend310"):
             chip.soc_version(wrong)
 

@@ -189,3 +189,20 @@ def test_sessions_of_two_shapes_live_side_by_side(npu: Host, expected: Path):
     second.wait(0)
     third.launch(1)
     third.wait(1)
+
+
+def test_run_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: Path):
+    """Through chunks, on two devices."""
+    results = []
+    for name, more in (("ascend", ("--device_ids", "0,2")), ("onnxruntime", ())):
+        root = ("DATASET.ROOT", small_inputs / "data/coco", "OUTPUT_DIR", name, *SIZE)
+        outcome = npu.script(
+            *("higherhrnet.__main__", "run", "--backend", name, *more, "--workers", 1, "--threads", 1, "--no_eval"),
+            *("--cfg", TINY_CONFIG, *root),
+        )
+        assert outcome.status == 0, outcome.err
+        (file,) = (npu.directory / name).rglob("keypoints_val2017_results.json")
+        results.append(file.read_bytes())
+    assert results[0] == results[1]
+    assert len(results[0]) > 1000
+    assert {call[1] for call in npu.calls("InferSession")} == {"0", "2"}

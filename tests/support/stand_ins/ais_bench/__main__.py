@@ -39,6 +39,13 @@ def hw(text: str) -> str:
     return text
 
 
+def dims(text: str) -> tuple[str, list[int]]:
+    if not re.fullmatch(r"[A-Za-z0-9_]+:[0-9,]+", text):
+        raise argparse.ArgumentTypeError(f"dym string '{text}' is not a legal string")
+    name, _, shape = text.partition(":")
+    return name, [int(n) for n in shape.split(",")]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="__main__.py")
     parser.add_argument("--model", required=True, type=argument(checked_model))
@@ -48,6 +55,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--outfmt", default="BIN", choices=["NPY", "BIN", "TXT"])
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--dymHW", type=hw)
+    parser.add_argument("--dymDims", type=dims)
     parser.add_argument("--auto_set_dymdims_mode", type=lambda t: t.lower() in {"yes", "true", "t", "y", "1"})
     parser.add_argument("--batchsize", type=int, default=None)
     parser.add_argument("--loop", type=int, default=1)
@@ -97,9 +105,14 @@ def main() -> None:
         if [int(v) for v in args.dymHW.split(",")] not in options.gears:
             error("the dymHW parameter is not correct")
         log("check dynamic image size success.")
-    if args.auto_set_dymdims_mode and options.kind != "dynamic_dims":
+    if (args.auto_set_dymdims_mode or args.dymDims) and options.kind != "dynamic_dims":
         error("the dynamic_dims parameter is not specified for model conversion")
-    if options.kind == "dynamic_dims" and not args.auto_set_dymdims_mode:
+    if args.dymDims:
+        name, shape = args.dymDims
+        wanted = [options.batch, 3]
+        if name != model.session.get_inputs()[0].name or shape[:2] != wanted or shape[2:] not in options.gears:
+            error("check dynamic dims failed, please set correct dymDims paramenter")
+    if options.kind == "dynamic_dims" and not (args.auto_set_dymdims_mode or args.dymDims):
         print("[WARN] check failed dym gearcount:1")
         raise RuntimeError
     run(args, model)
@@ -122,6 +135,7 @@ def run(args: argparse.Namespace, model: om.Model) -> None:  # noqa: PLR0915
     groups, times, done = [], [], {}
     auto = bool(args.auto_set_dymdims_mode)
     gear = tuple(int(v) for v in args.dymHW.split(",")) if args.dymHW else model.largest
+    gear = tuple(args.dymDims[1][2:]) if args.dymDims else gear
     need = model.input_bytes(*gear) * model.options.batch
     size = need if auto else len(contents[0][0])
     if need % size:
