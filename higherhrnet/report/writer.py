@@ -32,6 +32,8 @@ class ReportJob:
     results: Path
     output: Path | None
     """The page; None makes none."""
+    flag: str = "--output"
+    """What named the page, for messages."""
     json: Path | None = None
     """All numbers; None does not write them."""
     against: Path | None = None
@@ -70,7 +72,7 @@ def check(job: ReportJob) -> None:
     if job.json is not None and job.output is not None and job.json.absolute() == job.output.absolute():
         raise UserError(f"the page and --json are both {job.json}; give two paths")
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
-    for path, flag in ((job.output, "--output"), (job.json, "--json")):
+    for path, flag in ((job.output, job.flag), (job.json, "--json")):
         if path is not None:
             outputs.check(path, flag, ours=outputs.is_marked, inputs=inputs, overwrite=job.overwrite)
 

@@ -45,14 +45,13 @@ def mending(numbers: Numbers, names: Mapping[str, str]) -> Markup:
 
     def paint(axes: Axes) -> None:
         gains = [(row["AP"] or 0) - ap for row in rows]
-        labels = [names[row["name"]] for row in rows]
-        axes.barh(labels, gains, left=ap, color=BLUE, height=0.62)
+        axes.barh(range(len(rows)), gains, left=ap, color=BLUE, height=0.62)
         for place, (gain, row) in enumerate(zip(gains, rows, strict=True)):
             axes.annotate(_value(row["AP"]), (ap + max(gain, 0), place), (4, 0), textcoords="offset points", va="center")
         axes.axvline(ap, color=INK, linewidth=1)
-        axes.set(xlim=(min(ap, *(row["AP"] or 0 for row in rows)) * 0.98, 1.12), xlabel="AP")
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
+        least = min(ap, *(row["AP"] or 0 for row in rows))
+        axes.set(xlim=(least - 0.02, 1.12), xlabel="AP; the line is AP as it is")
+        _names(axes, [names[row["name"]] for row in rows])
 
     return svg.draw("mending", f"AP {_value(ap)}, and AP after mending each kind of error", _height(len(rows)), paint)
 
@@ -66,13 +65,13 @@ def in_turn(numbers: Numbers, names: Mapping[str, str]) -> Markup:
         labels = ["as found", *(f"+ {names[row['name']]}" for row in rows)]
         values = [ap, *(row["AP"] or 0 for row in rows)]
         before = [0, *values[:-1]]
-        axes.barh(labels, values, color=[MUTED, *[BLUE] * len(rows)], height=0.62)
-        axes.barh(labels[1:], before[1:], color=MUTED, height=0.62)
+        places = list(range(len(values)))
+        axes.barh(places, values, color=BLUE, height=0.62)
+        axes.barh(places, [ap, *before[1:]], color=MUTED, height=0.62)
         for place, value in enumerate(values):
             axes.annotate(_value(value), (value, place), (4, 0), textcoords="offset points", va="center")
         axes.set(xlim=(0, 1.15), xlabel="AP")
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
+        _names(axes, labels)
 
     return svg.draw("inturn", "AP as errors are mended one after another", _height(len(rows) + 1), paint)
 

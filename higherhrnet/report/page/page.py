@@ -22,7 +22,7 @@ NAMES = {
     "swap": "swap",
     "miss": "miss",
     "joints": "all four",
-    "scores": "order by score",
+    "scores": "scores",
     "found": "found",
     "ignored": "ignored",
     "duplicate": "duplicates",
