@@ -20,7 +20,7 @@ from higherhrnet.report.writer import ReportJob
 from tests.support import reports
 from tests.support.reports import Files
 
-QUICK = Amount(draws=20, pictures=2)
+QUICK = Amount(draws=5, pictures=2)
 
 
 @pytest.fixture(scope="module")

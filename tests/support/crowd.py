@@ -14,11 +14,15 @@ from higherhrnet.report.analysis import people
 from higherhrnet.report.analysis.evaluator import Evaluator
 from higherhrnet.report.analysis.numbers import Study
 
+Row = dict[str, Any]
+
 FILE = Path("annotations.json")
 SIDE = (640, 480)
 
 
-def person(annotation_id: int, image_id: int, keypoints: np.ndarray, box: Sequence[float], **more: Any) -> dict[str, Any]:
+def person(
+    annotation_id: int, image_id: int, keypoints: np.ndarray, box: Sequence[float], **more: Any
+) -> dict[str, Any]:
     """An annotation; keypoints are [K, 3]."""
     made = {
         "id": annotation_id,
@@ -46,7 +50,9 @@ def content(image_ids: Sequence[int], annotations: Sequence[dict[str, Any]]) -> 
     return {"images": images, "annotations": list(annotations), "categories": [category]}
 
 
-def evaluator(annotated: dict[str, Any], entries: Sequence[dict[str, Any]], names: joints.JointSet = joints.COCO) -> Evaluator:
+def evaluator(
+    annotated: dict[str, Any], entries: Sequence[dict[str, Any]], names: joints.JointSet = joints.COCO
+) -> Evaluator:
     """Over all images."""
     made = study(annotated, entries, names=names)
     return Evaluator(made.truth, made.found, made.sigmas, names.flip)
@@ -75,7 +81,7 @@ def study(
 def drawn(images: int, seed: int, names: joints.JointSet = joints.COCO) -> dict[str, Any]:
     """Images of two to five people apart from each other; mirror partners are at opposite sides of a person."""
     rng = np.random.default_rng(seed)
-    rows = []
+    rows: list[Row] = []
     for image_id in range(1, images + 1):
         for place in range(rng.integers(2, 6)):
             side = float(rng.uniform(40, 100))
@@ -136,7 +142,9 @@ def spoil(annotated: dict[str, Any], clean: Sequence[dict[str, Any]], rng: np.ra
             continue
         truth = np.array(row["keypoints"]).reshape(-1, 3)
         points = np.array(entry["keypoints"]).reshape(-1, 3)[:, :2]
-        others = [np.array(r["keypoints"]).reshape(-1, 3) for r in rows if r["image_id"] == row["image_id"] and r is not row]
+        others = [
+            np.array(r["keypoints"]).reshape(-1, 3) for r in rows if r["image_id"] == row["image_id"] and r is not row
+        ]
         labelled = rng.permutation(np.flatnonzero(truth[:, 2] > 0))[:3]
         for joint in labelled.tolist():
             kind = str(rng.choice(list(made.joints)))
@@ -161,6 +169,6 @@ def spoil(annotated: dict[str, Any], clean: Sequence[dict[str, Any]], rng: np.ra
             made.entries.append(result(row["image_id"], points + 0.01, entry["score"] * 0.9))
             made.doubled += 1
         if place % 10 == 7:
-            made.entries.append(result(row["image_id"], points + [0, 1000], float(rng.uniform(0.3, 1))))
+            made.entries.append(result(row["image_id"], points + np.array([0, 1000]), float(rng.uniform(0.3, 1))))
             made.invented += 1
     return made

@@ -34,10 +34,15 @@ def test_changes_and_their_intervals() -> None:
     content["annotations"] = [row for row in content["annotations"] if row["area"] <= 96**2]
     good, bad = (crowd.exact(content, np.random.default_rng(1), noise=noise) for noise in (0.2, 1.2))
     parts = [figures.parts(crowd.evaluator(content, entries), coco.COCO, None) for entries in (good, bad)]
+    now, before = parts
     draws = Draws(30, 100, 0)
-    found = {change.name: change for change in difference.changes(*parts, coco.COCO, draws)}
+    found = {change.name: change for change in difference.changes(now, before, coco.COCO, draws)}
     ap = found["AP"]
-    assert ap.difference == pytest.approx(figures.read(parts[0], coco.COCO)["AP"] - figures.read(parts[1], coco.COCO)["AP"])
+    assert ap.difference == pytest.approx(
+        figures.read(parts[0], coco.COCO)["AP"] - figures.read(parts[1], coco.COCO)["AP"]
+    )
+    assert ap.interval is not None
+    assert ap.difference is not None
     assert 0 < ap.interval[0] < ap.difference < ap.interval[1]
     same = difference.changes(parts[0], parts[0], coco.COCO, draws)
     assert all(change.interval == (0, 0) for change in same if change.difference is not None)

@@ -112,7 +112,9 @@ def test_errors_that_were_put_in_are_found(spoiled: Spoiled) -> None:
         hits = [labels.joints[place[entry], joint] == KINDS.index(kind) for entry, joint in where]
         assert len(hits) >= 60, kind
         assert np.mean(hits) >= 0.95, kind
-        assert (labels.joints == KINDS.index(kind)).sum() <= 1.05 * len(where) + (before == KINDS.index(kind)).sum(), kind
+        assert (labels.joints == KINDS.index(kind)).sum() <= 1.05 * len(where) + (before == KINDS.index(kind)).sum(), (
+            kind
+        )
     assert np.flatnonzero(labels.missed).tolist() == put_in.missed
     assert (labels.people == BACKGROUND).sum() == put_in.invented > 10
     assert (labels.people == DUPLICATE).sum() == put_in.doubled > 10

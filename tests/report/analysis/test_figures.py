@@ -69,7 +69,9 @@ def test_the_bootstrap_has_a_seed(scenes: Scenes) -> None:
     first, again, other = (figures.resampled(parts, coco.COCO, Draws(12, 20, seed))["AP"] for seed in (3, 3, 4))
     assert (first == again).all()
     assert (first != other).any()
-    low, high = figures.interval(first)
+    interval = figures.interval(first)
+    assert interval is not None
+    low, high = interval
     assert low < figures.read(parts, coco.COCO)["AP"] < high
 
 
@@ -79,7 +81,7 @@ def test_an_undefined_figure_has_no_interval() -> None:
 
 
 def test_crowd_pose_s_nine_figures_are_cocoeval_s_with_its_areas_and_groups() -> None:
-    """crowdposetools is COCOeval with areas of 0.53 of the boxes', its own sigmas, and groups by crowd index."""
+    """Crowdposetools is COCOeval with areas of 0.53 of the boxes', its own sigmas, and groups by crowd index."""
     names = joints.CROWD_POSE
     content = crowd.drawn(12, seed=3, names=names)
     rng = np.random.default_rng(1)

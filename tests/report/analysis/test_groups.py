@@ -21,6 +21,7 @@ def test_sizes_are_cocoeval_s_area_ranges(made) -> None:
     areas = [(float(low) ** 2, float(high) ** 2) for low, high in groups.SIZES]
     official = official_figures.evaluate(content, entries, areas=areas)
     for place, group in enumerate(groups.by_size(crowd.evaluator(content, entries))):
+        assert group.curve is not None
         assert group.curve.ap == pytest.approx(official.precision[..., place].mean(), abs=1e-9)
 
 
@@ -37,6 +38,7 @@ def test_groups_of_pictures_are_evaluations_of_these_alone(made, by) -> None:
         official = official_figures.evaluate(content, entries, image_ids=of_two)
         group = next(group for group in found if group.label == "2 people")
         assert group.images == len(of_two) > 2
+        assert group.curve is not None
         assert group.curve.ap == pytest.approx(official.precision.mean(), abs=1e-9)
 
 

@@ -14,8 +14,9 @@ from tests.support import crowd, official_figures
 
 
 def scene(rng: np.random.Generator, images: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """People whose joints lie on a coarse grid, so that similarities tie; crowds; people without joints; equal scores."""
-    annotations, entries = [], []
+    """People with joints on a coarse grid, so that similarities tie; crowds; nobody's joints; equal scores."""
+    annotations: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for image_id in range(1, images + 1):
         for _ in range(rng.integers(0, 5)):
             side = float(rng.choice([20, 60, 200]))
@@ -58,9 +59,7 @@ def test_of_one_joint_they_are_cocoeval_s_with_one_sigma(seed: int) -> None:
     alone = [dict(row, keypoints=row["keypoints"][3 * joint : 3 * joint + 3]) for row in content["annotations"]]
     alone = [row | {"num_keypoints": int(row["keypoints"][2] > 0)} for row in alone]
     found = [entry | {"keypoints": entry["keypoints"][3 * joint : 3 * joint + 3]} for entry in entries]
-    official = official_figures.evaluate(
-        content | {"annotations": alone}, found, sigmas=[float(ours.sigmas[joint])]
-    )
+    official = official_figures.evaluate(content | {"annotations": alone}, found, sigmas=[float(ours.sigmas[joint])])
     curve = ours.curve(ours.of_joint(joint))
     np.testing.assert_allclose(curve.precision, official.precision[..., 0], atol=1e-9)
 
@@ -68,7 +67,7 @@ def test_of_one_joint_they_are_cocoeval_s_with_one_sigma(seed: int) -> None:
 def test_a_found_person_takes_the_free_one_it_resembles_most() -> None:
     """Two found, two annotated 4 pixels apart: the first takes the nearer, the second has to take what is left."""
     at = np.column_stack((np.arange(17) * 9.0, np.full((17, 2), (0, 2))))
-    left, right = at.copy(), at + [4.0, 0, 0]
+    left, right = at.copy(), at + np.array([4.0, 0, 0])
     content = crowd.content([1], [crowd.person(n, 1, k, [0, 0, 200, 200]) for n, k in ((1, left), (2, right))])
     entries = [crowd.result(1, right[:, :2], 0.9), crowd.result(1, right[:, :2], 0.8)]
     matches = crowd.evaluator(content, entries).matches

@@ -14,8 +14,7 @@ def calibration(*people: tuple[float, bool]) -> scores.Calibration:
     keypoints = np.column_stack((60.0 * np.arange(17), np.full((17, 2), (5, 2))))
     rows = [crowd.person(n + 1, n + 1, keypoints, (0, 0, 100, 100)) for n in range(len(people))]
     entries = [
-        crowd.result(n + 1, keypoints[:, :2] + (0 if right else 9999), score)
-        for n, (score, right) in enumerate(people)
+        crowd.result(n + 1, keypoints[:, :2] + (0 if right else 9999), score) for n, (score, right) in enumerate(people)
     ]
     made = crowd.evaluator(crowd.content(range(1, len(people) + 1), rows), entries)
     return scores.calibrate(made, errors.label(made))

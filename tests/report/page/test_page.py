@@ -8,11 +8,11 @@ import importlib.util
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from higherhrnet.dataset import coco, joints
@@ -65,13 +65,16 @@ class Parsed(HTMLParser):
 
 def test_the_page_takes_nothing_from_elsewhere(made: Path) -> None:
     found = Parsed(made.read_text())
-    links = [value or "" for _, attrs in found.tags for name, value in attrs.items() if name in ("src", "href", "xlink:href")]
+    links = [
+        value or "" for _, attrs in found.tags for name, value in attrs.items() if name in ("src", "href", "xlink:href")
+    ]
     assert links
     assert all(link.startswith(("#", "data:image/jpeg;base64,")) for link in links)
     style = " ".join(found.texts)
     assert "@import" not in style
     assert not re.search(r"url\((?!#)", made.read_text())
     (policy,) = [attrs["content"] for tag, attrs in found.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
     assert policy.startswith("default-src 'none'")
     (script,) = re.findall(r"<script>(.*?)</script>", made.read_text(), re.DOTALL)
     assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
@@ -81,7 +84,8 @@ def test_ids_are_unique_and_references_lead_to_them(made: Path) -> None:
     found = Parsed(made.read_text())
     ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
     assert len(ids) == len(set(ids)) > 50
-    used = {value[1:] for _, attrs in found.tags for name, value in attrs.items() if "href" in name and value[:1] == "#"}
+    named = [(name, value or "") for _, attrs in found.tags for name, value in attrs.items()]
+    used = {value[1:] for name, value in named if "href" in name and value[:1] == "#"}
     used |= {attrs["aria-labelledby"] for _, attrs in found.tags if "aria-labelledby" in attrs}
     used |= set(re.findall(r"url\(#([^)]+)\)", made.read_text()))
     assert used <= set(ids)
@@ -97,19 +101,20 @@ def test_names_in_data_are_text(made: Path) -> None:
 def test_names_of_joints_are_text_in_tables_filters_charts_and_pictures() -> None:
     """A data set of its own may call its joints anything."""
     hostile = "left_<b onclick=x>$\\frac"
-    names = (joints.NAMES[0], "nose & \"eye\"", "right_eye", *joints.NAMES[3:9], hostile, *joints.NAMES[10:])
+    names = (joints.NAMES[0], 'nose & "eye"', "right_eye", *joints.NAMES[3:9], hostile, *joints.NAMES[10:])
     content = crowd.drawn(6, seed=8)
-    study = crowd.study(content, crowd.exact(content, __import__("numpy").random.default_rng(1), noise=1.0))
+    study = crowd.study(content, crowd.exact(content, np.random.default_rng(1), noise=1.0))
     flip = joints.COCO
     said = numbers.compute(study, Amount(draws=5))
     said["names"] = list(names)
     for row, name in zip(said["joints"], names, strict=True):
         row["name"] = name
-    subject = {"results": "r", "against": None, "annotations": "a", "over": "all", "notes": [], "rates": "", "version": ""}
+    subject: dict[str, Any] = dict.fromkeys(("results", "annotations", "over", "rates", "version"), "x")
+    subject |= {"against": None, "notes": []}
     text = page.render({**said, "subject": subject, "speed": []}, {})
     assert flip.names[0] in text
     found = Parsed(text)
-    assert not [tag for tag, attrs in found.tags if tag == "b" and attrs] 
+    assert not [tag for tag, attrs in found.tags if tag == "b" and attrs]
     assert found.texts.count(hostile) >= 4  # both charts, the table, the filter
     assert hostile not in text
 
@@ -159,20 +164,26 @@ const look = (elements, where) => {
   const boxes = elements.map(e => [e, e.getBoundingClientRect()]).filter(([, b]) => b.width && b.height);
   for (let i = 0; i < boxes.length; i++)
     for (let j = i + 1; j < boxes.length; j++)
-      if (meet(boxes[i][1], boxes[j][1])) found.push(`${where}: ${boxes[i][0].textContent.slice(0, 40)} / ${boxes[j][0].textContent.slice(0, 40)}`);
+      if (meet(boxes[i][1], boxes[j][1]))
+        found.push([where, boxes[i][0].textContent.slice(0, 40), boxes[j][0].textContent.slice(0, 40)].join(" / "));
 };
-const containers = "body, main, header, section, nav ul, .tiles, .beside, .beside > div, .filters, .pictures, .picture, .panels, .panel, figcaption, .chips, .key, tr";
+const containers = "body, main, header, section, nav ul, .tiles, .beside, .beside > div, .filters, .pictures, .picture,"
+  + " .panels, .panel, figcaption, .chips, .key, tr";
+const beside = c => getComputedStyle(c).position !== "absolute" && c.tagName !== "SCRIPT";
 for (const e of document.querySelectorAll(containers))
-  look([...e.children].filter(c => getComputedStyle(c).position !== "absolute" && c.tagName !== "SCRIPT"), e.tagName + "." + e.className);
-for (const e of document.querySelectorAll("svg.chart")) look([...e.querySelectorAll("text")], "chart " + e.getAttribute("aria-labelledby"));
+  look([...e.children].filter(beside), e.tagName + "." + e.className);
+const named = t => t.textContent !== "0.0";  // both axes have it at their corner
+for (const e of document.querySelectorAll("svg.chart"))
+  look([...e.querySelectorAll("text")].filter(named), "chart " + e.getAttribute("aria-labelledby"));
 return found;
 """
 
 DRAWN = """
 return [...document.querySelectorAll("svg.chart")].map(e => {
   const box = e.getBoundingClientRect();
-  const marks = [...e.querySelectorAll("path, use")].filter(p => { const b = p.getBoundingClientRect(); return b.width + b.height > 2; });
-  const out = [...e.querySelectorAll("text")].filter(t => { const b = t.getBoundingClientRect(); return b.left < box.left - 2 || b.right > box.right + 2; });
+  const of = name => [...e.querySelectorAll(name)].map(p => [p, p.getBoundingClientRect()]);
+  const marks = of("path, use").filter(([, b]) => b.width + b.height > 2);
+  const out = of("text").filter(([, b]) => b.left < box.left - 2 || b.right > box.right + 2).map(([t]) => t);
   return [e.getAttribute("aria-labelledby"), box.width, box.height, marks.length, out.map(t => t.textContent)];
 });
 """
@@ -211,6 +222,7 @@ def test_filters_show_what_they_name(browser: Any, made: Path) -> None:
     assert len(shown()) == len(all_of_them) > 5
     kind, joint = (Select(browser.find_element(By.ID, name)) for name in ("sort", "joint"))
     for value in [option.get_attribute("value") for option in kind.options][1:]:
+        assert value is not None
         kind.select_by_value(value)
         expected = [p for p in all_of_them if value in p.get_attribute("data-sorts").split()]
         assert shown() == expected != []
