@@ -62,7 +62,7 @@ def oks(of: Pairs, truth: Truth, found: Found, variances: np.ndarray, joints: sl
     keypoints = truth.keypoints[:, joints]
     labelled: np.ndarray = keypoints[..., 2] > 0  # [G, K]
     squared = _squared(found.keypoints[:, joints][of.found], keypoints[of.person])
-    without: np.ndarray = ~labelled.any(axis=1)
+    without = np.logical_not(labelled.any(axis=1))
     if without.any():
         to_box = np.flatnonzero(without[of.person])
         points, boxes = found.keypoints[:, joints][of.found[to_box]], truth.boxes[of.person[to_box]]

@@ -86,7 +86,7 @@ def test_ids_are_unique_and_references_lead_to_them(made: Path) -> None:
     assert len(ids) == len(set(ids)) > 50
     named = [(name, value or "") for _, attrs in found.tags for name, value in attrs.items()]
     used = {value[1:] for name, value in named if "href" in name and value[:1] == "#"}
-    used |= {attrs["aria-labelledby"] for _, attrs in found.tags if "aria-labelledby" in attrs}
+    used |= {value for name, value in named if name == "aria-labelledby"}
     used |= set(re.findall(r"url\(#([^)]+)\)", made.read_text()))
     assert used <= set(ids)
 
