@@ -157,6 +157,8 @@ def spoil(annotated: dict[str, Any], clean: Sequence[dict[str, Any]], rng: np.ra
                     continue
                 points[joint] = truth[flip[joint], :2]
             elif kind == "swap":
+                if not others:
+                    continue
                 other = others[int(rng.integers(len(others)))]
                 if other[joint, 2] == 0:
                     continue
