@@ -42,9 +42,11 @@ say "4. inference"
 run "$root/HigherHRNet_benchmark.py" --bs 1 --backend onnxruntime "${overrides[@]}"
 say "5. people and average precision"
 run "$root/HigherHRNet_postprocess.py" --dump_dir result/dumpOutput_device0_bs1 \
-  --dump_dir_flip result/dumpOutput_device0_bs1_flip --vis_dir people --vis_count 24 "${overrides[@]}"
+  --dump_dir_flip result/dumpOutput_device0_bs1_flip --vis_dir people --vis_count 24 \
+  --report report.html "${overrides[@]}"
 say "6. performance, images per second"
 run "$root/HigherHRNet_performance.py"
 say "people found, left limbs blue, right limbs orange"
 run -m demo.contact_sheet people contact_sheet.png
+echo "what the AP is made of: $work/report.html"
 echo "This network is a demonstration on drawn scenes; people in photographs need the official weights."

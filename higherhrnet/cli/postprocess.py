@@ -24,6 +24,7 @@ from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
+from higherhrnet.report import writer
 from higherhrnet.stages import dump_sources, postprocess
 from higherhrnet.system import workers
 
@@ -57,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         result_joints=config.result_joints,
         people=people,
     )
+    report = writer.ReportJob(
+        location, job.results, args.report, "--report", dumps=[args.dump_dir], overwrite=args.overwrite
+    )
+    if args.report:
+        writer.check(report)
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
     log = Log(job.results.parent.parent / f"{config.file.stem}_{stamp}_valid{shard.suffix}.log")
     log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{config.text}")
@@ -77,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         pictures = postprocess.draw_results(dataset, job.results, drawing)
         log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
+    if args.report:
+        made = writer.run(replace(report, image_ids=summary.image_ids))
+        for note in made.notes:
+            log.say(f"note: {note}")
+        log.say(f"=> {args.report} explains these figures")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vis_score", type=flags.non_negative, default=0.3, metavar="S", help="draw people of at least this score"
     )
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that explains the figures")
     parser.add_argument("--no_eval", action="store_true", help="write the results file alone, without figures")
     parser.add_argument("--overwrite", action="store_true", help="decode all again, and replace files of others")
     flags.add_shard(parser)

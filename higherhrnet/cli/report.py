@@ -1,9 +1,9 @@
 r"""One page that explains the AP of a results file: which joints, which pictures, which kind of mistake.
 
     higherhrnet report --results output/coco_kpt/.../keypoints_val2017_results.json
-    higherhrnet report --results new.json --against old.json --dumps new/dumpOutput_device0_bs1 old/dumpOutput_device0_bs1
+    higherhrnet report --results new.json --against old.json --dumps new/dumpOutput_device0_bs1
 
-The page is a single file that needs no network. It has the official figures with their intervals, precision over recall,
+The page is a single file that needs no network. It has the official figures with intervals, precision over recall,
 the errors of joints and people with the AP that mending each would give, joints, groups of pictures, scores, the worst
 pictures, and with --against what changed. Needs the annotation file, and of the images those that it shows.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class ReportJob:
     results: Path
     output: Path | None
     """The page; None makes none."""
+    flag: str = "--output"
+    """What named the page, for messages."""
     json: Path | None = None
     """All numbers; None does not write them."""
     against: Path | None = None
@@ -40,7 +42,7 @@ class ReportJob:
     """The dumps that the results, and then those compared with, were made from: performance files lie beside them."""
     image_ids: Sequence[int] | None = None
     """What the results are over; None leaves it to their records, and without these it is the whole data set."""
-    amount: Amount = Amount()
+    amount: Amount = field(default_factory=Amount)
     overwrite: bool = False
     """Replace files of others too."""
 
@@ -70,7 +72,7 @@ def check(job: ReportJob) -> None:
     if job.json is not None and job.output is not None and job.json.absolute() == job.output.absolute():
         raise UserError(f"the page and --json are both {job.json}; give two paths")
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
-    for path, flag in ((job.output, "--output"), (job.json, "--json")):
+    for path, flag in ((job.output, job.flag), (job.json, "--json")):
         if path is not None:
             outputs.check(path, flag, ours=outputs.is_marked, inputs=inputs, overwrite=job.overwrite)
 
@@ -131,7 +133,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, str, list[str]
     chosen = [_images(file, dataset) for file in (job.results, job.against) if file is not None]
     ids = set(job.image_ids) if job.image_ids is not None else set.intersection(*(each for each, _ in chosen))
     if not ids:
-        raise UserError(f"{job.results} and {job.against} have no image in common; compare results over the same images")
+        raise UserError(f"{job.results} and {job.against} have no image in common; compare results over the same ones")
     notes = [note for _, note in chosen if note and job.image_ids is None]
     truth = people.truth(content, annotations, ids, joints=count, from_boxes=crowded)
     found = [

@@ -48,6 +48,8 @@ class Summary:
     """Images that an earlier run had decoded."""
     replaced: str
     """Why results that were there are of other work; '' where none were."""
+    image_ids: Sequence[int] = ()
+    """Of the images decoded."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     ids = [image.image_id for image in images]
     people, figures = evaluate(dataset, job.results, ids, job.people)
     left_out = len(wanted.facts.left_out)
-    return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced)
+    return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced, ids)
 
 
 def check_results(results: Path, *, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ _ALL, _MORE, _DASK = "requirements-base.txt", "requirements.txt", "requirements-
 _PACKAGES = {
     "cv2": ("opencv-python-headless", _ALL),
     "distributed": ("distributed", _DASK),
+    "jinja2": ("jinja2", _MORE),
     "llvmlite": ("llvmlite", _ALL),
     "matplotlib": ("matplotlib", _MORE),
     "numba": ("numba", _ALL),

@@ -31,6 +31,7 @@ PROGRAMS = [
     *([path.stem] for path in sorted(ROOT.glob("*.py"))),
     ["higherhrnet.__main__", "run"],
     ["higherhrnet.__main__", "merge"],
+    ["higherhrnet.__main__", "report"],
 ]
 NO_NUMBERS = ["", " ", "-2", "1e999", "nan", "inf", "-inf", "9" * 30, "9" * 5000, "0x10", "1_0", "1 0", "1,,2", "1,1"]
 NO_NUMBERS += ["\0", "١", "½", "\udcff", "None", "x" * 100_000, "-", "1/0", "0/0", "1x"]
@@ -47,6 +48,7 @@ EXPECTED = {
     "higherhrnet.__main__ run": "--bs --device_id --device_ids --disk_budget --limit --shard --threads --timeout "
     "--workers",
     "higherhrnet.__main__ merge": "",
+    "higherhrnet.__main__ report": "--pictures",
 }
 
 Flags = Callable[[list[str]], list[argparse.Action]]

@@ -90,7 +90,7 @@ def _joints(evaluator: Evaluator, person: np.ndarray) -> np.ndarray:
 
 
 def _kinds(own: np.ndarray, other: np.ndarray, inverted: np.ndarray, mirrored_other: np.ndarray) -> np.ndarray:
-    """Places in KINDS; of equally similar ones, that of the own joint, then of another's, then of the mirror partner."""
+    """Places in KINDS; of equally similar joints the own one, then another's, then the own mirror partner."""
     most = np.maximum.reduce([own, inverted, other, mirrored_other])
     return np.select(
         [most < _CLOSE, (own == most) & (own >= _GOOD), own == most, other == most, inverted == most],
@@ -125,9 +125,7 @@ def mend(evaluator: Evaluator, labels: Labels) -> list[Mended]:
 
 def mend_in_turn(evaluator: Evaluator, labels: Labels) -> list[Mended]:
     """The curves when the first, the first two, ... of IN_TURN are mended."""
-    return [
-        Mended(name, _mended(evaluator, labels, set(IN_TURN[: place + 1]))) for place, name in enumerate(IN_TURN)
-    ]
+    return [Mended(name, _mended(evaluator, labels, set(IN_TURN[: place + 1]))) for place, name in enumerate(IN_TURN)]
 
 
 def mend_joint(evaluator: Evaluator, labels: Labels, joint: int) -> Curve:

@@ -6,6 +6,7 @@ Of other groups of people only recall is said: a wrong person is of no group of 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,7 @@ def people_by_joints(evaluator: Evaluator) -> list[Group]:
     ends = sorted({-(-joints * part // 4) for part in range(5)})
     return [
         _of_people(evaluator, f"{_span(low + 1, high)} joints", (counts > low) & (counts <= high))
-        for low, high in zip(ends, ends[1:], strict=False)
+        for low, high in itertools.pairwise(ends)
     ]
 
 
@@ -128,7 +129,7 @@ def _by_share(evaluator: Evaluator, values: np.ndarray, ends: Sequence[float], w
 def _shares(values: np.ndarray, ends: Sequence[float], word: str) -> list[tuple[str, np.ndarray]]:
     """Labels, and which values are exactly 0, up to each end, and beyond the last."""
     parts = [(f"no {word}", values <= 0)]
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in itertools.pairwise(ends):
         parts.append((f"{word} up to {high:g}", (values > low) & (values <= high)))
     return [*parts, (f"{word} over {ends[-1]:g}", values > ends[-1])]
 

@@ -1,7 +1,7 @@
 """Which found person is which annotated one: COCOeval's greedy matching, for all thresholds and images at once.
 
 By falling score each found person takes the free annotated one of the highest OKS, if that reaches the threshold; one
-that counts is preferred to one that is ignored, and of equals the later in the file is taken (pycocotools, evaluateImg).
+that counts is preferred to one that is ignored, of equals the later in the file is taken (pycocotools, evaluateImg).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Matches:
 
     @property
     def right(self) -> np.ndarray:
-        """bool [T, D]"""
+        """Bool [T, D]"""
         return (self.person >= 0) & ~self.ignored
 
     @property
     def wrong(self) -> np.ndarray:
-        """bool [T, D]"""
+        """Bool [T, D]"""
         return (self.person < 0) & ~self.ignored
 
 

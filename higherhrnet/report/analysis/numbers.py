@@ -59,7 +59,7 @@ class Amount:
     """Of each kind of error."""
 
 
-def compute(study: Study, amount: Amount = Amount()) -> dict[str, Any]:  # noqa: B008 - frozen
+def compute(study: Study, amount: Amount = Amount()) -> dict[str, Any]:
     """Analyse, in this order: figures, errors, what mending them gives, joints, groups, scores, differences."""
     evaluator = Evaluator(study.truth, study.found, study.sigmas, study.joints.flip)
     labels = errors.label(evaluator)
@@ -131,7 +131,9 @@ def _counts(evaluator: Evaluator, labels: Labels) -> dict[str, Any]:
 def _curves(curve: Curve) -> dict[str, Any]:
     return {
         "recall": RECALLS.tolist(),
-        "precision": {f"{threshold:.2f}": row.tolist() for threshold, row in zip(THRESHOLDS, curve.precision)},
+        "precision": {
+            f"{threshold:.2f}": row.tolist() for threshold, row in zip(THRESHOLDS, curve.precision, strict=True)
+        },
     }
 
 
@@ -226,9 +228,7 @@ def _against(changes: Sequence[difference.Change], changed: difference.People) -
     }
 
 
-def _picture(
-    picture: worst.Picture, study: Study, results: Sequence[tuple[Evaluator, Labels]]
-) -> dict[str, Any]:
+def _picture(picture: worst.Picture, study: Study, results: Sequence[tuple[Evaluator, Labels]]) -> dict[str, Any]:
     image = study.images[int(study.truth.images[picture.image])]
     places = np.flatnonzero((study.truth.image == picture.image) & ~study.truth.ignored)
     first_labels = results[0][1]

@@ -42,7 +42,7 @@ class Truth:
 
     @property
     def labelled(self) -> np.ndarray:
-        """bool [G, K]: joints that were annotated, hidden ones too."""
+        """Bool [G, K]: joints that were annotated, hidden ones too."""
         return self.keypoints[..., 2] > 0
 
 

@@ -44,7 +44,7 @@ def pairs(truth: Truth, found: Found) -> Pairs:
 def of_joints(
     of: Pairs, truth: Truth, found: Found, variances: np.ndarray, joints: np.ndarray | None = None
 ) -> np.ndarray:
-    """ks [P, K] of each found joint with the same annotated one, or with ``joints`` (int [K]) of the person.
+    """Ks [P, K] of each found joint with the same annotated one, or with ``joints`` (int [K]) of the person.
 
     -1 where that joint is not annotated.
     """
@@ -60,9 +60,9 @@ def oks(of: Pairs, truth: Truth, found: Found, variances: np.ndarray, joints: sl
     Of people without any of these joints annotated the distance is to their box, its sides tripled, as in COCOeval.
     """
     keypoints = truth.keypoints[:, joints]
-    labelled = keypoints[..., 2] > 0  # [G, K]
+    labelled: np.ndarray = keypoints[..., 2] > 0  # [G, K]
     squared = _squared(found.keypoints[:, joints][of.found], keypoints[of.person])
-    without = ~labelled.any(axis=1)
+    without = np.logical_not(labelled.any(axis=1))
     if without.any():
         to_box = np.flatnonzero(without[of.person])
         points, boxes = found.keypoints[:, joints][of.found[to_box]], truth.boxes[of.person[to_box]]

@@ -64,9 +64,7 @@ def of_changes(evaluator: Evaluator, changed: People) -> dict[str, np.ndarray]:
     return {name: np.bincount(truth.image, values, minlength=len(truth.images)) for name, values in change.items()}
 
 
-def choose(
-    weighed: Mapping[str, np.ndarray], evaluator: Evaluator, labels: Labels, *, of_each: int
-) -> list[Picture]:
+def choose(weighed: Mapping[str, np.ndarray], evaluator: Evaluator, labels: Labels, *, of_each: int) -> list[Picture]:
     """The ``of_each`` pictures that have most of each sort, those with most joints and people wrong first."""
     chosen: set[int] = set()
     for values in weighed.values():

@@ -30,7 +30,11 @@ def curves(numbers: Numbers) -> Markup:
         found = numbers["curves"]
         for place, (threshold, precision) in enumerate(found["precision"].items()):
             named = {"0.50": BLUE, "0.75": ORANGE, "0.95": RED}.get(threshold)
-            style: dict[str, Any] = {"color": named or MUTED, "linewidth": 2 if named else 0.8, "zorder": 3 - place / 99}
+            style: dict[str, Any] = {
+                "color": named or MUTED,
+                "linewidth": 2 if named else 0.8,
+                "zorder": 3 - place / 99,
+            }
             axes.plot(found["recall"], precision, label=f"OKS {threshold}" if named else None, **style)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.legend(loc="lower left")
@@ -45,14 +49,15 @@ def mending(numbers: Numbers, names: Mapping[str, str]) -> Markup:
 
     def paint(axes: Axes) -> None:
         gains = [(row["AP"] or 0) - ap for row in rows]
-        labels = [names[row["name"]] for row in rows]
-        axes.barh(labels, gains, left=ap, color=BLUE, height=0.62)
+        axes.barh(range(len(rows)), gains, left=ap, color=BLUE, height=0.62)
         for place, (gain, row) in enumerate(zip(gains, rows, strict=True)):
-            axes.annotate(_value(row["AP"]), (ap + max(gain, 0), place), (4, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                _value(row["AP"]), (ap + max(gain, 0), place), (4, 0), textcoords="offset points", va="center"
+            )
         axes.axvline(ap, color=INK, linewidth=1)
-        axes.set(xlim=(min(ap, *(row["AP"] or 0 for row in rows)) * 0.98, 1.12), xlabel="AP")
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
+        least = min(ap, *(row["AP"] or 0 for row in rows))
+        axes.set(xlim=(least - 0.02, 1.12), xlabel="AP; the line is AP as it is")
+        _names(axes, [names[row["name"]] for row in rows])
 
     return svg.draw("mending", f"AP {_value(ap)}, and AP after mending each kind of error", _height(len(rows)), paint)
 
@@ -66,13 +71,13 @@ def in_turn(numbers: Numbers, names: Mapping[str, str]) -> Markup:
         labels = ["as found", *(f"+ {names[row['name']]}" for row in rows)]
         values = [ap, *(row["AP"] or 0 for row in rows)]
         before = [0, *values[:-1]]
-        axes.barh(labels, values, color=[MUTED, *[BLUE] * len(rows)], height=0.62)
-        axes.barh(labels[1:], before[1:], color=MUTED, height=0.62)
+        places = list(range(len(values)))
+        axes.barh(places, values, color=BLUE, height=0.62)
+        axes.barh(places, [ap, *before[1:]], color=MUTED, height=0.62)
         for place, value in enumerate(values):
-            axes.annotate(_value(value), (value, place), (4, 0), textcoords="offset points", va="center")
+            _note(axes, _value(value), value, place)
         axes.set(xlim=(0, 1.15), xlabel="AP")
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
+        _names(axes, labels)
 
     return svg.draw("inturn", "AP as errors are mended one after another", _height(len(rows) + 1), paint)
 
@@ -104,7 +109,9 @@ def precision_of_joints(numbers: Numbers) -> Markup:
         places = list(range(len(joints)))
         axes.barh(places, [joint["AP"] or 0 for joint in joints], color=GREEN, height=0.7)
         for place, joint in enumerate(joints):
-            axes.annotate(_value(joint["AP"]), (joint["AP"] or 0, place), (3, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                _value(joint["AP"]), (joint["AP"] or 0, place), (3, 0), textcoords="offset points", va="center"
+            )
         _names(axes, [_short(joint["name"]) for joint in joints])
         axes.set(xlim=(0, 1.15), xlabel="AP with that joint alone")
 
@@ -124,7 +131,9 @@ def group(place: int, numbers: Numbers) -> Markup:
             values = [row[name] or 0 for row in rows]
             axes.barh([p + offset for p in places], values, height=0.38, color=color, label=name)
             for p, value in zip(places, values, strict=True):
-                axes.annotate(_value(value), (value, p + offset), (3, 0), textcoords="offset points", va="center", fontsize=8)
+                axes.annotate(
+                    _value(value), (value, p + offset), (3, 0), textcoords="offset points", va="center", fontsize=8
+                )
         _names(axes, [f"{row['label']} ({row['people']:,})" for row in rows])
         axes.set(xlim=(0, 1.15))
         axes.figure.legend(loc="outside upper center", ncols=2)
@@ -210,3 +219,8 @@ def _names(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
+
+
+def _note(axes: Axes, text: str, x: float, y: float, *, size: int = 10) -> None:
+    """A value beside the end of its bar."""
+    axes.annotate(text, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=size)

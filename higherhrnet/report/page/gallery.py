@@ -19,6 +19,7 @@ _QUALITY = 80
 _MARGIN = 0.15  # of the crop's sides, around the people that it is for
 _LEAST = 160  # pixels of a crop's sides, where the picture has them
 _SIDES = ("left", "right", "middle")
+_OF_NOBODY = ("background", "duplicate")
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
@@ -65,7 +66,7 @@ def crop(picture: Mapping[str, Any]) -> Box:
     points: list[Any] = []
     for results in picture["found"]:
         for person in results["people"]:
-            if person["errors"] or person["of"] is None:
+            if person["errors"] or person["sort"] in _OF_NOBODY:
                 points += person["joints"]
             if person["errors"] and person["of"] is not None:
                 points += _annotated(picture["annotated"][person["of"]])
@@ -150,7 +151,7 @@ def _found(
     more = f", {results['more']} of low score not drawn" if results["more"] else ""
     panel = Panel(name, _many(len(results["people"])) + more)
     for person in results["people"]:
-        of_nobody = person["sort"] in ("background", "duplicate")
+        of_nobody = person["sort"] in _OF_NOBODY
         title = f"{names[person['sort']]}, score {person['score']:.2f}, OKS {person['oks']:.2f}"
         panel.strokes += drawing.person(dict(enumerate(person["joints"])), "nobody" if of_nobody else "", title)
     for person in results["people"]:
@@ -176,7 +177,7 @@ def _errors(found: Mapping[str, Any], joints: Sequence[str], names: Mapping[str,
     for person in found["people"]:
         for error, places in person["errors"].items():
             of_joints.setdefault(error, Counter()).update(joints[place] for place in places)
-        if person["of"] is None and person["sort"] in ("background", "duplicate"):
+        if person["sort"] in _OF_NOBODY:
             people[person["sort"]] += 1
     said = [
         f"{names[error]}: {', '.join(name if count == 1 else f'{name} {count}' for name, count in counted.items())}"

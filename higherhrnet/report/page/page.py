@@ -22,7 +22,7 @@ NAMES = {
     "swap": "swap",
     "miss": "miss",
     "joints": "all four",
-    "scores": "order by score",
+    "scores": "scores",
     "found": "found",
     "ignored": "ignored",
     "duplicate": "duplicates",
@@ -98,7 +98,7 @@ def _inside(text: str, element: str) -> Any:
     from markupsafe import Markup  # noqa: PLC0415
 
     assert f"</{element}" not in text, f"{element} would end early"
-    return Markup(text)  # noqa: S704 - ours
+    return Markup(text)
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

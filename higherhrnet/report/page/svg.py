@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -31,7 +31,7 @@ COLORS = {
 }
 INK, MUTED, GRID, BLUE, ORANGE, GREEN, PINK, SKY, RED = COLORS
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # texts stay texts, to be found, read aloud and set in the page's type
     "text.parse_math": False,  # a name may hold dollars
     "font.size": 10,
