@@ -78,6 +78,21 @@ LIMBS = _limbs(
 """Pairs of joints that a drawing connects: the ``skeleton`` of COCO's person category."""
 
 
+_SIGMAS = {
+    "nose": 0.026,
+    "eye": 0.025,
+    "ear": 0.035,
+    "shoulder": 0.079,
+    "elbow": 0.072,
+    "wrist": 0.062,
+    "hip": 0.107,
+    "knee": 0.087,
+    "ankle": 0.089,
+}
+"""COCO's, of both sides (pycocotools, Params.setKpParams)."""
+_SIGMA = 0.072  # of other joints: the median of COCO's
+
+
 @dataclass(frozen=True)
 class JointSet:
     """What a network's K maps stand for, in their order."""
@@ -91,6 +106,11 @@ class JointSet:
     def flip(self) -> tuple[int, ...]:
         """flip[j] is the joint that j becomes in the mirrored image."""
         return _flip(self.names)
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Of object keypoint similarity: a joint's spread in units of its person's scale."""
+        return tuple(_SIGMAS.get(name.partition("_")[2] or name, _SIGMA) for name in self.names)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -17,12 +17,12 @@ from higherhrnet.artifacts.pictures import Picture, Stamp
 from higherhrnet.errors import BadImageError
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation.
+def read_image(path: str | os.PathLike[str], *, exif: bool = False) -> np.ndarray:
+    """Decode an image file to RGB uint8 [H, W, 3], ignoring EXIF orientation unless ``exif``.
 
     ``A.zip@B`` is the file B in A.zip, as the official code writes it. Raises BadImageError as ``read`` and ``decode``.
     """
-    return decode(read(path), path)
+    return decode(read(path), path, exif=exif)
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -67,8 +67,10 @@ def is_still(path: str | os.PathLike[str], known: Picture) -> bool:
         return False
 
 
-def decode(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
+def decode(data: bytes, path: str | os.PathLike[str], *, exif: bool = False) -> np.ndarray:
     """Pixels of an image file's content: RGB uint8 [H, W, 3]; ``path`` names it in errors.
+
+    ``exif``: turned as EXIF's orientation says and viewers show it.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def decode(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
             f"and make it smaller"
         )
     try:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        flags = cv2.IMREAD_COLOR | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if size else None
     except cv2.error:
         image = None
