@@ -20,13 +20,22 @@ from typing import Any, Generic, TypeVar
 
 from higherhrnet.artifacts import atomic, fields, lock, sources
 from higherhrnet.artifacts.pictures import check_digest
-from higherhrnet.artifacts.work import Difference, DumpsWork, InputsWork, OmWork, PeopleWork, check_indices, differences
+from higherhrnet.artifacts.work import (
+    Difference,
+    DumpsWork,
+    InputsWork,
+    OmWork,
+    PeopleWork,
+    PosesWork,
+    check_indices,
+    differences,
+)
 from higherhrnet.errors import UserError
 
 FORMAT = 2
 """Of records. 1, of release 0.1.0, knew works by names, sizes and times instead of content."""
 
-Work = TypeVar("Work", InputsWork, DumpsWork, PeopleWork, OmWork)
+Work = TypeVar("Work", InputsWork, DumpsWork, PeopleWork, OmWork, PosesWork)
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,19 @@ class Journal(Generic[Work]):
     def entries(self) -> Iterator[dict[str, Any]]:
         """All results entries by image index, read from disk image by image."""
         for index in sorted(self._places):
-            start, length = self._places[index]
-            entry = _entry(os.pread(self._file, length, start))
-            if entry is None:
-                raise UserError(f"{self.path} has changed while it was in use; run again")
-            yield from entry["people"]
+            yield from self.people(index)
+
+    def people(self, index: int) -> list[dict[str, Any]]:
+        """The results entries of an image that is done and not left out, read from disk."""
+        start, length = self._places[index]
+        entry = _entry(os.pread(self._file, length, start))
+        if entry is None:
+            raise UserError(f"{self.path} has changed while it was in use; run again")
+        return entry["people"]
+
+    def indices(self) -> list[int]:
+        """The images that are done and not left out, ascending."""
+        return sorted(self._places)
 
     def remove(self) -> None:
         """Delete the journal: its results are written."""

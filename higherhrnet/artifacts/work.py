@@ -139,6 +139,22 @@ _NETWORK = ("model", "backend", "runtime", "batch", "dtype")
 
 
 @dataclass(frozen=True)
+class PosesWork:
+    """What decides the people of ``predict``, beside the content of its sources."""
+
+    network: dict[str, Any]
+    """What runs: model, backend, runtime and batch, as of DumpsWork."""
+    options: dict[str, Any]
+    """The decode's, how pictures are tested, and which people are kept."""
+    reading: dict[str, Any]
+    """What is taken of a source: EXIF's orientation, every which frame, and whether people are followed."""
+    saved: list[str]
+    """The kinds of files that are written while people are found."""
+    version: int
+    """decode.VERSION"""
+
+
+@dataclass(frozen=True)
 class OmWork:
     """What decides an .om."""
 

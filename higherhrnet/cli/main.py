@@ -20,6 +20,7 @@ COMMANDS = {
     "benchmark": "run the network: inputs to dumps and performance files",
     "postprocess": "dumps to people and their average precision",
     "performance": "the table of images per second",
+    "predict": "people in pictures, folders, videos and cameras",
     "run": "the whole chain in chunks, on little disk",
     "merge": "join the results of shards",
     "report": "a page that explains the AP of results",

@@ -34,6 +34,21 @@ _MOST_BYTES = 100_000
 _KEYS = ("names", "flip_pairs", "skeleton", "grouping_order", "sigmas", "colors")
 
 
+_SIGMAS = {
+    "nose": 0.026,
+    "eye": 0.025,
+    "ear": 0.035,
+    "shoulder": 0.079,
+    "elbow": 0.072,
+    "wrist": 0.062,
+    "hip": 0.107,
+    "knee": 0.087,
+    "ankle": 0.089,
+}
+"""COCO's, of both sides (pycocotools, Params.setKpParams)."""
+_SIGMA = 0.072  # of other joints: the median of COCO's
+
+
 @dataclass(frozen=True)
 class JointSet:
     """What a network's K maps stand for, in their order. Immutable; all of its parts are of K joints."""
@@ -53,6 +68,11 @@ class JointSet:
     """RGB, for limbs: the left's, the right's, or the middle's."""
     assumed: tuple[str, ...] = ()
     """Joints whose sigma is the default, because nothing says it."""
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Of object keypoint similarity: a joint's spread in units of its person's scale."""
+        return tuple(_SIGMAS.get(name.partition("_")[2] or name, _SIGMA) for name in self.names)
 
     def __len__(self) -> int:
         return len(self.names)

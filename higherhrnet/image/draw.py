@@ -27,6 +27,7 @@ def draw_people(
     skeleton: joints.JointSet = joints.COCO,
     min_value: float = 0.1,
     thickness: float | None = None,
+    tracks: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of an image with people's skeletons on it.
 
@@ -37,10 +38,13 @@ def draw_people(
     skeleton : names and limbs of the K joints
     min_value : joints of a lower value are left out
     thickness : of the limbs in pixels; by default in proportion to the image
+    tracks : int [P], ids written above the people, whose joints keep their colour from frame to frame then
     """
     canvas = image.copy()
     width = thickness or max(2.0, min(image.shape[:2]) / 160)
-    for person, color in zip(keypoints, _cycle(len(keypoints)), strict=True):
+    numbers = np.arange(len(keypoints)) if tracks is None else tracks
+    for place, (person, number) in enumerate(zip(keypoints, numbers, strict=True)):
+        color = _PEOPLE[number % len(_PEOPLE)]
         # OpenCV's integer coordinates are pixel centers; ours have them at .5.
         points = [tuple(int(v) for v in np.round((xy - 0.5) * (1 << _SHIFT))) for xy in person[:, :2]]
         seen = person[:, 2] >= min_value
@@ -53,8 +57,22 @@ def draw_people(
             radius = width * 1.1
             cv2.circle(canvas, points[joint], round((radius + 1) * (1 << _SHIFT)), _OUTLINE, -1, cv2.LINE_AA, _SHIFT)
             cv2.circle(canvas, points[joint], round(radius * (1 << _SHIFT)), color, -1, cv2.LINE_AA, _SHIFT)
+        if tracks is not None and seen.any():
+            _label(canvas, str(tracks[place]), person[seen, :2], color, width)
     return canvas
 
 
 def _cycle(count: int) -> list[tuple[int, int, int]]:
     return [_PEOPLE[i % len(_PEOPLE)] for i in range(count)]
+
+
+def _label(canvas: np.ndarray, text: str, points: np.ndarray, color: tuple[int, int, int], thickness: float) -> None:
+    """Write above the highest of points [n, 2], in the picture as far as it reaches."""
+    size = thickness / 5
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    x = int(np.clip(points[:, 0].mean() - width / 2, 0, max(canvas.shape[1] - width, 0)))
+    y = int(np.clip(points[:, 1].min() - 3 * thickness, height + 1, canvas.shape[0]))
+    for stroke, shade in ((3, _OUTLINE), (1, color)):
+        cv2.putText(
+            canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, shade, max(round(size * stroke), stroke), cv2.LINE_AA
+        )

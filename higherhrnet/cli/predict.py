@@ -1,0 +1,132 @@
+"""People in pictures, folders, videos and cameras: no annotations, no files between.
+
+    higherhrnet predict street.jpg holiday/ clip.mp4 --output poses --save json,images,video
+
+A SOURCE is a picture, a folder, a pattern ('*.jpg'), a video, camera:N, or - for a list of these on standard input.
+--output - writes a line of JSON for each picture to standard output. Stopped at any moment, the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from higherhrnet import decode
+from higherhrnet.artifacts.work import PosesWork
+from higherhrnet.backends.select import Inference
+from higherhrnet.cli import flags, terminal
+from higherhrnet.cli import inference as inference_flags
+from higherhrnet.config import loader
+from higherhrnet.errors import UserError
+from higherhrnet.image import video
+from higherhrnet.model import fingerprint
+from higherhrnet.pipeline import poses, predict
+from higherhrnet.pipeline.people import Filter
+from higherhrnet.pipeline.pose import MIN_SCORE, OKS_NMS, backend_for, skeleton
+from higherhrnet.pipeline.sources import Reading
+from higherhrnet.pipeline.stream import Stream
+from higherhrnet.stages import postprocess
+
+_LINES = "-"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Find people, write them, and name what could not be read."""
+    args = _parser().parse_args(argv)
+    config = loader.load(args.cfg, [text for pair in args.set for text in pair])
+    kinds = args.save
+    if poses.VIDEO in kinds:
+        video.require()
+    backend, model, why = backend_for(Inference(inference_flags.options(args, args.bs), config))
+    to_lines = str(args.output) == _LINES
+    say = terminal.say if to_lines else print
+    say(f"backend {why}, model {model}")
+    if not decode.is_compiled():
+        say("compiling the decode kernel: about half a minute, once")
+        decode.compile()
+    plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
+    reading, chosen = Reading(args.exif, args.stride), Filter(args.min_score, args.oks_nms)
+    job = predict.PredictJob(args.sources, reading, chosen, skeleton(config), args.track)
+    cv2.setNumThreads(1)  # the threads share the cores already
+    device = args.device_ids[0] if args.device_ids else args.device_id or 0
+    with (
+        Stream(backend, plan, config.options, device=device) as stream,
+        tqdm(desc="predict", unit="image", disable=None) as bar,
+    ):
+
+        def done(summary: predict.Summary) -> None:
+            bar.set_postfix_str(f"{summary.people} people", refresh=False)
+            bar.update()
+
+        if to_lines:
+            summary = predict.lines(stream, job, lambda line: print(line, flush=True), done)
+        else:
+            work = PosesWork(
+                network={
+                    "model": fingerprint.sha256(model),
+                    "backend": backend.name,
+                    "runtime": backend.runtime,
+                    "batch": backend.batch,
+                },
+                options={**postprocess.decode_options(config.options, plan), **asdict(chosen)},
+                reading={**asdict(reading), "track": args.track},
+                saved=[kind for kind in poses.KINDS if kind in kinds and kind in poses.ALONG],
+                version=decode.VERSION,
+            )
+            summary = predict.files(stream, job, args.output, kinds, work, done, overwrite=args.overwrite)
+    if not to_lines:
+        earlier = f", {summary.kept} of them done before" * bool(summary.kept)
+        say(f"{summary.people} people in {summary.pictures + summary.kept} pictures{earlier}: {args.output}")
+    for name in summary.without_audio:
+        say(f"{name}: its audio does not go into .mp4; the drawn video is silent")
+    for line in summary.bad[1:]:
+        terminal.say(f"also not read: {' '.join(line.split())}")
+    if summary.bad:
+        raise UserError(summary.bad[0])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = flags.parser(__doc__, "predict")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="picture, folder, pattern, video, camera:N, -")
+    parser.add_argument("--output", type=Path, default=Path("poses"), metavar="DIR", help="folder of results, or -")
+    parser.add_argument("--save", type=_kinds, default=("json",), metavar="LIST", help=f"of {','.join(poses.KINDS)}")
+    parser.add_argument("--no_flip", action="store_true", help="without the mirror image: twice as fast, less precise")
+    parser.add_argument(
+        "--min_score", type=flags.non_negative, default=MIN_SCORE, metavar="S", help="of people; 0 keeps all"
+    )
+    parser.add_argument(
+        "--oks_nms",
+        type=flags.non_negative,
+        default=OKS_NMS,
+        metavar="T",
+        help="keep the better one of two people so alike, 0 to 1; 0 keeps both",
+    )
+    parser.add_argument(
+        "--exif", action=argparse.BooleanOptionalAction, default=True, help="turn pictures as EXIF says; on"
+    )
+    parser.add_argument("--stride", type=flags.count, default=1, metavar="N", help="of videos every N-th frame")
+    parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
+    parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
+    inference_flags.add(parser)
+    group = parser.add_argument_group("configuration")
+    group.add_argument("--cfg", type=Path, default=loader.DEFAULT, metavar="FILE", help="yaml of the official layout")
+    group.add_argument(
+        "--set", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="override, may be repeated"
+    )
+    return parser
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """An argparse type: some of poses.KINDS."""
+    kinds = flags.names(text)
+    for kind in kinds:
+        if kind not in poses.KINDS:
+            raise argparse.ArgumentTypeError(f"{kind[:40]!r} is none of {', '.join(poses.KINDS)}")
+    if not kinds:
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(poses.KINDS)}")
+    return kinds

@@ -1,0 +1,214 @@
+"""The Python API: a network that is loaded once, and people from pictures, folders, videos and arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from higherhrnet.backends import select
+from higherhrnet.backends.in_process import InProcess
+from higherhrnet.backends.select import Inference, InferenceOptions
+from higherhrnet.config import loader
+from higherhrnet.config.values import Config
+from higherhrnet.dataset import joints
+from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.pipeline import sources
+from higherhrnet.pipeline.people import Filter, People, of_decoded
+from higherhrnet.pipeline.sources import Place, Reading
+from higherhrnet.pipeline.stream import Found, Picture, Stream
+from higherhrnet.pipeline.tracks import Tracker
+
+Named = str | os.PathLike[str]
+Source = Named | np.ndarray | Iterable[Named | np.ndarray]
+MIN_SCORE, OKS_NMS = 0.3, 0.9
+"""Defaults of ``predict`` and ``Pose``: an evaluation wants every candidate, a person who looks at poses does not."""
+
+
+def backend_for(inference: Inference, done: Callable[[int], object] = lambda _: None) -> tuple[InProcess, Path, str]:
+    """A backend that runs in this process, its model, and why it was chosen. Raises UserError where there is none."""
+    chosen = inference.choose()
+    if chosen.name in select.ON_ASCEND:
+        raise UserError(
+            f"backend {chosen.name} ({chosen.why}) runs a program over files, which pictures in memory have none of; "
+            f"give a --backend that runs in this process, or use run on a data set"
+        )
+    model = inference.model(chosen.name)
+    backend = inference.backend(chosen.name, model, logs=Path(), done=done)
+    assert isinstance(backend, InProcess)
+    return backend, model, f"{chosen.name} ({chosen.why})"
+
+
+def skeleton(config: Config) -> joints.JointSet:
+    """The joints of the people that a configuration's network finds, a center left out."""
+    return config.joints if len(config.joints) == config.result_joints else joints.COCO
+
+
+class Pose:
+    """Finds people in pictures; to be closed, or used in a ``with`` block.
+
+    >>> pose = Pose("models/pose_higher_hrnet_w32_512_bs1_dynamic.onnx")
+    >>> people = pose("street.jpg")
+    >>> people.keypoints.shape
+    (4, 17, 3)
+    """
+
+    def __init__(
+        self,
+        model: Named | None = None,
+        *,
+        backend: str = "auto",
+        config: Named | None = None,
+        settings: Sequence[str] = (),
+        precision: str | None = None,
+        batch: int = 1,
+        flip: bool = True,
+        min_score: float = MIN_SCORE,
+        oks_nms: float = OKS_NMS,
+        exif: bool = True,
+        threads: int = 0,
+        device: int = 0,
+    ) -> None:
+        """Load the network.
+
+        Parameters
+        ----------
+        model : .onnx or, for backend torch, .pth; None takes the one in models/
+        backend : as of ``higherhrnet predict --backend``
+        config : yaml of the official layout; None is W32-512 on COCO
+        settings : alternating keys and values over the config's, ``["TEST.NMS_KERNEL", "3"]``
+        precision : of backends that have several
+        batch : pictures that the network gets at a time; what an .onnx was exported for
+        flip : test with the mirror image too: more precise, and half as fast
+        min_score : people of a lower score are left out; 0 keeps all
+        oks_nms : of two people who are at least so alike (0 to 1) the better one is kept; 0 keeps both
+        exif : turn picture files as EXIF says
+        threads : of the CPU, for the network; 0 leaves their number to the backend
+        device : number of the device, where there are several
+
+        Raises
+        ------
+        higherhrnet.errors.UserError : in one line, what is wrong with a file or an option
+        """
+        self._config = loader.load(config, [str(part) for part in settings])
+        options = InferenceOptions(
+            backend=backend,
+            model=None if model is None else Path(model),
+            batch=batch,
+            device_id=device,
+            threads=threads,
+            precision=precision,
+        )
+        made, _, _ = backend_for(Inference(options, self._config))
+        plan = replace(self._config.plan, flip=flip)
+        self._skeleton = skeleton(self._config)
+        self._filter = Filter(min_score, oks_nms)
+        self._exif = exif
+        self._stream = Stream(made, plan, self._config.options, device=device)
+
+    def __enter__(self) -> Pose:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the network and its threads."""
+        self._stream.close()
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of the K joints of a person."""
+        return self._skeleton.names
+
+    def __call__(self, image: Named | np.ndarray) -> People:
+        """The people of one picture: a file, or RGB uint8 [h, w, 3].
+
+        Raises
+        ------
+        higherhrnet.errors.BadImageError : a file that cannot be read
+        ValueError : an array of another type or shape
+        """
+        (people,) = self.stream([image] if isinstance(image, np.ndarray) else [_no_source(image)])
+        return people
+
+    def stream(
+        self, source: Source, *, stride: int = 1, track: bool = False, skip_bad: bool = False
+    ) -> Generator[People, None, None]:
+        """The people of each picture of a source, one after another, while the next ones are read and computed.
+
+        Parameters
+        ----------
+        source : a picture file, a folder, a pattern, a video file, camera:N, an array, or an iterable of these
+        stride : of videos and cameras only every so many frames
+        track : follow people through a video or the arrays of an iterable: ``People.tracks``
+        skip_bad : leave out what cannot be read
+
+        Raises
+        ------
+        higherhrnet.errors.BadImageError : what cannot be read, unless ``skip_bad``; that it is the end after the
+            people before
+        """
+        if stride < 1:
+            raise ValueError(f"stride is {stride}, expected at least 1")
+        named = [source] if isinstance(source, str | os.PathLike | np.ndarray) else source
+        live = isinstance(source, str) and source.startswith("camera:")
+        tracker: tuple[object, Tracker] | None = None
+        for found in self._stream.run(_pictures(named, Reading(self._exif, stride)), live=live):
+            place = found.key
+            if place.is_last:
+                continue
+            if found.error is not None:
+                if skip_bad:
+                    continue
+                raise found.error
+            people = self._people(found)
+            if track:
+                if tracker is None or tracker[0] != place.source:
+                    tracker = place.source, Tracker(self._skeleton.sigmas)
+                people = replace(people, tracks=tracker[1].follow(place.frame, people.keypoints, people.scores))
+            yield people
+
+    def _people(self, found: Found[Place]) -> People:
+        assert found.people is not None
+        place = found.key
+        people = of_decoded(found.people, found.size, self._skeleton)
+        people = replace(people, source=place.source.name, frame=place.frame, time=place.time)
+        return self._filter.keep(people)
+
+
+def _no_source(image: Named) -> str:
+    """A picture's path: what means several pictures, or something that lasts, is for ``stream``."""
+    name = os.fspath(image)
+    if Path(name).is_dir() or name == sources.LIST or name.startswith("camera:"):
+        raise ValueError(f"{name} is no picture; give it to stream")
+    return name
+
+
+def _pictures(named: Iterable[Named | np.ndarray], reading: Reading) -> Iterator[Picture[Place]]:
+    array, arrays = sources.Source(0, "", sources.PICTURE), 0
+    for one in named:
+        if isinstance(one, np.ndarray):
+            if one.dtype != np.uint8 or one.ndim != 3 or one.shape[2] != 3 or 0 in one.shape:
+                raise ValueError(f"image is {one.dtype} {list(one.shape)}, expected RGB uint8 [h, w, 3]")
+            yield Picture(Place(array, arrays), f"array {arrays}", partial(_given, one))
+            arrays += 1
+            continue
+        for source in sources.find([os.fspath(one)]):
+            if isinstance(source, BadImageError):
+                yield Picture(Place(array), str(one), partial(_raise, source))
+            else:
+                yield from sources.pictures(source, reading)
+
+
+def _given(pixels: np.ndarray) -> tuple[np.ndarray, Any]:
+    return pixels, None
+
+
+def _raise(error: BadImageError) -> tuple[np.ndarray, Any]:
+    raise error
