@@ -61,6 +61,8 @@ class InProcess(abc.ABC):
 
     name: str
     runtime: str
+    kept_sessions = 4
+    """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
 
     def __init__(self, *, batch: int, heads: dumps.Heads, done: Callable[[int], object]) -> None:
         """``done`` is called with the number of images after each batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ NAME = "onnxruntime"
 CPU = "CPUExecutionProvider"
 
 _SUFFIX = "ExecutionProvider"
+_SLOTS = 4  # both passes of a batch computed while those of the last one are decoded; memory that is used only then
 _MEMORY = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda", "CANNExecutionProvider": "cann"}
 """What ONNX Runtime calls the memory of execution providers that have several devices."""
 
@@ -130,47 +132,51 @@ def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: 
 
 
 class HostSession:
-    """One slot, whose host memory is bound to the model as it is: a call allocates and copies nothing.
+    """Slots whose host memory is bound to the model as it is: a call allocates and copies nothing.
 
-    Providers that are not in _MEMORY but compute elsewhere copy inside of the call.
+    ``launch`` computes. Providers that are not in _MEMORY but compute elsewhere copy inside of the call.
     """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, batch: int, heads: dumps.Heads, shape: tuple[int, int]
     ) -> None:
-        source = np.empty((batch, inputs.CHANNELS, *shape), np.float32)
-        first, second = (np.empty((batch, *dims), np.float32) for dims in dumps.output_shapes(shape, heads))
-        self._session, self._binding = session, session.io_binding()
-        self._binding.bind_input(INPUT, "cpu", 0, np.float32, source.shape, source.ctypes.data)
-        for name, result in zip(OUTPUTS, (first, second), strict=True):
-            self._binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
-        self.sources, self.results = (source,), ((first, second),)
-        self._taken = Seconds(0, 0)
+        self._session = session
+        self.sources = [np.empty((batch, inputs.CHANNELS, *shape), np.float32) for _ in range(_SLOTS)]
+        self.results = [_results(batch, heads, shape) for _ in range(_SLOTS)]
+        self._bindings = [self._bind(*slot) for slot in zip(self.sources, self.results, strict=True)]
+        self._taken = [Seconds(0, 0)] * _SLOTS
+
+    def _bind(self, source: np.ndarray, results: tuple[np.ndarray, np.ndarray]) -> Any:
+        binding = self._session.io_binding()
+        binding.bind_input(INPUT, "cpu", 0, np.float32, source.shape, source.ctypes.data)
+        for name, result in zip(OUTPUTS, results, strict=True):
+            binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
+        return binding
 
     def launch(self, slot: int) -> None:
         begin = time.perf_counter()
-        self._upload()
+        self._upload(slot)
         start = time.perf_counter()
         try:
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._bindings[slot])
         except Exception as e:  # its exceptions derive from Exception alone
             shape = "x".join(map(str, self.sources[0].shape))
             raise UserError(
                 f"the model does not run on inputs of {shape} ({' '.join(str(e).split())[:200]}); export it with "
                 f"HigherHRNet_pth2onnx.py"
             ) from e
-        self._binding.synchronize_outputs()
+        self._bindings[slot].synchronize_outputs()
         execute = time.perf_counter() - start
-        self._download()
-        self._taken = Seconds(infer=time.perf_counter() - begin, execute=execute)
+        self._download(slot)
+        self._taken[slot] = Seconds(infer=time.perf_counter() - begin, execute=execute)
 
     def wait(self, slot: int) -> Seconds:
-        return self._taken
+        return self._taken[slot]
 
-    def _upload(self) -> None:
+    def _upload(self, slot: int) -> None:
         pass
 
-    def _download(self) -> None:
+    def _download(self, slot: int) -> None:
         pass
 
 
@@ -191,15 +197,21 @@ class DeviceSession(HostSession):
     ) -> None:
         super().__init__(session, batch, heads, shape)
         self._place = memory, device
-        for name, result in zip(OUTPUTS, self.results[0], strict=True):
-            value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(result.shape, np.float32, *self._place)
-            self._binding.bind_ortvalue_output(name, value)
+        for binding, results in zip(self._bindings, self.results, strict=True):
+            for name, result in zip(OUTPUTS, results, strict=True):
+                value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(result.shape, np.float32, *self._place)
+                binding.bind_ortvalue_output(name, value)
 
-    def _upload(self) -> None:
-        value = onnxruntime.OrtValue.ortvalue_from_numpy(self.sources[0], *self._place)
-        self._binding.bind_ortvalue_input(INPUT, value)
-        self._binding.synchronize_inputs()
+    def _upload(self, slot: int) -> None:
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(self.sources[slot], *self._place)
+        self._bindings[slot].bind_ortvalue_input(INPUT, value)
+        self._bindings[slot].synchronize_inputs()
 
-    def _download(self) -> None:
-        for result, output in zip(self.results[0], self._binding.copy_outputs_to_cpu(), strict=True):
+    def _download(self, slot: int) -> None:
+        for result, output in zip(self.results[slot], self._bindings[slot].copy_outputs_to_cpu(), strict=True):
             np.copyto(result, output)
+
+
+def _results(batch: int, heads: dumps.Heads, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (np.empty((batch, *dims), np.float32) for dims in dumps.output_shapes(shape, heads))
+    return first, second

@@ -13,9 +13,19 @@ by ``resize``, and ``whole`` searches them; ``fused`` chooses.
 from higherhrnet.decode import kernel, whole
 from higherhrnet.decode.people import Outputs, People, decode
 from higherhrnet.decode.resize import resize
-from higherhrnet.decode.scales import decode_image, fused
+from higherhrnet.decode.scales import decode_image, fused, people_in_image
 
-__all__ = ["VERSION", "Outputs", "People", "compile", "decode", "decode_image", "fused", "is_compiled"]
+__all__ = [
+    "VERSION",
+    "Outputs",
+    "People",
+    "compile",
+    "decode",
+    "decode_image",
+    "fused",
+    "is_compiled",
+    "people_in_image",
+]
 
 VERSION = 1
 """Of the algorithm; to be increased when equal outputs give other people, where golden tests fail."""

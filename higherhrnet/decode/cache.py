@@ -8,6 +8,7 @@ of those constants: an entry's maker takes it as argument.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -22,16 +23,17 @@ def _fingerprint() -> int:
 
 
 class Entry:
-    """A function compiled for one signature when it is first called."""
+    """A function compiled for one signature when it is first called, by whichever thread; it runs without the GIL."""
 
     def __init__(self, make: Callable[[int], Callable], signature: tuple) -> None:
         """``make`` returns the function; its argument, never negative, must be named in it."""
         self._make = make
         self._signature = signature
+        self._lock = threading.Lock()
 
     @cached_property
     def _dispatcher(self) -> Any:
-        return njit(cache=True)(self._make(_fingerprint()))
+        return njit(cache=True, nogil=True)(self._make(_fingerprint()))
 
     def is_compiled(self) -> bool:
         """True where the next call starts at once: this process or the cache has it for these sources and this CPU."""
@@ -44,9 +46,10 @@ class Entry:
 
         The cache is __pycache__ beside the sources, or where that cannot be written a folder of the user's.
         """
-        if not self._dispatcher.signatures:
-            self._dispatcher.compile(self._signature)
-            self._dispatcher.disable_compile()  # arguments of another type are a mistake of ours
+        with self._lock:
+            if not self._dispatcher.signatures:
+                self._dispatcher.compile(self._signature)
+                self._dispatcher.disable_compile()  # arguments of another type are a mistake of ours
 
     def __call__(self, *arguments: Any) -> Any:
         self.compile()

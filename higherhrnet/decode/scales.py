@@ -10,6 +10,7 @@ their number. Tags are those of scale 1, resized.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -118,19 +119,14 @@ def whole_maps(
     return total / np.float32(len(scales)), tags
 
 
-def decode_image(
+def people_in_image(
     plan: Plan, width: int, height: int, outputs: Sequence[Sequence[Outputs]], options: Options
-) -> tuple[np.ndarray, np.ndarray]:
-    """The people of an image of width x height from its network outputs.
+) -> People:
+    """The people of an image of width x height from its network outputs, keypoints float64 in image pixels.
 
     Parameters
     ----------
     outputs : for each of the plan's factors, in order, the outputs of the input and, with ``flip``, of the mirrored one
-
-    Returns
-    -------
-    keypoints : float64 [P, K, 3]; x, y in image pixels and value
-    scores : float32 [P]
 
     Raises
     ------
@@ -142,4 +138,12 @@ def decode_image(
     last = geometry.of_plan(width, height, plan, plan.factors[-1])
     keypoints = people.keypoints.astype(np.float64)
     keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], size or outputs[0][0][1].shape[1:])
-    return keypoints, people.scores
+    return replace(people, keypoints=keypoints)
+
+
+def decode_image(
+    plan: Plan, width: int, height: int, outputs: Sequence[Sequence[Outputs]], options: Options
+) -> tuple[np.ndarray, np.ndarray]:
+    """As ``people_in_image``: keypoints float64 [P, K, 3], x, y in image pixels and value, and scores float32 [P]."""
+    people = people_in_image(plan, width, height, outputs, options)
+    return people.keypoints, people.scores

@@ -46,9 +46,12 @@ def _normalisation_table() -> np.ndarray:
 _TABLE = _normalisation_table()
 
 
-def normalise(image: np.ndarray) -> np.ndarray:
-    """RGB uint8 [H, W, 3] to the network's input: float32 [3, H, W], (x / 255 - mean) / std."""
-    tensor = np.empty((3, *image.shape[:2]), np.float32)
+def normalise(image: np.ndarray, tensor: np.ndarray | None = None) -> np.ndarray:
+    """RGB uint8 [H, W, 3] to the network's input: float32 [3, H, W], (x / 255 - mean) / std; into ``tensor`` if given.
+
+    A given ``tensor`` must have its rows in C order.
+    """
+    tensor = np.empty((3, *image.shape[:2]), np.float32) if tensor is None else tensor
     for channel, plane in enumerate(cv2.split(image)):
         cv2.LUT(plane, _TABLE[channel], dst=tensor[channel])
     return tensor

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from higherhrnet.pipeline.chunks import Chunk
-from higherhrnet.pipeline.flow import STAGES
+from higherhrnet.pipeline.clock import STAGES
 from higherhrnet.pipeline.steps import Steps
 from higherhrnet.report import tables
 

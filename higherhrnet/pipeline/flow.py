@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,33 +12,12 @@ from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.pipeline.chunks import Chunk
+from higherhrnet.pipeline.clock import Clock
 from higherhrnet.pipeline.disk import Budget, Usage
 from higherhrnet.pipeline.steps import Prepared, Steps
 from higherhrnet.system import signals
 
-STAGES = ("preprocess", "infer", "decode")
 _POLL = 0.2  # seconds between looks at whether to stop
-
-
-@dataclass
-class Clock:
-    """Seconds that each stage worked, waits not counted."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Count the block's time for ``stage``; each stage has one thread."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += time.perf_counter() - start
-
-    @property
-    def limit(self) -> str:
-        """The stage that has worked longest: the others wait for it."""
-        return max(STAGES, key=self.seconds.__getitem__)
 
 
 @dataclass(frozen=True)

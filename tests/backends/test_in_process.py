@@ -65,20 +65,24 @@ class SlowModel:
     def __init__(self, session: backend.onnxruntime.InferenceSession, clock: Clock) -> None:
         self._session, self._clock = session, clock
 
-    def io_binding(self) -> SlowModel:
-        self._binding = self._session.io_binding()
-        return self
+    def io_binding(self) -> SlowBinding:
+        return SlowBinding(self._session.io_binding(), self._clock)
 
-    def run_with_iobinding(self, _: SlowModel) -> None:
-        self._session.run_with_iobinding(self._binding)
+    def run_with_iobinding(self, binding: SlowBinding) -> None:
+        self._session.run_with_iobinding(binding.real)
         self._clock.now += 5
+
+
+class SlowBinding:
+    def __init__(self, real: backend.onnxruntime.IOBinding, clock: Clock) -> None:
+        self.real, self._clock = real, clock
 
     def copy_outputs_to_cpu(self) -> list[np.ndarray]:
         self._clock.now += 3
-        return self._binding.copy_outputs_to_cpu()
+        return self.real.copy_outputs_to_cpu()
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._binding, name)
+        return getattr(self.real, name)
 
 
 def test_copies_to_and_from_a_device_are_not_of_execute(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch):
