@@ -63,6 +63,8 @@ class InProcess(abc.ABC):
     runtime: str
     kept_sessions = 4
     """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
+    most_threads = 8
+    """Of a stream's that read and decode: beyond, its one thread that hands over batches is the limit."""
 
     def __init__(self, *, batch: int, heads: dumps.Heads, done: Callable[[int], object]) -> None:
         """``done`` is called with the number of images after each batch."""

@@ -38,6 +38,8 @@ _SLOTS = 2
 _LARGEST = (512, 1024)  # of the grid at a short side of 512
 _KEPT = 64  # sessions of a GPU: they share its memory, and a grid has 17 shapes or 25
 
+_MOST_THREADS = 32  # that read and decode for a GPU
+
 
 def has_cuda() -> bool:
     """Whether there is a GPU that this PyTorch can use."""
@@ -93,7 +95,7 @@ class Torch(InProcess):
         network = HigherHRNet(architecture).eval()
         load_checkpoint(checkpoint, network)
         if self._cuda:
-            self.kept_sessions = _KEPT
+            self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
             self._trained = network
             self._setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
             self._cards: dict[int, torch_cuda.Card] = {}

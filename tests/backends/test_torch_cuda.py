@@ -46,7 +46,7 @@ def pictures(*size: int, seed: int = 0) -> np.ndarray:
 
 
 def expected(network: HigherHRNet, batch: np.ndarray) -> list[np.ndarray]:
-    """Of pictures [N, H, W, 3]: both outputs of the plain and then of the flipped pass, as the host makes their input."""
+    """Both outputs of pictures [N, H, W, 3], plain and then flipped, as the host makes their input."""
     plain = [transform.normalise(picture) for picture in batch]
     with torch.inference_mode():
         outputs = network(torch.from_numpy(np.stack([*plain, *map(transform.mirror, plain)])))
