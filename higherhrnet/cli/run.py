@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     inference = Inference(inference_flags.options(args, args.bs), config)
     chosen = inference.choose()
     model = inference.model(chosen.name)
-    print(f"backend {chosen.name} ({chosen.why}), model {model}")
+    print(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     if not decode.is_compiled():
         print("compiling the decode kernel: about half a minute, once", flush=True)
