@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,13 @@ def parity(s: Section) -> None:
             reference: list[np.ndarray] = []
             for precision in ("float32", "float16", "bfloat16"):
 
-                def compared(precision: str = precision) -> list[float]:
+                def compared(
+                    config: Path = config,
+                    shape: tuple[int, int] = shape,
+                    given: np.ndarray = given,
+                    reference: list[np.ndarray] = reference,
+                    precision: str = precision,
+                ) -> list[float]:
                     made = s.backend(config, batch=2, precision=precision)
                     if not reference:
                         reference.extend(expected(made._trained, given))
@@ -186,8 +193,12 @@ def memory(s: Section) -> None:
         free = torch.cuda.memory_reserved() + (900 << 20)
         torch.cuda.set_per_process_memory_fraction(free / torch.cuda.get_device_properties(0).total_memory)
     for shape in ((512, 704), (512, 1024)) if s.cuda else ((64, 64),):
-        s.tried(f"{shape[0]}x{shape[1]}", lambda shape=shape: bool(made.open_pictures(shape, flip=True)))
+        s.tried(f"{shape[0]}x{shape[1]}", partial(_opens, made, shape))
     s.note("said", said)
+
+
+def _opens(made: backend.Torch, shape: tuple[int, int]) -> bool:
+    return bool(made.open_pictures(shape, flip=True))
 
 
 def _grid() -> list[tuple[int, int]]:
@@ -286,7 +297,7 @@ def people(s: Section) -> None:
         def found(on: str = on, precision: str = precision) -> dict[str, Any]:
             made = s.backend(DEMO, batch=4, precision=precision, on=on)
             with Stream(made, plan, Options()) as stream:
-                every = [one.people for one in stream.run(_asked(s, list(dataset.images)))]
+                every: list[Any] = [one.people for one in stream.run(_asked(s, list(dataset.images)))]
             entries = []
             for image, one in zip(dataset.images, every, strict=True):
                 entries += coco_results.entries(image.image_id, one.keypoints, one.scores)
@@ -378,17 +389,16 @@ def ends(s: Section) -> None:
     s.note("pixels an image, in 512x512", round(float(np.mean([h * w for h, w in shapes])) / 512**2, 3))
     plan = loader.load(W32).plan
     threads = max(workers.cores(), 2)
-    for title, config, batch, count, live in (
+    for title, config, wanted, images_of_run, live in (
         ("no network", DEMO, 32, 1440, False),
         ("W32, maps of four people", W32, 32, 1920, True),
         ("W32, maps of four people", W32, 8, 1440, True),
         ("W32, maps of four people", W32, 1, 720, True),
         ("demo network, its own people", DEMO, 32, 1440, True),
     ):
-        if not s.cuda:
-            count, batch = 4, 1
-            if config == W32:
-                continue
+        count, batch = (images_of_run, wanted) if s.cuda else (4, 1)
+        if not s.cuda and config == W32:
+            continue
 
         def whole(
             title: str = title, config: Path = config, batch: int = batch, count: int = count, live: bool = live
@@ -411,7 +421,7 @@ def ends(s: Section) -> None:
                     pass
                 before = dict(stream.clock.seconds)
                 start = time.perf_counter()
-                found = sum(len(one.people) for one in stream.run(_asked(s, images)))
+                found = sum(len(one.people or ()) for one in stream.run(_asked(s, images)))
                 taken = time.perf_counter() - start
                 stages = {k: round((v - before[k]) / taken, 2) for k, v in stream.clock.seconds.items()}
             if smi is not None:

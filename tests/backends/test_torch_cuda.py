@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,13 +137,14 @@ def test_a_first_batch_that_is_not_the_network_s_is_refused(tiny: HigherHRNet, v
 
 def test_cudnn_is_set_whatever_a_program_has_set_before():
     """Mixing PyTorch's old and new names for TF32 raises: torch.backends.cudnn.flags did."""
-    before = torch.backends.cudnn.conv.fp32_precision
+    precision: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = precision.fp32_precision
     try:
-        torch.backends.cudnn.conv.fp32_precision = "tf32"
+        precision.fp32_precision = "tf32"
         with torch_cuda.cudnn(tuned=True, deterministic=False):
-            assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+            assert precision.fp32_precision == "ieee"
             assert torch.backends.cudnn.benchmark
-        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+        assert precision.fp32_precision == "tf32"
         assert not torch.backends.cudnn.benchmark
     finally:
-        torch.backends.cudnn.conv.fp32_precision = before
+        precision.fp32_precision = before
