@@ -415,7 +415,7 @@ def cudnn(*, tuned: bool, deterministic: bool) -> Iterator[None]:
         (torch.backends.cudnn, "enabled"): True,
         (torch.backends.cudnn, "benchmark"): tuned,
         (torch.backends.cudnn, "deterministic"): deterministic,
-        (torch.backends.cudnn.conv, "fp32_precision"): "ieee",
+        (torch.backends.cudnn.conv, "fp32_precision"): "ieee",  # type: ignore[attr-defined]
     }
     before = {(module, name): getattr(module, name) for module, name in wanted}
     try:

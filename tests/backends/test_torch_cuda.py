@@ -127,7 +127,7 @@ def test_a_first_batch_that_is_not_the_network_s_is_refused(tiny: HigherHRNet, v
     made = card(tiny, CpuCard())
     (last,) = [layer for name, layer in made.network.named_modules() if name == "final_layers.1"]
     with torch.no_grad():
-        last.bias[0] += value * 100  # type: ignore[operator,index]
+        last.bias[0] += value * 100
     session = made.open(SHAPES[0], pictures=True, flip=True)
     session.sources[0][:] = pictures(2, *SHAPES[0], 3)
     session.launch(0)

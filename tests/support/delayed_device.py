@@ -63,7 +63,11 @@ class DelayedDevice:
         stream.queue.append(work)
 
     def compute(self, work: Callable[[], None], stream: Stream) -> None:
-        stream.queue.append(lambda: work() is None)
+        def done() -> bool:
+            work()
+            return True
+
+        stream.queue.append(done)
 
     def synchronize(self, event: list[Event]) -> None:
         mark = event[0]
