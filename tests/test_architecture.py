@@ -92,7 +92,11 @@ def test_torch_is_imported_by_the_model_and_its_backend_only():
         if any(name.split(".")[0] == "torch" for name in imports(path))
     }
     assert users
-    assert {name for name in users if not name.startswith("model/")} == {"backends/torch.py"}
+    assert {name for name in users if not name.startswith("model/")} == {
+        "backends/torch.py",
+        "backends/torch_cuda.py",
+        "backends/torch_device.py",
+    }
 
 
 @pytest.mark.parametrize(("library", "rooms"), [("argparse", {"cli"}), ("yacs", {"config"})])

@@ -20,6 +20,10 @@ PRIVATE = ".work"
 PRECISIONS = ("float32", "float16", "bfloat16")
 """What the torch backend can compute in. Dumps are float32 all the same."""
 
+AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+DEVICES = (AUTO, CPU, CUDA)
+"""Where the backends that run in this process compute; auto is a GPU where torch finds one, else the CPU."""
+
 
 @dataclass(frozen=True)
 class Work:

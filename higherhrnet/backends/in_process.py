@@ -60,22 +60,37 @@ class Session(Protocol):
 
 
 class InProcess(abc.ABC):
-    """Runs the network here, a session at a time."""
+    """Runs the network here, a session at a time on each device."""
 
     name: str
     runtime: str
     kept_sessions = 4
     """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
+    most_threads = 8
+    """Of a stream's that read and decode: beyond, its one thread that hands over batches is the limit."""
 
     def __init__(self, *, batch: int, heads: dumps.Heads, done: Callable[[int], object]) -> None:
         """``done`` is called with the number of images after each batch."""
         self.batch, self.heads, self._done = batch, heads, done
         self._lock = threading.Lock()
-        self._opened: tuple[tuple[tuple[int, int], int], Session] | None = None
+        self._locks: dict[int, threading.Lock] = {}
+        self._opened: dict[int, tuple[tuple[int, int], Session]] = {}
+        """By device: the shape, and its session."""
 
     @abc.abstractmethod
     def open(self, shape: tuple[int, int], device: int = 0) -> Session:
         """A session for inputs of ``shape`` (H, W). What it allocates goes with it."""
+
+    def open_pictures(self, shape: tuple[int, int], device: int = 0, *, flip: bool) -> Session:
+        """A session for pictures of ``shape`` (H, W) without files; ``flip``: the flipped pass is wanted too.
+
+        A session may do more than ``open``'s, and says so:
+
+        - its sources are uint8 [N, H, W, 3], RGB, which it normalises itself
+        - ``passes`` is 2: a launch computes both passes, and results are [2 * N, ...], the plain pass first
+        - ``slots_of`` is the same object in several sessions: they share their slots, and may be in flight together
+        """
+        return self.open(shape, device)
 
     def run(self, work: Work) -> str:
         """Make the dumps of all entries; a last batch that is not full repeats its first image.
@@ -83,24 +98,34 @@ class InProcess(abc.ABC):
         The session stays for the next work of the same shape: chunks of a few images would else pay for opening it.
         """
         with self._lock:
+            lock = self._locks.setdefault(work.device, threading.Lock())
+        with lock:
             return self._run(work, self._ready(work))
 
     def _ready(self, work: Work) -> Session:
         """A session that has been called once."""
-        key = work.shape, work.device
-        if self._opened is None or self._opened[0] != key:
-            self._opened = None  # the buffers of the last shape go before those of the next come
-            session = self.open(*key)
+        opened = self._opened.get(work.device)
+        if opened is None or opened[0] != work.shape:
+            self._opened.pop(work.device, None)  # the buffers of the last shape go before those of the next come
+            del opened
+            session = self.open(work.shape, work.device)
             fill(session.sources[0], [work.entries[0].path], work.dtype)
             session.launch(0)
             session.wait(0)  # the first call of a shape plans its memory: not timed
-            self._opened = key, session
-        return self._opened[1]
+            self._opened[work.device] = work.shape, session
+        return self._opened[work.device][1]
 
     def _run(self, work: Work, session: Session) -> str:
+        launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
+        try:
+            return self._run_batches(work, session, launched)
+        finally:
+            for slot, _ in launched:  # where it was stopped: what is still copied may not be written to by the next
+                session.wait(slot)
+
+    def _run_batches(self, work: Work, session: Session, launched: deque[tuple[int, Sequence[info.Entry]]]) -> str:
         read = execute = infer = write = 0.0
         slots = len(session.sources)
-        launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
 
         def finish() -> None:
             nonlocal execute, infer, write

@@ -23,6 +23,9 @@ _SUFFIX = "ExecutionProvider"
 _SLOTS = 4  # both passes of a batch computed while those of the last one are decoded; memory that is used only then
 _MEMORY = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda", "CANNExecutionProvider": "cann"}
 """What ONNX Runtime calls the memory of execution providers that have several devices."""
+_CUDA = "CUDAExecutionProvider"
+_OPTIONS = {_CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
+"""By default float32 is TF32, and every shape is tuned at length."""
 
 
 def providers(names: Sequence[str]) -> list[str]:
@@ -77,7 +80,9 @@ class OnnxRuntime(InProcess):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        listed = [(p, {"device_id": str(device)}) if p in _MEMORY else p for p in wanted]
+        listed = [(p, {"device_id": str(device), **_OPTIONS.get(p, {})}) if p in _MEMORY else p for p in wanted]
+        if _CUDA in wanted and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA's libraries where pip has put them
         try:
             self._session = onnxruntime.InferenceSession(model_source(model), options, providers=listed)
         except Exception as e:  # its exceptions derive from Exception alone
@@ -97,7 +102,8 @@ class OnnxRuntime(InProcess):
         _check_interface(self._session, model, batch)
         maps, joints = (output.shape[1] for output in self._session.get_outputs())
         super().__init__(batch=batch, heads=dumps.Heads(joints, maps - joints), done=done)
-        self.runtime = f"{NAME} {onnxruntime.__version__}"
+        said = ", ".join(f"{key}={value}" for p in wanted for key, value in _OPTIONS.get(p, {}).items())
+        self.runtime = f"{NAME} {onnxruntime.__version__}{f' ({said})' if said else ''}"
 
     def open(self, shape: tuple[int, int], device: int = 0) -> HostSession:
         """Bind buffers; the device was chosen when the model was loaded."""

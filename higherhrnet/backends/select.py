@@ -10,7 +10,7 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, dumps, inputs, models
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert, session
-from higherhrnet.backends.base import Backend
+from higherhrnet.backends.base import AUTO, CUDA, Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
@@ -50,6 +50,10 @@ class InferenceOptions:
     """Of the CPU; 0 leaves their number to the backend."""
     providers: tuple[str, ...] = ()
     precision: str | None = None
+    run_on: str = AUTO
+    """Of the backends that run in this process: one of base.DEVICES."""
+    tuned: bool = False
+    """Whether cuDNN tries its kernels at each shape: torch on a GPU."""
     dtype: str = dumps.FLOAT32
     """Of the dumps, and of inputs where the backend takes float16."""
     benchmark_path: Path | None = None
@@ -147,6 +151,8 @@ def in_process(
     providers: Sequence[str] = (),
     precision: str | None = None,
     device: int = 0,
+    run_on: str = AUTO,
+    tuned: bool = False,
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
     """ONNX Runtime on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
@@ -158,6 +164,10 @@ def in_process(
     if name == ONNXRUNTIME:
         if precision is not None:
             raise UserError("--precision is for --backend torch; an .onnx computes in what it was exported in")
+        if tuned:
+            raise UserError("--tune is for --backend torch")
+        if run_on == CUDA and not providers:
+            providers = ("CUDA", "CPU")
         return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
     if providers:
         raise UserError("--providers is for --backend onnxruntime; torch takes CUDA where it is there")
@@ -166,7 +176,17 @@ def in_process(
     from higherhrnet.backends.torch import Torch  # noqa: PLC0415
 
     architecture = Architecture.from_extra(extra, heads)
-    return Torch(model, architecture, batch=batch, precision=precision, device=device, threads=threads, done=done)
+    return Torch(
+        model,
+        architecture,
+        batch=batch,
+        precision=precision,
+        device=device,
+        threads=threads,
+        on=run_on,
+        tuned=tuned,
+        done=done,
+    )
 
 
 def on_ascend(
@@ -254,6 +274,19 @@ class Inference:
         has_om = isinstance(model, Om) or (isinstance(model, convert.Request) and bool(model.om))
         return choose(self.options.backend, om=has_om, benchmark_path=self.options.benchmark_path)
 
+    def where(self, backend: str) -> str:
+        """What computes, for the first line; '' of a program of its own and of ONNX Runtime, which say it themselves.
+
+        Raises UserError where it is not there.
+        """
+        if backend != TORCH or not _is_installed(TORCH):
+            return ""
+        from higherhrnet.backends import torch_device  # noqa: PLC0415
+
+        options = self.options
+        index = options.device_ids[0] if options.device_ids else options.device
+        return f", on {torch_device.choose(options.run_on, index)}"
+
     def input_dtype(self, backend: str) -> str:
         """What inputs a backend takes: uint8 with AIPP, else the dumps' type, where the backend can."""
         if self.options.aipp:
@@ -334,9 +367,13 @@ class Inference:
                 threads=options.threads,
                 providers=options.providers,
                 precision=options.precision,
+                run_on=options.run_on,
+                tuned=options.tuned,
                 device=options.device_ids[0] if options.device_ids else options.device,
                 done=done,
             )
+        if options.run_on != AUTO:
+            raise UserError(f"--device {options.run_on} is for backends in this process; {name} runs on the NPU")
         setting = external.Setting(
             model,
             options.batch,

@@ -1,11 +1,13 @@
 """PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, else the CPU.
 
-On a GPU the network runs in float16, channels last, BatchNorm folded and ReLU fused (fusion.py). A CUDA graph replays
-all its kernels in one call, which is what batches of one need: launching 500 kernels takes longer than computing them.
+On a GPU (torch_cuda.py) the network runs in float16, channels last, BatchNorm folded and ReLU fused (fusion.py). A CUDA
+graph replays all its kernels in one call, which is what batches of one need: launching 500 kernels takes longer than
+computing them.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from higherhrnet.artifacts import dumps, inputs
-from higherhrnet.backends.base import PRECISIONS
+from higherhrnet.backends import torch_cuda, torch_device
+from higherhrnet.backends.base import AUTO, PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.errors import UserError
 from higherhrnet.model import fusion
@@ -31,8 +34,11 @@ Measured on the demo network on a CPU: 2e-6, 3e-3 and 4e-2.
 """
 
 _CHECKED_SHAPE = (256, 320)
-_WARM_UP = 3  # calls before a capture: cuDNN tries its kernels in the first, and none of it may be recorded
 _SLOTS = 2
+_LARGEST = (512, 1024)  # of the grid at a short side of 512
+_KEPT = 64  # sessions of a GPU: they share its memory, and a grid has 17 shapes or 25
+
+_MOST_THREADS = 32  # that read and decode for a GPU
 
 
 def has_cuda() -> bool:
@@ -52,33 +58,52 @@ class Torch(InProcess):
         precision: str | None = None,
         device: int = 0,
         threads: int = 0,
+        on: str = AUTO,
+        tuned: bool = False,
+        largest: tuple[int, int] = _LARGEST,
+        say: Callable[[str], object] = print,
         done: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """Load ``checkpoint``, prepare its network, and compare that with the network as it was trained.
+        """Load ``checkpoint`` and prepare its network; on a CPU compare that with the network as it was trained.
+
+        A GPU compares itself at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
 
         Parameters
         ----------
         precision : one of PRECISIONS
-        device : the GPU that the comparison runs on
+        device : the GPU
         threads : of the CPU; 0 leaves their number to PyTorch
+        on : one of base.DEVICES
+        tuned : on a GPU, have cuDNN try its kernels at each shape
+        largest : the shape (H, W) that memory on a GPU is made for
+        say : told what is slower on a GPU than it might be
 
         Raises
         ------
         UserError : a checkpoint that does not load or fit, a GPU that is not there, or outputs beyond TOLERANCES
         """
         super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
-        self._cuda = has_cuda()
-        self._check_device(device)
+        self._on = on
+        place = torch_device.choose(on, device)
+        self._cuda = place.cuda
         precision = precision or ("float16" if self._cuda else "float32")
-        self.name = f"{NAME} {'cuda' if self._cuda else 'cpu'} {precision}"
-        self.runtime = f"{NAME} {torch.__version__}"
+        self.name = f"{NAME} {'cuda' if self._cuda else 'cpu'} {precision}{' tuned' * (tuned and self._cuda)}"
+        self.runtime = place.runtime
         if threads:
             torch.set_num_threads(threads)
         self._precision = precision
         network = HigherHRNet(architecture).eval()
         load_checkpoint(checkpoint, network)
+        if self._cuda:
+            self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
+            self._trained = network
+            self._setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
+            self._cards: dict[int, torch_cuda.Card] = {}
+            self._opening = threading.Lock()
+            self._card(device)  # now, so that its errors come before any work
+            return
         self._network = prepare(network, precision)
-        self.difference = self._difference(network, device)
+        self.difference = self._difference(network)
         """From the network in float32, relative to an output's largest value."""
         if not self.difference <= TOLERANCES[precision]:  # NaN fails too
             raise UserError(
@@ -87,23 +112,28 @@ class Torch(InProcess):
             )
 
     def open(self, shape: tuple[int, int], device: int = 0) -> Session:
-        """Make buffers and, on a GPU, capture the graph of this shape."""
-        self._check_device(device)
-        return self._open(self._network, shape, device)
-
-    def _open(self, network: nn.Module, shape: tuple[int, int], device: int) -> Session:
-        dtype = _dtype(self._precision)
+        """Make buffers and, on a GPU, capture the graphs of this shape."""
         if self._cuda:
-            return CudaSession(network.to(f"cuda:{device}"), dtype, self.batch, shape, self.heads, device)
-        return CpuSession(network, dtype, self.batch, shape, self.heads)
+            return self._card(device).open(shape, pictures=False, flip=False)
+        return CpuSession(self._network, _dtype(self._precision), self.batch, shape, self.heads)
 
-    def _check_device(self, device: int) -> None:
-        if self._cuda and device >= torch.cuda.device_count():
-            raise UserError(f"GPU {device} is not there, PyTorch sees {torch.cuda.device_count()}; give --device_ids")
+    def open_pictures(self, shape: tuple[int, int], device: int = 0, *, flip: bool) -> Session:
+        """On a GPU a session that takes pictures and computes both passes."""
+        if self._cuda:
+            return self._card(device).open(shape, pictures=True, flip=flip)
+        return super().open_pictures(shape, device, flip=flip)
 
-    def _difference(self, network: HigherHRNet, device: int) -> float:
+    def _card(self, device: int) -> torch_cuda.Card:
+        if device not in self._cards:
+            torch_device.choose(self._on, device)
+            self._cards[device] = torch_cuda.Card(
+                self._trained, torch_cuda.CudaDevice(device), self._setting, self._opening
+            )
+        return self._cards[device]
+
+    def _difference(self, network: HigherHRNet) -> float:
         """Of the prepared network from the given one, over a batch's first and last image; NaN where either is."""
-        session = self._open(self._network, _CHECKED_SHAPE, device)
+        session = self.open(_CHECKED_SHAPE)
         images = torch.randn(session.sources[0].shape, generator=torch.Generator().manual_seed(0))
         session.sources[0][:] = images.numpy()
         session.launch(0)
@@ -149,55 +179,6 @@ class CpuSession:
         return self._taken[slot]
 
 
-class CudaSession:
-    """The captured graph of one shape, two slots of page-locked host memory, one stream that all of it runs on."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        dtype: torch.dtype,
-        batch: int,
-        shape: tuple[int, int],
-        heads: dumps.Heads,
-        device: int,
-    ) -> None:
-        with torch.cuda.device(device):
-            self._sources, self._results = _buffers(batch, shape, heads, pinned=True)
-            self.sources, self.results = _arrays(self._sources, self._results)
-            self._input = torch.zeros_like(self._sources[0], device="cuda")
-            self._outputs = tuple(torch.empty_like(r, device="cuda") for r in self._results[0])
-            self._stream = torch.cuda.Stream()
-            self._events = [[torch.cuda.Event(enable_timing=True) for _ in range(4)] for _ in range(_SLOTS)]
-            # Shapes repeat for a whole run, so that trying cuDNN's kernels pays. In float32 not TF32: it is the
-            # precision that the others are compared with.
-            with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=False):
-                self._stream.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(self._stream):
-                    for _ in range(_WARM_UP):
-                        _forward(network, dtype, self._input, self._outputs)
-                self._stream.synchronize()
-                self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph, stream=self._stream):
-                    _forward(network, dtype, self._input, self._outputs)
-
-    def launch(self, slot: int) -> None:
-        begin, copied, computed, end = self._events[slot]
-        with torch.cuda.stream(self._stream):
-            begin.record(self._stream)
-            self._input.copy_(self._sources[slot], non_blocking=True)
-            copied.record(self._stream)
-            self._graph.replay()
-            computed.record(self._stream)
-            for result, output in zip(self._results[slot], self._outputs, strict=True):
-                result.copy_(output, non_blocking=True)
-            end.record(self._stream)
-
-    def wait(self, slot: int) -> Seconds:
-        begin, copied, computed, end = self._events[slot]
-        end.synchronize()
-        return Seconds(infer=begin.elapsed_time(end) / 1000, execute=copied.elapsed_time(computed) / 1000)
-
-
 def _forward(network: nn.Module, dtype: torch.dtype, source: Tensor, results: tuple[Tensor, ...]) -> None:
     """Float32 in, float32 out, contiguous both, whatever the network computes in."""
     with torch.inference_mode():
@@ -207,13 +188,13 @@ def _forward(network: nn.Module, dtype: torch.dtype, source: Tensor, results: tu
 
 
 def _buffers(
-    batch: int, shape: tuple[int, int], heads: dumps.Heads, *, pinned: bool = False
+    batch: int, shape: tuple[int, int], heads: dumps.Heads
 ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
     """Host memory of all slots: sources and pairs of results."""
     first, second = dumps.output_shapes(shape, heads)
 
     def empty(*size: int) -> Tensor:
-        return torch.empty(batch, *size, pin_memory=pinned)
+        return torch.empty(batch, *size)
 
     sources = [empty(inputs.CHANNELS, *shape) for _ in range(_SLOTS)]
     return sources, [(empty(*first), empty(*second)) for _ in range(_SLOTS)]

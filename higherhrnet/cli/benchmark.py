@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
             inference.check_inputs(chosen.name, f"{_named(args.info, factor)}_HxW.info", passes[0].dtype, shapes)
         model = inference.model(chosen.name, print_commands=args.print_commands)
-        print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}", flush=True)
+        where = inference.where(chosen.name)
+        print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}{where}", flush=True)
         for factor, passes in zip(plan.factors, by_scale, strict=True):
             _run(args, inference, chosen.name, model, passes, beside(args.result, factor))
 

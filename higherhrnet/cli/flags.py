@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from higherhrnet.backends.base import CUDA, DEVICES
 from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.dataset.shards import ALL, Shard
@@ -116,6 +117,14 @@ def _several(text: str, parse: Callable[[str], int]) -> tuple[int, ...]:
     if len(set(values)) != len(values):
         raise argparse.ArgumentTypeError(f"{text[:40]} names a number twice")
     return values
+
+
+def run_on(text: str) -> tuple[str, int | None]:
+    """An argparse type: auto, cpu, cuda or cuda:N; where to compute, and the number of the GPU."""
+    where, colon, number = text.partition(":")
+    if where not in DEVICES or (colon and where != CUDA):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is none of auto, cpu, cuda and cuda:N")
+    return where, device_id(number) if colon else None
 
 
 def names(text: str) -> tuple[str, ...]:

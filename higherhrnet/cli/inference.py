@@ -8,8 +8,9 @@ from pathlib import Path
 
 from higherhrnet.artifacts import dumps
 from higherhrnet.backends import select
-from higherhrnet.backends.base import PRECISIONS
+from higherhrnet.backends.base import AUTO, PRECISIONS
 from higherhrnet.cli import flags
+from higherhrnet.errors import UserError
 
 
 def add_in_process(to: argparse._ActionsContainer) -> None:
@@ -21,6 +22,15 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
         metavar="P,P",
         help="onnxruntime: CUDA, TensorRT, CANN, CPU, by preference",
     )
+    to.add_argument(
+        "--device",
+        dest="run_on",
+        type=flags.run_on,
+        default=AUTO,
+        metavar="D",
+        help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one",
+    )
+    to.add_argument("--tune", dest="tuned", action="store_true", help="torch on a GPU: have cuDNN try its kernels")
     to.add_argument(
         "--precision", choices=PRECISIONS, help="torch: float16 where there is a CUDA GPU, else float32 without it"
     )
@@ -67,4 +77,9 @@ def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
     """The values of ``add``'s flags, for one batch size."""
     names = {field.name for field in dataclasses.fields(select.InferenceOptions)} & set(vars(args))
     values = {name: getattr(args, name) for name in names}
+    values["run_on"], number = args.run_on
+    if number is not None:
+        if args.device_ids or args.device_id not in {None, number}:
+            raise UserError(f"--device cuda:{number} names a GPU, and so do --device_id or --device_ids; give one")
+        values["device_id"] = number
     return select.InferenceOptions(**values, batch=batch, dynamic_dims=args.dynamic == "dims")

@@ -228,7 +228,9 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
             threads=args.threads,
             providers=args.providers,
             precision=args.precision,
-            device=args.device_id,
+            device=args.device_id if args.run_on[1] is None else args.run_on[1],
+            run_on=args.run_on[0],
+            tuned=args.tuned,
         )
         return measure.in_process(job, make, save=args.save, done=bar.update, overwrite=args.overwrite)
 

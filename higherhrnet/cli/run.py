@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = inference.choose()
     uses.check("run", argv, backend=chosen.name)
     model = inference.model(chosen.name)
-    print(f"backend {chosen.name} ({chosen.why}), model {model}")
+    print(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
     if not decode.is_compiled():

@@ -12,6 +12,8 @@ from torch import Tensor, fx, nn
 
 from higherhrnet.model.network import HigherHRNet, fold_batch_norm
 
+_NO_KERNEL = "unable to find an engine"  # as PyTorch says it, after all that cuDNN offers was refused
+
 
 class ConvSumReLU(nn.Module):
     """ReLU of a convolution's output, or of its sum with ``z`` of the same shape."""
@@ -22,18 +24,26 @@ class ConvSumReLU(nn.Module):
         self.weight, self.bias = conv.weight, conv.bias
         assert not isinstance(conv.padding, str)
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
+        self.fused = True
+        """Whether one call of cuDNN does it on a GPU; False once it had no kernel for that."""
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        if x.is_cuda and self.fused:
+            try:
+                return self._in_one_call(x, z)
+            except RuntimeError as e:
+                if _NO_KERNEL not in str(e) or torch.cuda.is_current_stream_capturing():
+                    raise
+                self.fused = False
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return F.relu_(y if z is None else y.add_(z))
+
+    def _in_one_call(self, x: Tensor, z: Tensor | None) -> Tensor:
         weight, bias, stride, padding = self.weight, self.bias, self.stride, self.padding
         # Without z, PyTorch gives cuDNN memory that nobody wrote, to be scaled by 0; a test on a GPU fills it with NaN.
-        if x.is_cuda and z is None:
+        if z is None:
             return torch.cudnn_convolution_relu(x, weight, bias, stride, padding, self.dilation, self.groups)
-        if x.is_cuda and z is not None:
-            return torch.cudnn_convolution_add_relu(
-                x, weight, z, 1.0, bias, stride, padding, self.dilation, self.groups
-            )
-        y = F.conv2d(x, weight, bias, stride, padding, self.dilation, self.groups)
-        return F.relu_(y if z is None else y.add_(z))
+        return torch.cudnn_convolution_add_relu(x, weight, z, 1.0, bias, stride, padding, self.dilation, self.groups)
 
 
 def fuse(network: HigherHRNet) -> fx.GraphModule:

@@ -7,7 +7,9 @@ everybody is done with them.
 What a session may do beyond that, and is used for:
 
 - sources of uint8 [N, H, W, 3] instead of float32 [N, 3, H, W]: it gets RGB pixels and normalises them itself;
-- at least twice as many slots as there are passes: results are then handed over where they lie, not copied.
+- at least twice as many slots as there are launches a batch: results are then handed over where they lie, not copied;
+- ``passes`` of 2: one launch computes both passes, results are [2 * N, ...], the plain pass first;
+- ``slots_of``, the same object in several sessions: these share their slots, and may be in flight together.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import queue
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,9 +72,25 @@ class _Lane:
     """A session and its slots that nobody reads or computes in."""
 
     session: Session
-    hands_over: bool
-    """Whether results are read where they lie; else they are copied, and a slot is free once it was waited for."""
-    free: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
+    flips: tuple[bool, ...]
+    """A launch each; both passes in one where the session does that."""
+    free: queue.SimpleQueue[int]
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether results are read where they lie; else they are copied, and a slot is free once it was waited for."""
+        return len(self.session.sources) >= 2 * len(self.flips)
+
+    @property
+    def slots_of(self) -> object:
+        """The same in lanes that share their slots."""
+        return getattr(self.session, "slots_of", self.session)
+
+    def passes(self, slot: int, pictures: int) -> list[Outputs]:
+        """The results of a launch, of each pass in it."""
+        session = self.session
+        starts = range(0, len(session.results[slot][0]), len(session.sources[slot]))
+        return [tuple(result[i : i + pictures] for result in session.results[slot]) for i in starts]  # type: ignore[misc]
 
     @property
     def most_launched(self) -> int:
@@ -107,9 +125,9 @@ class Network:
     ) -> None:
         """``flip``: each batch is run on its mirror image too. The thread is started here."""
         self._backend, self._clock, self._device = backend, clock, device
-        self._passes = (False, True) if flip else (False,)
         self._dtypes = dtypes or Dtypes()
         self._lanes: OrderedDict[tuple[int, int], _Lane] = OrderedDict()
+        self._flip = flip
         self._launched: deque[_Launched] = deque()
         self._batches: queue.Queue[Batch | None] = queue.Queue(1)
         self._ended = threading.Event()
@@ -164,32 +182,47 @@ class Network:
         lane = self._lane(batch.shape)
         outputs: list[Outputs] = []
         slots: list[int] = []
-        for flip in self._passes:
+        for flip in lane.flips:
             while len(self._launched) >= lane.most_launched:
                 self._finish()
             slot = lane.free.get()  # one is free, or is being read and will be
             slots.append(slot)
-            fill(lane.session.sources[slot], batch.pictures, flip=flip, dtype=self._dtypes.inputs)
-            with self._clock.measure("infer"):
-                lane.session.launch(slot)
-            self._launched.append(_Launched(lane, slot, batch, outputs, slots, is_last=flip == self._passes[-1]))
+            try:
+                fill(lane.session.sources[slot], batch.pictures, flip=flip, dtype=self._dtypes.inputs)
+                with self._clock.measure("infer"):
+                    lane.session.launch(slot)
+            except BaseException:
+                lane.free.put(slot)
+                raise
+            self._launched.append(_Launched(lane, slot, batch, outputs, slots, is_last=flip == lane.flips[-1]))
 
     def _lane(self, shape: tuple[int, int]) -> _Lane:
         """The session of a shape; those that have not been used for longest are let go where there are too many."""
         lane = self._lanes.get(shape)
-        if lane is None or any(launched.lane is not lane for launched in self._launched):
+        if lane is None or any(launched.lane.slots_of is not lane.slots_of for launched in self._launched):
             while self._launched:
                 self._finish()
         if lane is None:
             while len(self._lanes) >= self._backend.kept_sessions:
                 self._lanes.popitem(last=False)
-            session = self._backend.open(shape, self._device)
-            slots = len(session.sources)
-            lane = _Lane(session, hands_over=slots >= 2 * len(self._passes))
-            for slot in range(slots):
-                lane.free.put(slot)
+            lane = self._open(shape)
             self._lanes[shape] = lane
         self._lanes.move_to_end(shape)
+        return lane
+
+    def _open(self, shape: tuple[int, int]) -> _Lane:
+        if self._dtypes.inputs == inputs.FLOAT32:
+            session = self._backend.open_pictures(shape, self._device, flip=self._flip)
+        else:  # values are rounded on their way, which is done here
+            session = self._backend.open(shape, self._device)
+        flips = (False, True) if self._flip and getattr(session, "passes", 1) == 1 else (False,)
+        lane = _Lane(session, flips, queue.SimpleQueue())
+        for other in self._lanes.values():
+            if other.slots_of is lane.slots_of:
+                lane.free = other.free
+                return lane
+        for slot in range(len(session.sources)):
+            lane.free.put(slot)
         return lane
 
     def _finish(self) -> None:
@@ -205,11 +238,11 @@ class Network:
             one.batch.done(e)
             return
         count = len(one.batch.pictures)
-        first, second = (result[:count] for result in lane.session.results[one.slot])
+        passes = lane.passes(one.slot, count)
         if not lane.hands_over:
-            first, second = first.copy(), second.copy()
+            passes = [(first.copy(), second.copy()) for first, second in passes]
             lane.free.put(one.slot)
-        one.outputs.append((first, second))
+        one.outputs.extend(passes)
         if one.is_last:
             held = one.slots if lane.hands_over else []
 

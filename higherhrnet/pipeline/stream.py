@@ -32,7 +32,6 @@ from higherhrnet.system import signals, workers
 _POLL = 0.2  # seconds between looks at whether to stop
 _PATIENCE = 0.01  # seconds that a batch of a live source waits for its next picture
 _WINDOW = 8  # batches among whose pictures those of one shape are looked for
-_MOST_THREADS = 8  # of the pool: beyond, one thread that hands over batches is the limit
 _CLOSING = 1.0  # seconds that the end waits for a source that gives nothing
 
 Key = TypeVar("Key")
@@ -120,7 +119,7 @@ class Stream:
         self.clock = Clock()
         self._plan, self._options, self._batch = plan, options, backend.batch
         self._dtypes = dtypes or Dtypes()
-        self._threads = threads or min(max(workers.cores(), 2), _MOST_THREADS)
+        self._threads = threads or min(max(workers.cores(), 2), backend.most_threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pictures")
         self._network = Network(backend, self.clock, flip=plan.flip, device=device, dtypes=self._dtypes)
 

@@ -38,15 +38,15 @@ NO_NUMBERS += ["\0", "١", "½", "\udcff", "None", "x" * 100_000, "-", "1/0", "0
 # What some take after all: a shape of height 0, refused later, and a number of 30 digits.
 TAKEN: list[tuple[object, str]] = [(performance.shapes, "0x10"), (flags.non_negative, "9" * 30)]
 EXPECTED = {
-    "HigherHRNet_benchmark": "--bs --device_id --device_ids --shard --threads --timeout",
-    "HigherHRNet_performance": "--ap_tolerance --bs --device_id --distance --rounds --shapes --threads --timeout "
-    "--tolerance --warm_up --workers",
+    "HigherHRNet_benchmark": "--bs --device --device_id --device_ids --shard --threads --timeout",
+    "HigherHRNet_performance": "--ap_tolerance --bs --device --device_id --distance --rounds --shapes --threads "
+    "--timeout --tolerance --warm_up --workers",
     "HigherHRNet_postprocess": "--shard --vis_count --vis_score --workers",
     "HigherHRNet_preprocess": "--limit --shard --workers",
     "HigherHRNet_pth2onnx": "--bs",
     "gen_dataset_info": "--shard",
-    "higherhrnet.__main__ run": "--bs --device_id --device_ids --disk_budget --limit --shard --threads --timeout "
-    "--workers",
+    "higherhrnet.__main__ run": "--bs --device --device_id --device_ids --disk_budget --limit --shard --threads "
+    "--timeout --workers",
     "higherhrnet.__main__ merge": "",
     "higherhrnet.__main__ report": "--pictures",
 }

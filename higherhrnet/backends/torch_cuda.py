@@ -1,0 +1,427 @@
+"""A GPU under PyTorch: the network on it, its memory, and a captured graph for each shape.
+
+The host hands over pixels; the table that normalises them, and the mirror, are on the device, and the plain and the
+flipped pass are one batch of twice the size. Transfers overlap with the network (transfers.py). Maps come back as
+float32, however they were computed: widening an image's 5 million values takes a core 5 to 13 ms, and the bus 0.2 ms.
+All sessions of a card share its memory on both sides, so that shapes can follow each other, and one pool of what the
+graphs need in between, as they never run at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import mmap
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.backends.in_process import Seconds
+from higherhrnet.backends.transfers import BUFFERS, Batch, Marks, Transfers
+from higherhrnet.errors import UserError
+from higherhrnet.image import transform
+from higherhrnet.model import exchange, fusion
+from higherhrnet.model.network import HigherHRNet
+
+LARGEST_DIFFERENCE = {"float32": 1e-3, "float16": 0.2, "bfloat16": 0.6}
+"""From the network as it was trained, in float32 on the same GPU, relative to an output's largest value.
+
+What is beyond is no rounding: with calibrated random weights, W32 differs by up to 0.10 in float16 and 0.48 in
+bfloat16, trained ones by a tenth of that; a wrong kernel by 1.
+"""
+
+_SLOTS = 4, 16  # of host memory, at least and at most: two batches compute while two are read
+_IN_FLIGHT = 32  # images in the slots, where that is more than the least
+_ALIGNMENT = 256  # bytes, of what lies in one buffer
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a card computes."""
+
+    precision: str
+    batch: int
+    heads: dumps.Heads
+    largest: tuple[int, int]
+    """The shape (H, W) that memory is made for; it is made anew for a larger one."""
+    tuned: bool = False
+    """Whether cuDNN tries its kernels at each shape, rather than to choose them by its heuristics."""
+    say: Callable[[str], object] = lambda _: None
+    """Told what is not as it was asked for."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return getattr(torch, self.precision)
+
+
+class CudaDevice:
+    """transfers.Device, and all else that is asked of CUDA: tests put a stand-in in its place."""
+
+    def __init__(self, index: int) -> None:
+        """The GPU of that number."""
+        self.device = torch.device("cuda", index)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
+
+    def event(self) -> torch.cuda.Event:
+        return torch.cuda.Event(enable_timing=True)
+
+    def record(self, event: torch.cuda.Event, stream: torch.cuda.Stream) -> None:
+        event.record(stream)
+
+    def wait(self, stream: torch.cuda.Stream, event: torch.cuda.Event) -> None:
+        stream.wait_event(event)
+
+    def copy(self, target: Tensor, source: Tensor, stream: torch.cuda.Stream) -> None:
+        with torch.cuda.stream(stream):
+            target.copy_(source, non_blocking=True)
+
+    def compute(self, work: Callable[[], None], stream: torch.cuda.Stream) -> None:
+        with torch.cuda.stream(stream):
+            work()
+
+    def synchronize(self, event: torch.cuda.Event) -> None:
+        event.synchronize()
+
+    def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """Between two marks that are done."""
+        return begin.elapsed_time(end) / 1000
+
+    @contextlib.contextmanager
+    def now(self, stream: torch.cuda.Stream) -> Iterator[None]:
+        """What the block asks for is done on a stream, after all that the device was given before."""
+        with torch.cuda.device(self.device), torch.inference_mode():
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
+            with torch.cuda.stream(stream):
+                yield
+            torch.cuda.synchronize()
+
+    def capture(self, work: Callable[[], None], stream: torch.cuda.Stream) -> Callable[[], None]:
+        """The kernels that ``work`` would run, to be run at a call: they are not run now.
+
+        The memory that they need in between is the same for all, as they run on one stream; nothing of it is kept.
+        """
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may use CUDA meanwhile, as those of other cards.
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+            work()
+        return graph.replay
+
+    def on_card(self, size: int) -> Tensor:
+        """Bytes on the card."""
+        return torch.empty(size, dtype=torch.uint8, device=self.device)
+
+    def on_host(self, size: int) -> Tensor:
+        """Bytes of the host's memory that a GPU copies to and from by itself.
+
+        Registered, as PyTorch's own page-locked memory takes a power of two, 1.6 s a GB, and is kept for good.
+        """
+        pages = mmap.mmap(-1, size)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel without them
+                pages.madvise(mmap.MADV_HUGEPAGE)
+        array = np.frombuffer(pages, np.uint8)
+        address = array.ctypes.data
+        runtime = torch.cuda.cudart()
+        status = int(runtime.cudaHostRegister(address, size, 0))
+        if status:
+            raise UserError(f"CUDA cannot lock {size / 1e6:.0f} MB of memory (error {status}); give a smaller --bs")
+        weakref.finalize(array, runtime.cudaHostUnregister, address).atexit = False
+        return torch.from_numpy(array)
+
+    def __str__(self) -> str:
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        return f"{torch.cuda.get_device_name(self.device)} ({total / 1e9:.0f} GB)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a batch of one shape takes in a buffer."""
+
+    batch: int
+    shape: tuple[int, int]
+    heads: dumps.Heads
+    pictures: bool
+    """uint8 [N, H, W, 3], to be normalised; else float32 [N, 3, H, W], which are."""
+    passes: int
+    """2: the mirror images are made here, and computed with the others."""
+
+    @property
+    def source(self) -> tuple[torch.dtype, tuple[int, ...]]:
+        """Of the pictures or inputs."""
+        if self.pictures:
+            return torch.uint8, (self.batch, *self.shape, inputs.CHANNELS)
+        return torch.float32, (self.batch, inputs.CHANNELS, *self.shape)
+
+    @property
+    def source_bytes(self) -> int:
+        dtype, size = self.source
+        return dtype.itemsize * int(np.prod(size))
+
+    @property
+    def result_bytes(self) -> int:
+        return sum(self._bytes_of_maps())
+
+    def source_in(self, buffer: Tensor) -> Tensor:
+        """The source in a buffer of bytes."""
+        dtype, size = self.source
+        return buffer[: self.source_bytes].view(dtype).view(size)
+
+    def maps_in(self, buffer: Tensor) -> tuple[Tensor, Tensor]:
+        """Both outputs, float32 [passes * N, ...], the plain pass first."""
+        views, start = [], 0
+        for dims, count in zip(dumps.output_shapes(self.shape, self.heads), self._bytes_of_maps(), strict=True):
+            size = (self.passes * self.batch, *dims)
+            taken = torch.float32.itemsize * int(np.prod(size))
+            views.append(buffer[start : start + taken].view(torch.float32).view(size))
+            start += count
+        return views[0], views[1]
+
+    def _bytes_of_maps(self) -> list[int]:
+        sizes = dumps.output_bytes(self.shape, self.heads)
+        return [-(-self.passes * self.batch * size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a card and, locked, of the host: buffers of bytes that every session uses."""
+
+    sources: Sequence[Tensor]
+    results: Sequence[Tensor]
+    """A slot each, on the host."""
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    """On the card."""
+    marks: Sequence[Marks]
+    """A slot each."""
+
+    @classmethod
+    def make(cls, device: CudaDevice, most: Layout) -> Memory:
+        """For sessions that take no more than ``most``."""
+        least, limit = _SLOTS
+        slots = min(max(least, _IN_FLIGHT // most.batch), limit)
+        sizes = [most.source_bytes, most.result_bytes]
+        card = [device.on_card(size) for size in sizes * BUFFERS]
+        host = [device.on_host(size) for size in sizes * slots]
+        return cls(host[::2], host[1::2], card[::2], card[1::2], [Marks.of(device) for _ in range(slots)])
+
+    def holds(self, layout: Layout) -> bool:
+        """Whether a session of that layout fits."""
+        return len(self.sources[0]) >= layout.source_bytes and len(self.results[0]) >= layout.result_bytes
+
+
+class Card:
+    """A GPU with a network."""
+
+    def __init__(self, network: HigherHRNet, device: CudaDevice, setting: Setting, lock: threading.Lock) -> None:
+        """Prepare a copy of ``network``, in eval mode; ``lock`` is held while PyTorch's settings are not the user's."""
+        self.setting, self.device = setting, device
+        self.transfers = Transfers(device)
+        self.network = prepare(network, setting.dtype, device.device, setting.say)
+        self.pixels = Pixels(setting.dtype, device.device)
+        self._trained = copy.deepcopy(network).to(device.device)
+        self._memory: Memory | None = None
+        self._lock = lock
+        self._parts, self._several = 1, 0
+
+    def open(self, shape: tuple[int, int], *, pictures: bool, flip: bool) -> CudaSession:
+        """A session; where the card's memory does not do for a batch, both halves are computed one after the other.
+
+        Raises
+        ------
+        UserError : not enough memory for half of a batch either
+        """
+        layout = Layout(self.setting.batch, shape, self.setting.heads, pictures, 2 if flip else 1)
+        with self._lock:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                return self._open(layout)
+            if self._parts == 1 and layout.batch > 1:
+                self._parts = 2
+                self.setting.say(f"{self.device} has no room for batches of {layout.batch}: each is computed in halves")
+                with contextlib.suppress(torch.OutOfMemoryError):
+                    return self._open(layout)
+        raise UserError(
+            f"{self.device} has no room for {'half of a batch' if self._parts > 1 else 'a batch'} of {layout.batch} at "
+            f"{shape[0]}x{shape[1]}; give a smaller --bs, or free memory of the GPU"
+        )
+
+    def _open(self, layout: Layout) -> CudaSession:
+        if self._memory is None or not self._memory.holds(layout):
+            self._memory = None
+            largest = max(layout.shape, self.setting.largest, key=lambda shape: shape[0] * shape[1])
+            self._memory = Memory.make(self.device, replace(layout, shape=largest))
+        return CudaSession(self, layout, self._parts, self._memory)
+
+    def captured(self, works: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
+        """Graphs of ``works``; the first is run before, so that cuDNN chooses its kernels and Triton compiles."""
+        setting, stream = self.setting, self.transfers.stream
+        with cudnn(tuned=setting.tuned, deterministic=setting.precision == "float32"):
+            with self.device.now(stream):
+                works[0]()
+            self._say_unfused()
+            with self.device.now(stream):
+                return [self.device.capture(work, stream) for work in works]
+
+    def _say_unfused(self) -> None:
+        """Say once how many layers cuDNN has no kernel for that does them in one call."""
+        layers = [layer for layer in self.network.modules() if isinstance(layer, fusion.ConvSumReLU)]
+        several = sum(not layer.fused for layer in layers)
+        if several > self._several:
+            self.setting.say(
+                f"cuDNN has no kernel for {several} of {len(layers)} convolutions with ReLU in "
+                f"{self.setting.precision} here: they take several, which is slower"
+            )
+            self._several = several
+
+    def differences(self, source: Tensor, entering: Callable[[Tensor], Tensor], ours: Sequence[Tensor]) -> list[float]:
+        """Of an image's outputs [passes, ...] from the trained network's, relative to each one's largest value.
+
+        ``entering`` makes the network's input of ``source``.
+        """
+        with (
+            self._lock,
+            cudnn(tuned=False, deterministic=True),
+            self.device.now(self.transfers.stream),
+        ):
+            expected = self._trained(entering(source.to(self.device.device)))
+            return [
+                float((found.to(self.device.device) - wanted).abs().max() / wanted.abs().max())
+                for found, wanted in zip(ours, expected, strict=True)
+            ]
+
+
+class CudaSession:
+    """Graphs of one shape, from each of the card's buffers to each.
+
+    sources : a slot each, as Layout.source
+    results : a slot each, float32 [passes * N, ...], the plain pass first
+    """
+
+    def __init__(self, card: Card, layout: Layout, parts: int, memory: Memory) -> None:
+        """Warm up and capture; ``parts`` of a batch are computed one after the other.
+
+        Raises torch.OutOfMemoryError where there is no room.
+        """
+        self._card, self._layout = card, layout
+        self.passes = layout.passes
+        self.slots_of: object = memory
+        """The same in all sessions that share their slots."""
+        self._maps = [layout.maps_in(buffer) for buffer in memory.results]
+        self._sources = [layout.source_in(buffer) for buffer in memory.sources]
+        self.sources = [source.numpy() for source in self._sources]
+        self.results = [(first.numpy(), second.numpy()) for first, second in self._maps]
+        pairs = list(zip(memory.inputs, memory.outputs, strict=True))
+        works = [
+            partial(self._compute, layout.source_in(source), layout.maps_in(maps), parts) for source, maps in pairs
+        ]
+        inputs = [source[: layout.source_bytes] for source, _ in pairs]
+        outputs = [maps[: layout.result_bytes] for _, maps in pairs]
+        replays = card.captured(works)
+        self._batches = [
+            Batch(source[: layout.source_bytes], inputs, replays, outputs, result[: layout.result_bytes], marks)
+            for source, result, marks in zip(memory.sources, memory.results, memory.marks, strict=True)
+        ]
+        self._checked = False
+
+    def _compute(self, source: Tensor, maps: tuple[Tensor, Tensor], parts: int) -> None:
+        """From an input buffer to an output buffer."""
+        passes = [m.view(self.passes, -1, *m.shape[1:]) for m in maps]
+        edges = [len(source) * part // parts for part in range(parts + 1)]
+        for rows in itertools.starmap(slice, itertools.pairwise(edges)):
+            outputs = self._card.network(self._entering(source[rows], self._card.pixels))
+            for target, output in zip(passes, outputs, strict=True):
+                target[:, rows].copy_(output.view(self.passes, -1, *output.shape[1:]))
+
+    def _entering(self, source: Tensor, pixels: Pixels) -> Tensor:
+        """The network's input [passes * N, 3, H, W]."""
+        if self._layout.pictures:
+            return pixels(source, flip=self.passes == 2)
+        return source.to(dtype=pixels.dtype, memory_format=torch.channels_last)
+
+    def launch(self, slot: int) -> None:
+        self._card.transfers.launch(self._batches[slot])
+
+    def wait(self, slot: int) -> Seconds:
+        self._card.transfers.wait(self._batches[slot])
+        if not self._checked:
+            self._check(slot)
+            self._checked = True
+        marks, seconds = self._batches[slot].marks, self._card.device.seconds
+        return Seconds(infer=seconds(marks.begun, marks.downloaded), execute=seconds(marks.started, marks.computed))
+
+    def _check(self, slot: int) -> None:
+        """Compare the first image of the first batch with the network as it was trained, on the same GPU."""
+        exact = Pixels(torch.float32, self._card.device.device)
+        ours = [maps[:: self._layout.batch] for maps in self._maps[slot]]
+        found = self._card.differences(self._sources[slot][:1], partial(self._entering, pixels=exact), ours)
+        precision = self._card.setting.precision
+        worst, most = np.max(found), LARGEST_DIFFERENCE[precision]  # of NaN and numbers NaN
+        if not worst <= most:
+            height, width = self._layout.shape
+            raise UserError(
+                f"at {height}x{width}, {precision} differs from the network in float32 by {worst:.3g} of the largest "
+                f"value, expected at most {most:g}; give another --precision"
+            )
+
+
+class Pixels:
+    """What transform.normalise and transform.mirror do, on a device, to the bit before it is rounded to ``dtype``."""
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Make the table of 3 x 256 values, a channel after the other."""
+        self.dtype = dtype
+        every = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+        self._table = torch.from_numpy(transform.normalise(every)).reshape(-1).to(device=device, dtype=dtype)
+        self._starts = torch.tensor([0, 256, 512], dtype=torch.int32, device=device)
+
+    def __call__(self, pictures: Tensor, *, flip: bool) -> Tensor:
+        """RGB uint8 [N, H, W, 3] to [N, 3, H, W] in channels last or, with the mirror images after them, [2N, ...]."""
+        places = pictures.to(torch.int32) + self._starts
+        values = self._table.index_select(0, places.view(-1)).view(pictures.shape)
+        if flip:
+            values = torch.cat((values, values.flip(2)))
+        return values.permute(0, 3, 1, 2)
+
+
+def prepare(network: HigherHRNet, dtype: torch.dtype, device: torch.device, say: Callable[[str], object]) -> nn.Module:
+    """A copy for inference on a GPU: folded, fused, exchanges in a kernel each, channels last, of a precision."""
+    fused = fusion.fuse(network)
+    exchange.join(fused)
+    fused = fused.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if why := exchange.use_kernel(fused, device):
+        say(f"exchanges take several kernels each, which is slower: {why}")
+    return fused
+
+
+@contextlib.contextmanager
+def cudnn(*, tuned: bool, deterministic: bool) -> Iterator[None]:
+    """Set cuDNN for the block: in float32 not TF32, it is the precision that the others are compared with.
+
+    Not by torch.backends.cudnn.flags: that raises where a program has set fp32_precision itself.
+    """
+    wanted = {
+        (torch.backends.cudnn, "enabled"): True,
+        (torch.backends.cudnn, "benchmark"): tuned,
+        (torch.backends.cudnn, "deterministic"): deterministic,
+        (torch.backends.cudnn.conv, "fp32_precision"): "ieee",  # type: ignore[attr-defined]
+    }
+    before = {(module, name): getattr(module, name) for module, name in wanted}
+    try:
+        for (module, name), value in wanted.items():
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name), value in before.items():
+            setattr(module, name, value)

@@ -1,0 +1,150 @@
+"""A card's sessions, on a stand-in that copies as late as it may; on a GPU, see test_torch.py and benchmarks/gpu.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from higherhrnet.artifacts import dumps
+from higherhrnet.backends import torch_cuda
+from higherhrnet.errors import UserError
+from higherhrnet.image import transform
+from higherhrnet.model.network import HigherHRNet
+from tests.support.datasets import TINY_CONFIG
+from tests.support.delayed_device import CpuCard
+from tests.support.networks import architecture_of, build, relative
+
+SHAPES = (32, 64), (64, 32)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[HigherHRNet]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # where tests share the cores, a second thread waits more than it works
+    yield build(TINY_CONFIG)
+    torch.set_num_threads(threads)
+
+
+def card(network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[str] | None = None) -> torch_cuda.Card:
+    architecture = architecture_of(TINY_CONFIG)
+    setting = torch_cuda.Setting(
+        "float32",
+        batch,
+        dumps.Heads(architecture.joints, architecture.tags),
+        largest=SHAPES[0],
+        say=lambda text: None if said is None else said.append(text),
+    )
+    return torch_cuda.Card(network, device, setting, threading.Lock())  # type: ignore[arg-type]
+
+
+def pictures(*size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+
+
+def expected(network: HigherHRNet, batch: np.ndarray) -> list[np.ndarray]:
+    """Both outputs of pictures [N, H, W, 3], plain and then flipped, as the host makes their input."""
+    plain = [transform.normalise(picture) for picture in batch]
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(np.stack([*plain, *map(transform.mirror, plain)])))
+    return [output.numpy() for output in outputs]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_shapes_follow_each_other_in_flight(tiny: HigherHRNet, order: Sequence[int]):
+    """Six batches of two shapes, all launched before the first is waited for but those that have no slot yet."""
+    made = card(tiny, CpuCard(order))
+    sessions = [made.open(shape, pictures=True, flip=True) for shape in SHAPES]
+    assert sessions[0].slots_of is sessions[1].slots_of
+    slots = len(sessions[0].sources)
+    assert slots >= 4
+    batches = [(sessions[i % 2], pictures(2, *SHAPES[i % 2], 3, seed=i)) for i in range(slots)]
+    for slot, (session, batch) in enumerate(batches):
+        session.sources[slot][:] = batch
+        session.launch(slot)
+    for slot, (session, batch) in enumerate(batches):
+        session.wait(slot)
+        for ours, reference in zip(session.results[slot], expected(tiny, batch), strict=True):
+            assert ours.shape == reference.shape
+            assert relative(ours, reference) < 1e-5  # folding and fusing round differently
+
+
+def test_inputs_that_are_made_already(tiny: HigherHRNet):
+    session = card(tiny, CpuCard()).open(SHAPES[0], pictures=False, flip=False)
+    batch = np.random.default_rng(0).standard_normal((2, 3, *SHAPES[0]), np.float32)
+    session.sources[1][:] = batch
+    session.launch(1)
+    session.wait(1)
+    with torch.inference_mode():
+        for ours, reference in zip(session.results[1], tiny(torch.from_numpy(batch)), strict=True):
+            assert relative(ours, reference.numpy()) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_pixels_are_the_host_s_to_the_bit(dtype: str):
+    batch = pictures(2, 32, 64, 3)
+    batch[0, 0, : 256 // 4] = np.arange(64)[:, None] * 4  # all sorts of bytes, the ends too
+    batch[1, 0, 0], batch[1, 0, 1] = 0, 255
+    ours = torch_cuda.Pixels(getattr(torch, dtype), torch.device("cpu"))(torch.from_numpy(batch), flip=True)
+    plain = [transform.normalise(picture) for picture in batch]
+    reference = np.stack([*plain, *map(transform.mirror, plain)]).astype(dtype)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert ours.numpy().tobytes() == reference.tobytes()
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_full_card_computes_halves_of_a_batch_and_says_so_once(tiny: HigherHRNet, batch: int):
+    said: list[str] = []
+    made = card(tiny, CpuCard(full=1), batch=batch, said=said)
+    assert [text.partition(":")[0] for text in said] == ["exchanges take several kernels each, which is slower"]
+    for shape in SHAPES:
+        session = made.open(shape, pictures=True, flip=True)
+        given = pictures(batch, *shape, 3)
+        session.sources[0][:] = given
+        session.launch(0)
+        session.wait(0)
+        for ours, reference in zip(session.results[0], expected(tiny, given), strict=True):
+            assert relative(ours, reference) < 1e-5
+    assert said[1:] == [f"stand-in has no room for batches of {batch}: each is computed in halves"]
+
+
+def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):
+    made = card(tiny, CpuCard(full=2))
+    with pytest.raises(UserError, match=r"^stand-in has no room for half of a batch of 2 at 32x64; give a smaller"):
+        made.open(SHAPES[0], pictures=True, flip=True)
+    made.open(SHAPES[0], pictures=True, flip=True)  # what else took its memory is gone
+    with pytest.raises(UserError, match="no room for a batch of 1"):
+        card(tiny, CpuCard(full=1), batch=1).open(SHAPES[0], pictures=True, flip=True)
+
+
+@pytest.mark.parametrize("value", [3.0, np.nan])
+def test_a_first_batch_that_is_not_the_network_s_is_refused(tiny: HigherHRNet, value: float):
+    """As a kernel would leave it that is wrong at one shape."""
+    made = card(tiny, CpuCard())
+    (last,) = [layer for name, layer in made.network.named_modules() if name == "final_layers.1"]
+    with torch.no_grad():
+        last.bias[0] += value * 100
+    session = made.open(SHAPES[0], pictures=True, flip=True)
+    session.sources[0][:] = pictures(2, *SHAPES[0], 3)
+    session.launch(0)
+    with pytest.raises(UserError, match=r"^at 32x64, float32 differs from the network in float32 by (\d|nan).*at most"):
+        session.wait(0)
+
+
+def test_cudnn_is_set_whatever_a_program_has_set_before():
+    """Mixing PyTorch's old and new names for TF32 raises: torch.backends.cudnn.flags did."""
+    precision: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = precision.fp32_precision
+    try:
+        precision.fp32_precision = "tf32"
+        with torch_cuda.cudnn(tuned=True, deterministic=False):
+            assert precision.fp32_precision == "ieee"
+            assert torch.backends.cudnn.benchmark
+        assert precision.fp32_precision == "tf32"
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        precision.fp32_precision = before
