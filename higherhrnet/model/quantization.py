@@ -66,7 +66,9 @@ def load(path: Path) -> onnx.ModelProto:
             converted.metadata_props.extend(model.metadata_props)
             model = converted
     except OSError as e:
-        raise UserError(f"cannot read model {path}: {e.strerror}; run HigherHRNet_pth2onnx.py or correct the path") from e
+        raise UserError(
+            f"cannot read model {path}: {e.strerror}; run HigherHRNet_pth2onnx.py or correct the path"
+        ) from e
     except Exception as e:  # protobuf's, the checker's and the converter's derive from it alone
         raise UserError(
             f"model {path} is not an ONNX file that can be quantized ({' '.join(str(e).split())[:160]}); export it "

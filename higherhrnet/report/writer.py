@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 import higherhrnet
 from higherhrnet.artifacts import atomic, claim, outputs, perf, sources
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco, joints, sigmas
+from higherhrnet.dataset import coco, joints
 from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
@@ -85,7 +86,7 @@ def run(job: ReportJob) -> Made:
     UserError : as ``check``; annotations or results that cannot be read, or that are of other data
     """
     check(job)
-    dataset = coco.load(job.location.annotations, job.location.kind)
+    dataset = coco.load(job.location.annotations)
     study, over, notes = _study(job, dataset)
     computed = numbers.compute(study, job.amount)
     rates, more = _speed(job, computed)
@@ -154,7 +155,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, str, list[str]
         found[0],
         found[1] if len(found) > 1 else None,
         skeleton,
-        sigmas.of(skeleton.names),
+        np.array(skeleton.sigmas),
         job.location.kind,
         {image.image_id: image for image in dataset.images if image.image_id in ids},
         index if sound else None,

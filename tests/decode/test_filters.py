@@ -59,10 +59,10 @@ def test_no_two_of_those_who_are_left_are_alike():
         assert (filters.oks(people[i], areas[i], people[better], areas[better], SIGMAS) >= 0.5).any()
 
 
-def left(people: np.ndarray, **options: float) -> list[float]:
+def left(people: np.ndarray, *, oks_nms: float = 0, min_score: float = 0) -> list[float]:
     """The scores of those who are left of people [3, K, 3] with scores 0.9, 0.8, 0.2."""
     found = People(people, np.array([0.9, 0.8, 0.2]), np.zeros((*people.shape[:2], 1)))
-    return filtered(found, Options(sigmas=SIGMAS, **options)).scores.tolist()
+    return filtered(found, Options(sigmas=SIGMAS, oks_nms=oks_nms, min_score=min_score)).scores.tolist()
 
 
 def test_both_are_off_unless_asked_for():

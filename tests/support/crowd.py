@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from higherhrnet.dataset import coco, joints, sigmas
+from higherhrnet.dataset import coco, joints
 from higherhrnet.report.analysis import people
 from higherhrnet.report.analysis.evaluator import Evaluator
 from higherhrnet.report.analysis.numbers import Study
@@ -46,7 +46,7 @@ def result(image_id: int, points: np.ndarray, score: float) -> dict[str, Any]:
 def content(image_ids: Sequence[int], annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """An annotation file's."""
     images = [{"id": i, "file_name": f"{i}.jpg", "width": SIDE[0], "height": SIDE[1]} for i in image_ids]
-    category = {"id": 1, "name": "person", "keypoints": list(joints.NAMES), "skeleton": []}
+    category = {"id": 1, "name": "person", "keypoints": list(joints.COCO.names), "skeleton": []}
     return {"images": images, "annotations": list(annotations), "categories": [category]}
 
 
@@ -75,7 +75,7 @@ def study(
         row["id"]: coco.Image(place, row["id"], row["file_name"], row["width"], row["height"])
         for place, row in enumerate(annotated["images"])
     }
-    return Study(truth, found, None if before is None else old, names, sigmas.of(names.names), coco.COCO, images)
+    return Study(truth, found, None if before is None else old, names, np.array(names.sigmas), coco.COCO, images)
 
 
 def drawn(images: int, seed: int, names: joints.JointSet = joints.COCO) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def exact(annotated: dict[str, Any], rng: np.random.Generator, noise: float = 0)
     return entries
 
 
-SIGMAS = sigmas.of(joints.NAMES)
+SIGMAS = np.array(joints.COCO.sigmas)
 
 
 @dataclass
