@@ -272,7 +272,7 @@ def rates(s: Section) -> None:
 
 def _scenes(s: Section, count: int) -> coco.Dataset:
     scenes.write(s.folder / "scenes", images=count, seed=1)
-    return coco.load(coco.Location(str(s.folder / "scenes"), "val2017").annotations, coco.COCO)
+    return coco.load(coco.Location(str(s.folder / "scenes"), "val2017").annotations)
 
 
 def _asked(s: Section, images: list[coco.Image]) -> list[Picture[int]]:

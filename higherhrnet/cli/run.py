@@ -65,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
-    if not decode.is_compiled():
-        print("compiling the decode kernel: about half a minute, once", flush=True)
-        decode.compile()
+    _compile_decode()
     work = args.work or Path(f"run_work{args.shard.suffix}")
     run = _Run(inference, chosen.name, settings, images, args.disk_budget, args.workers, work)
     if args.dry_run:
@@ -99,6 +97,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
     figures.say(dataset, images, results, config.network, people=people)
+
+
+def _compile_decode() -> None:
+    if not decode.is_compiled():
+        print("compiling the decode kernel: about half a minute, once", flush=True)
+        decode.compile()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -69,11 +69,6 @@ class JointSet:
     assumed: tuple[str, ...] = ()
     """Joints whose sigma is the default, because nothing says it."""
 
-    @property
-    def sigmas(self) -> tuple[float, ...]:
-        """Of object keypoint similarity: a joint's spread in units of its person's scale."""
-        return tuple(_SIGMAS.get(name.partition("_")[2] or name, _SIGMA) for name in self.names)
-
     def __len__(self) -> int:
         return len(self.names)
 

@@ -109,7 +109,7 @@ class _Lane(InProcess):
         try:
             return super().run(work)
         except DeviceError as e:
-            self._opened = None  # of a process that is gone
+            self._opened.pop(work.device, None)  # of a process that is gone
             flipped = " flipped" * work.flip
             where = f"device {work.device}, shape {work.shape[0]}x{work.shape[1]}{flipped}"
             raise UserError(f"{where}: {made} of {len(work.entries)} images made and kept; {e.what}") from e

@@ -101,7 +101,14 @@ def test_names_in_data_are_text(made: Path) -> None:
 def test_names_of_joints_are_text_in_tables_filters_charts_and_pictures() -> None:
     """A data set of its own may call its joints anything."""
     hostile = "left_<b onclick=x>$\\frac"
-    names = (joints.NAMES[0], 'nose & "eye"', "right_eye", *joints.NAMES[3:9], hostile, *joints.NAMES[10:])
+    names = (
+        joints.COCO.names[0],
+        'nose & "eye"',
+        "right_eye",
+        *joints.COCO.names[3:9],
+        hostile,
+        *joints.COCO.names[10:],
+    )
     content = crowd.drawn(6, seed=8)
     study = crowd.study(content, crowd.exact(content, np.random.default_rng(1), noise=1.0))
     flip = joints.COCO
