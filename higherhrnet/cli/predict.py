@@ -19,7 +19,7 @@ from tqdm import tqdm
 from higherhrnet import decode
 from higherhrnet.artifacts.work import PosesWork
 from higherhrnet.backends.select import Inference
-from higherhrnet.cli import flags, terminal
+from higherhrnet.cli import flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config import loader
 from higherhrnet.errors import UserError
@@ -38,11 +38,13 @@ _LINES = "-"
 def main(argv: Sequence[str] | None = None) -> None:
     """Find people, write them, and name what could not be read."""
     args = _parser().parse_args(argv)
+    uses.check("predict", argv, backend="" if args.backend == "auto" else args.backend)
     config = loader.load(args.cfg, [text for pair in args.set for text in pair])
     kinds = args.save
     if poses.VIDEO in kinds:
         video.require()
     backend, model, why = backend_for(Inference(inference_flags.options(args, args.bs), config))
+    uses.check("predict", argv, backend=backend.name)
     to_lines = str(args.output) == _LINES
     say = terminal.say if to_lines else print
     say(f"backend {why}, model {model}")

@@ -33,8 +33,9 @@ class Use:
 
 _ALWAYS = Use()
 # Not from backends.select, which preprocessing need not import.
-_BENCHMARK, _AIS_BENCH, _ONNXRUNTIME, _TORCH, _TRTEXEC = "benchmark", "ais_bench", "onnxruntime", "torch", "trtexec"
-_ASCEND, _IN_PROCESS = (_BENCHMARK, _AIS_BENCH), (_ONNXRUNTIME, _TORCH)
+_BENCHMARK, _AIS_BENCH, _SESSION = "benchmark", "ais_bench", "ascend"
+_ONNXRUNTIME, _TORCH, _TRTEXEC = "onnxruntime", "torch", "trtexec"
+_ASCEND, _IN_PROCESS = (_BENCHMARK, _SESSION, _AIS_BENCH), (_ONNXRUNTIME, _TORCH)
 _CONFIG = {"--cfg": _ALWAYS}
 _INFERENCE = {
     "--bs": _ALWAYS,
@@ -44,6 +45,8 @@ _INFERENCE = {
     "--device_ids": _ALWAYS,
     "--threads": Use(_IN_PROCESS),
     "--providers": Use((_ONNXRUNTIME,)),
+    "--device": Use(_IN_PROCESS),
+    "--tune": Use((_TORCH,)),
     "--precision": Use((_TORCH,)),
     "--dtype": _ALWAYS,
     "--benchmark_path": Use((_BENCHMARK,)),
@@ -59,6 +62,8 @@ _RUNS = {
     "--device_ids": Use(without=_CONVERT),
     "--threads": Use(_IN_PROCESS, without=_CONVERT),
     "--providers": Use((_ONNXRUNTIME,), without=_CONVERT),
+    "--device": Use(_IN_PROCESS, without=_CONVERT),
+    "--tune": Use((_TORCH,), without=_CONVERT),
     "--precision": Use((_TORCH,), without=_CONVERT),
     "--dtype": Use(without=_CONVERT),
     "--benchmark_path": Use((_BENCHMARK,), without=_CONVERT),
@@ -80,10 +85,18 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--aipp": _ALWAYS,
         "--dtype": _ALWAYS,
         "--no_long_side_limit": _ALWAYS,
+        "--exif": _ALWAYS,
         "--shard": _ALWAYS,
     },
     "dataset_info": {"--overwrite": _ALWAYS, "--shard": _ALWAYS},
-    "pth2onnx": {**_CONFIG, "--weights": _ALWAYS, "--bs": _ALWAYS, "--output": _ALWAYS, "--overwrite": _ALWAYS},
+    "pth2onnx": {
+        **_CONFIG,
+        "--weights": _ALWAYS,
+        "--bs": _ALWAYS,
+        "--output": _ALWAYS,
+        "--onnx_path": _ALWAYS,
+        "--overwrite": _ALWAYS,
+    },
     "benchmark": {
         **_CONFIG,
         **_RUNS,
@@ -105,6 +118,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--vis_dir": _ALWAYS,
         "--vis_count": Use(beside=("--vis_dir",)),
         "--vis_score": Use(beside=("--vis_dir",)),
+        "--report": _ALWAYS,
         "--no_eval": _ALWAYS,
         "--overwrite": _ALWAYS,
         "--shard": _ALWAYS,
@@ -119,6 +133,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--chips_per_card": _TABLE,
         "--format": _TABLE,
         "--chart": _TABLE,
+        "--benchmark": _TABLE,
         "--backend": _TABLE,
         "--rounds": _MEASURED_HERE,
         "--warm_up": _MEASURED_HERE,
@@ -128,6 +143,8 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--device_id": _MEASURED,
         "--threads": _MEASURED_HERE,
         "--providers": Use((_ONNXRUNTIME,), ("--backend",), ("--compare",)),
+        "--device": _MEASURED_HERE,
+        "--tune": Use((_TORCH,), ("--backend",), ("--compare",)),
         "--precision": Use((_TORCH,), ("--backend",), ("--compare",)),
         "--save": _MEASURED,
         "--overwrite": Use(beside=("--backend", "--chart"), without=("--compare",)),
@@ -152,7 +169,34 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--no_eval": _ALWAYS,
         "--dry_run": _ALWAYS,
         "--dask": _ALWAYS,
+        "--exif": _ALWAYS,
+        "--no_long_side_limit": _ALWAYS,
         "--shard": _ALWAYS,
+    },
+    "predict": {
+        **_CONFIG,
+        **_INFERENCE,
+        "--set": _ALWAYS,
+        "--output": _ALWAYS,
+        "--save": _ALWAYS,
+        "--no_flip": _ALWAYS,
+        "--min_score": _ALWAYS,
+        "--oks_nms": _ALWAYS,
+        "--exif": _ALWAYS,
+        "--no-exif": _ALWAYS,
+        "--stride": _ALWAYS,
+        "--track": _ALWAYS,
+        "--overwrite": _ALWAYS,
+    },
+    "report": {
+        **_CONFIG,
+        "--results": _ALWAYS,
+        "--against": _ALWAYS,
+        "--dumps": _ALWAYS,
+        "--output": _ALWAYS,
+        "--json": _ALWAYS,
+        "--pictures": _ALWAYS,
+        "--overwrite": _ALWAYS,
     },
     "merge": {**_CONFIG, "--results": _ALWAYS, "--overwrite": _ALWAYS},
 }

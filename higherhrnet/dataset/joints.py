@@ -34,21 +34,6 @@ _MOST_BYTES = 100_000
 _KEYS = ("names", "flip_pairs", "skeleton", "grouping_order", "sigmas", "colors")
 
 
-_SIGMAS = {
-    "nose": 0.026,
-    "eye": 0.025,
-    "ear": 0.035,
-    "shoulder": 0.079,
-    "elbow": 0.072,
-    "wrist": 0.062,
-    "hip": 0.107,
-    "knee": 0.087,
-    "ankle": 0.089,
-}
-"""COCO's, of both sides (pycocotools, Params.setKpParams)."""
-_SIGMA = 0.072  # of other joints: the median of COCO's
-
-
 @dataclass(frozen=True)
 class JointSet:
     """What a network's K maps stand for, in their order. Immutable; all of its parts are of K joints."""

@@ -61,7 +61,7 @@ def test_three_devices_and_batches_of_four(npu: Host, monkeypatch: pytest.Monkey
     for file in models.iterdir():
         file.unlink()
     onnx.save(model, str(models / "tiny_bs-1_dynamic.onnx"))
-    same = ("--bs", "1,4", "--threads", 1)
+    same = ("--bs", "1,4")
     assert npu.benchmark(*same, "--backend", "onnxruntime", "--result", "other").status == 0
     monkeypatch.setenv("STAND_IN_FAULT", "hang:9")  # of any process that runs more than its part
     outcome = npu.benchmark(*same, "--backend", "ascend", "--device_ids", "1,0,3", "--soc_version", "310P3")
@@ -197,7 +197,7 @@ def test_run_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: P
     for name, more in (("ascend", ("--device_ids", "0,2")), ("onnxruntime", ())):
         root = ("DATASET.ROOT", small_inputs / "data/coco", "OUTPUT_DIR", name, *SIZE)
         outcome = npu.script(
-            *("higherhrnet.__main__", "run", "--backend", name, *more, "--workers", 1, "--threads", 1, "--no_eval"),
+            *("higherhrnet.__main__", "run", "--backend", name, *more, "--workers", 1, "--no_eval"),
             *("--cfg", TINY_CONFIG, *root),
         )
         assert outcome.status == 0, outcome.err
