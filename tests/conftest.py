@@ -140,35 +140,21 @@ def tiny_inputs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
-def tiny_results(
-    tiny_data: Path, tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory
-) -> bytes:
+def tiny_result(tiny_inputs: Path, tiny_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The benchmark stage's result directory, of all of ``tiny_data``; not to be changed."""
+    result = tmp_path_factory.mktemp("result")
+    arguments = ["--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip"]
+    arguments += [*CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG, "--result", result]
+    main_of("HigherHRNet_benchmark")([str(argument) for argument in arguments])
+    return result
+
+
+@pytest.fixture(scope="session")
+def tiny_results(tiny_data: Path, tiny_result: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The results file that the six scripts write of ``tiny_data``: what every other way must give."""
     work = tmp_path_factory.mktemp("six_scripts")
-    benchmark, postprocess = main_of("HigherHRNet_benchmark"), main_of("HigherHRNet_postprocess")
-    lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
-    benchmark(
-        [
-            *lists,
-            *CPU,
-            "--model",
-            str(tiny_onnx),
-            "--cfg",
-            str(TINY_CONFIG),
-            "--result",
-            str(work),
-        ]
-    )
-    where = [
-        "--dump_dir",
-        str(work / PLAIN),
-        "--dump_dir_flip",
-        str(work / FLIP),
-        "--workers",
-        "1",
-        "--cfg",
-        str(TINY_CONFIG),
-    ]
-    postprocess([*where, "DATASET.ROOT", str(tiny_data), "OUTPUT_DIR", str(work)])
+    where = ["--dump_dir", tiny_result / PLAIN, "--dump_dir_flip", tiny_result / FLIP, "--workers", 1]
+    where += ["--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", work]
+    main_of("HigherHRNet_postprocess")([str(argument) for argument in where])
     (results,) = work.rglob("keypoints_val2017_results.json")
     return results.read_bytes()

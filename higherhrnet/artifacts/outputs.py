@@ -26,6 +26,8 @@ def check(
 ) -> None:
     """Refuse to write a file where an input lies or something that this program did not write.
 
+    A link may be written unless it leads to an input: writing replaces it and leaves what it names alone.
+
     Parameters
     ----------
     flag : what named the path, for the message: '--output'
@@ -41,7 +43,7 @@ def check(
     for source in inputs:
         if source.exists() and path.exists() and os.path.samefile(path, source):
             raise UserError(f"{flag} {path} is an input ({source}); give another path")
-    if path.is_symlink():  # as in folders that were copied: the link is replaced, what it names is not touched
+    if path.is_symlink():
         return
     if not path.is_file():
         raise UserError(f"cannot write {path}: it is no regular file; give another path with {flag}")

@@ -50,11 +50,16 @@ def test_folders_pipes_and_inputs_never_are_outputs(tmp_path: Path, overwrite: b
             outputs.check(path, "--output", ours=ours, inputs=[source], overwrite=overwrite)
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path: Path):
+@pytest.mark.parametrize("target", ["file", "nothing"])
+def test_a_link_is_replaced_and_not_followed_unless_it_names_an_input(tmp_path: Path, target: str):
     """What it names is another's; tests/chain/test_footprint.py replaces one in every program."""
+    (tmp_path / "file").write_bytes(b"theirs")
     link = tmp_path / "link"
-    link.symlink_to(tmp_path / "nothing")
+    link.symlink_to(tmp_path / target)
     outputs.check(link, "--output", ours=ours)
+    if target == "file":
+        with pytest.raises(UserError, match="is an input"):
+            outputs.check(link, "--output", ours=ours, inputs=[tmp_path / "file"])
 
 
 @pytest.mark.parametrize(("suffix", "encode"), [(".jpg", encoder.jpeg), (".png", encoder.png)])

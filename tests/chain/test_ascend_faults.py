@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.ascend_host import SIZE, Host, dump_bytes
-from tests.support.datasets import ROOT, TINY_CONFIG
+from tests.support.ascend_host import Host, dump_bytes
 from tests.support.processes import wait_until_gone
 from tests.support.programs import FLIP, NO_HANG_UP, PLAIN, error
 
@@ -51,8 +47,7 @@ def test_a_failing_run_keeps_what_is_whole_and_another_completes_it(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    pids = wide.directory / "pids"
-    monkeypatch.setenv("STAND_IN_PIDS", str(pids))
+    monkeypatch.setenv("STAND_IN_PIDS", str(wide.directory / "pids"))
     monkeypatch.setenv("STAND_IN_FAULT", fault)
     outcome = wide.benchmark("--timeout", 3 if "hang" in fault else 60)
     error(outcome)
@@ -62,7 +57,8 @@ def test_a_failing_run_keeps_what_is_whole_and_another_completes_it(
     if fault.startswith("full"):
         assert "No space left on device" in outcome.err
     if fault.startswith("hang"):
-        assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+        assert wide.pids
+        assert wait_until_gone(wide.pids)
     kept = times(wide.result / PLAIN)
     assert len(kept) == 2 * made
     assert (wide.result / f"logs/benchmark_bs1_device_0_{WIDE}.log").exists()
@@ -102,60 +98,28 @@ def test_a_device_that_does_not_exist(wide: Host, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), HANG_UP])
-def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(
-    wide: Host,
-    number: signal.Signals,
-    status: int,
-    expected: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    pids = wide.directory / "pids"
-    environment = {**os.environ, "STAND_IN_FAULT": "hang:2", "STAND_IN_PIDS": str(pids)}
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *SIZE],
-        cwd=wide.directory,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (pids.exists() and pids.read_text().strip()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_ctrl_c_ends_the_tool_and_keeps_what_is_whole(wide: Host, number: signal.Signals, status: int, expected: Path):
+    process = wide.hanging("hang:2", pids=1)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == status, err
     assert "interrupted; finished files are kept" in err
-    assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+    assert wait_until_gone(wide.pids)
     assert len(dump_bytes(wide.result / PLAIN)) == 4
     assert "2 of 6 dumps were there" in wide.benchmark().out
     wide.same_as(expected)
 
 
-def test_what_a_killed_run_left_is_taken_over(
-    wide: Host,
-    expected: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_what_a_killed_run_left_is_taken_over(wide: Host, expected: Path):
     """Kill the script itself, as a reboot would: its tool's whole dumps are in the private folder."""
-    pids = wide.directory / "pids"
-    environment = {**os.environ, "STAND_IN_FAULT": "hang:2", "STAND_IN_PIDS": str(pids)}
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *SIZE],
-        cwd=wide.directory,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not (pids.exists() and pids.read_text().strip()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = wide.hanging("hang:2", pids=1)
     second = wide.benchmark()  # two runs never work in one directory
     assert "another run is working in result/dumpOutput_device0_bs1" in second.err
     process.kill()
     process.wait()
-    for pid in {int(pid) for pid in pids.read_text().split()}:
+    for pid in set(wide.pids):
         os.kill(pid, signal.SIGKILL)
+    process.communicate()
     assert not dump_bytes(wide.result / PLAIN)
     outcome = wide.benchmark()
     assert outcome.status == 0, outcome.err
@@ -175,30 +139,11 @@ def test_too_little_space_is_said_before_anything_starts(wide: Host, monkeypatch
 
 def test_ctrl_c_ends_the_tools_of_all_devices(host: Host, expected: Path):
     host.only(WIDE, "128x128")
-    pids = host.directory / "pids"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(ROOT / "HigherHRNet_benchmark.py"),
-            "--cfg",
-            str(TINY_CONFIG),
-            "--device_ids",
-            "0,1",
-            *SIZE,
-        ],
-        cwd=host.directory,
-        env={**os.environ, "STAND_IN_FAULT": "hang:1", "STAND_IN_PIDS": str(pids)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while (not pids.exists() or len(pids.read_text().split()) < 4) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = host.hanging("hang:1", "--device_ids", "0,1", pids=4)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+    assert wait_until_gone(host.pids)
     assert len(dump_bytes(host.result / PLAIN)) == 4
     assert "2 of 10 dumps were there" in host.benchmark().out
     host.same_as(expected)

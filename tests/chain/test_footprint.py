@@ -313,16 +313,8 @@ def test_folders_that_are_links_are_refused(world: World, script: Callable[..., 
 
 def test_a_dry_run_on_a_device_leaves_nothing(host: Host, small_inputs: Path):
     """The vendor's tool leaves logs, but not where the run will work."""
-    where = [
-        "--cfg",
-        TINY_CONFIG,
-        "DATASET.INPUT_SIZE",
-        128,
-        "DATASET.ROOT",
-        small_inputs / "data/coco",
-        "OUTPUT_DIR",
-        "output",
-    ]
+    where = ["--cfg", TINY_CONFIG, "DATASET.INPUT_SIZE", 128]
+    where += ["DATASET.ROOT", small_inputs / "data/coco", "OUTPUT_DIR", "output"]
     before = tree(host.directory)
     outcome = host.script("higherhrnet.__main__", "run", "--dry_run", *where)
     assert outcome.status == 0, outcome

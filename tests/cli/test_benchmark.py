@@ -43,7 +43,7 @@ def dump_files(root: Path) -> dict[str, object]:
     return {name: content for name, content in files(root).items() if name.endswith((".bin", "/record.json"))}
 
 
-def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weights: Path):
+def test_dumps_are_pytorch_s_outputs(tiny_result: Path, tiny_inputs: Path, tiny_weights: Path):
     import torch  # noqa: PLC0415
 
     from higherhrnet.model import checkpoint  # noqa: PLC0415
@@ -56,7 +56,7 @@ def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weigh
             tensor = torch.from_numpy(np.fromfile(item.path, np.float32).reshape(1, 3, *item.shape))
             with torch.inference_mode():
                 expected = net(tensor)
-            pair = dumps.BENCHMARK.paths(result / directory, item.index)
+            pair = dumps.BENCHMARK.paths(tiny_result / directory, item.index)
             for file, output in zip(pair, expected, strict=True):
                 reference = output[0].numpy()
                 found = dumps.read(file, reference.shape, reference.shape)
@@ -64,31 +64,31 @@ def test_dumps_are_pytorch_s_outputs(result: Path, tiny_inputs: Path, tiny_weigh
                 np.testing.assert_allclose(found, reference, rtol=0, atol=1e-5 * np.abs(reference).max())
 
 
-def test_perf_files_are_left_a_shape(result: Path):
+def test_perf_files_are_left_a_shape(tiny_result: Path):
     shapes = {geometry.fit(w, h, TINY_SIDE).shape for w, h in TINY_IMAGES}
     names = {f"perf_vision_batchsize_1_device_0_{h}x{w}.txt" for h, w in shapes}
-    assert {p.name for p in result.glob("perf*")} == names
+    assert {p.name for p in tiny_result.glob("perf*")} == names
 
 
 @pytest.mark.slow
 def test_a_batch_leaves_the_same_dumps_a_last_partial_one_too(
-    result: Path, tiny_inputs: Path, tiny_weights: Path, script: Script, tmp_path: Path
+    tiny_result: Path, tiny_inputs: Path, tiny_weights: Path, script: Script, tmp_path: Path
 ):
     """Batch 3 where shapes have one or two images: every batch is partial."""
     model = tmp_path / "models/tiny_bs3_dynamic.onnx"
     script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", 3, "--output", model)
     assert benchmark(script, tiny_inputs, model, tmp_path, "--bs", 3).status == 0
     for name in ("dumpOutput_device0_bs{}", "dumpOutput_device0_bs{}_flip"):
-        for file in sorted((result / name.format(1)).glob("*.bin")):
+        for file in sorted((tiny_result / name.format(1)).glob("*.bin")):
             one, three = (np.fromfile(f, np.float32) for f in (file, tmp_path / name.format(3) / file.name))
             np.testing.assert_allclose(three, one, rtol=0, atol=1e-5 * np.abs(one).max())
     assert "takes batches of 3, not 1" in error(benchmark(script, tiny_inputs, model, tmp_path))
 
 
 def test_only_missing_dumps_are_made_again(
-    result: Path, tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path
+    tiny_result: Path, tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path
 ):
-    shutil.copytree(result, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(tiny_result, tmp_path, dirs_exist_ok=True)
     (tmp_path / PLAIN / "000000000003_2.bin").unlink()
     (tmp_path / FLIP / "000000000004_1.bin").write_bytes(b"short")
     untouched = tmp_path / PLAIN / "000000000002_1.bin"
@@ -96,14 +96,14 @@ def test_only_missing_dumps_are_made_again(
     outcome = benchmark(script, tiny_inputs, tiny_onnx, tmp_path)
     assert outcome.status == 0
     assert "12 of 14 dumps were there" in outcome.out
-    assert dump_files(tmp_path) == dump_files(result)
+    assert dump_files(tmp_path) == dump_files(tiny_result)
     assert untouched.stat().st_mtime_ns == before
 
 
 def test_another_model_s_dumps_are_replaced_and_others_files_kept(
-    result: Path, tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path
+    tiny_result: Path, tiny_inputs: Path, tiny_onnx: Path, script: Script, tmp_path: Path
 ):
-    shutil.copytree(result, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(tiny_result, tmp_path, dirs_exist_ok=True)
     made = claim.read(tmp_path / PLAIN, DumpsWork)
     assert made is not None
     claim.write(tmp_path / PLAIN, replace(made, work=replace(made.work, model="another")))
@@ -112,7 +112,7 @@ def test_another_model_s_dumps_are_replaced_and_others_files_kept(
     outcome = benchmark(script, tiny_inputs, tiny_onnx, tmp_path)
     assert f"{tmp_path / PLAIN}: dumps of other work were removed first: another model (another, not " in outcome.out
     assert FLIP + ": dumps" not in outcome.out
-    assert dump_files(tmp_path) == dump_files(result)
+    assert dump_files(tmp_path) == dump_files(tiny_result)
     assert (tmp_path / "notes.txt").exists()
 
 

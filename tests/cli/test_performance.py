@@ -296,15 +296,15 @@ def test_more_columns_than_colors_are_refused(tmp_path: Path):
         chart.draw(columns, tmp_path / "x.png")
 
 
-def test_performance_prints_a_row_a_measured_shape(result: Path, script: Script):
-    outcome = script("HigherHRNet_performance", "--result", result)
+def test_performance_prints_a_row_a_measured_shape(tiny_result: Path, script: Script):
+    outcome = script("HigherHRNet_performance", "--result", tiny_result)
     assert outcome.status == 0
     shapes = {geometry.fit(w, h, TINY_SIDE).shape for w, h in TINY_IMAGES}
     table, foot = outcome.out.split("\n\n")
     assert {line.split()[0] for line in table.splitlines()[2:-2]} == {f"({h},{w})" for h, w in shapes}
     assert table.splitlines()[-1].startswith("avg/min/max")
     assert foot == f"images per second: {perf.MEANING}\n"
-    markdown = script("HigherHRNet_performance", "--result", result, "--format", "markdown").out
+    markdown = script("HigherHRNet_performance", "--result", tiny_result, "--format", "markdown").out
     assert markdown.startswith("| Input Shape | bs1 device 0 |\n|---|---|\n")
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.backends.ascend import cann_benchmark, convert
 from higherhrnet.cli import program
 from higherhrnet.image import geometry
-from tests.support.datasets import TINY_CONFIG, write_dataset
+from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
 STAND_INS = Path(__file__).resolve().parent / "stand_ins"
@@ -86,6 +88,31 @@ class Host:
     def benchmark(self, *args: object) -> Outcome:
         """Call HigherHRNet_benchmark.py as the command line would."""
         return self.script("HigherHRNet_benchmark", "--cfg", TINY_CONFIG, *args, *SIZE)
+
+    def hanging(self, fault: str, *args: str, pids: int) -> subprocess.Popen[str]:
+        """HigherHRNet_benchmark.py as a program of its own, with its stderr piped.
+
+        It waits for stand-ins, with the STAND_IN_FAULT ``fault``, that have written that many ``pids``.
+        """
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *args, *SIZE],
+            cwd=self.directory,
+            env={**os.environ, "STAND_IN_FAULT": fault, "STAND_IN_PIDS": str(self.directory / "pids")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 60
+        while len(self.pids) < pids and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(self.pids) >= pids, "the stand-ins did not start"
+        return process
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the stand-ins that ``hanging`` waits for, and of their children."""
+        file = self.directory / "pids"
+        return [int(pid) for pid in file.read_text().split()] if file.exists() else []
 
     def script(self, name: str, *args: object) -> Outcome:
         """Call a top-level script."""
