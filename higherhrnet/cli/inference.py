@@ -74,12 +74,14 @@ def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None
 
 
 def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
-    """The values of ``add``'s flags, for one batch size."""
-    names = {field.name for field in dataclasses.fields(select.InferenceOptions)} & set(vars(args))
-    values = {name: getattr(args, name) for name in names}
+    """The values of ``add``'s flags, or of those of them that a command has, for one batch size."""
+    given = vars(args)
+    values = {
+        field.name: given[field.name] for field in dataclasses.fields(select.InferenceOptions) if field.name in given
+    }
     values["run_on"], number = args.run_on
     if number is not None:
-        if args.device_ids or args.device_id not in {None, number}:
+        if given.get("device_ids") or given.get("device_id") not in {None, number}:
             raise UserError(f"--device cuda:{number} names a GPU, and so do --device_id or --device_ids; give one")
         values["device_id"] = number
-    return select.InferenceOptions(**values, batch=batch, dynamic_dims=args.dynamic == "dims")
+    return select.InferenceOptions(**values, batch=batch, dynamic_dims=given.get("dynamic") == "dims")

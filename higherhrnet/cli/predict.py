@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from higherhrnet import decode
 from higherhrnet.artifacts.work import PosesWork
-from higherhrnet.backends.select import Inference
+from higherhrnet.backends import select
 from higherhrnet.cli import flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config import loader
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     kinds = args.save
     if poses.VIDEO in kinds:
         video.require()
-    backend, model, why = backend_for(Inference(inference_flags.options(args, args.bs), config))
+    options = inference_flags.options(args, args.bs)
+    backend, model, why = backend_for(select.Inference(options, config))
     uses.check("predict", argv, backend=backend.name)
     to_lines = str(args.output) == _LINES
     say = terminal.say if to_lines else print
@@ -52,12 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         say("compiling the decode kernel: about half a minute, once")
         decode.compile()
     plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
-    reading, chosen = Reading(args.exif, args.stride), Filter(args.min_score, args.oks_nms)
+    reading, chosen = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)
     job = predict.PredictJob(args.sources, reading, chosen, skeleton(config), args.track)
     cv2.setNumThreads(1)  # the threads share the cores already
-    device = args.device_ids[0] if args.device_ids else args.device_id or 0
     with (
-        Stream(backend, plan, config.options, device=device) as stream,
+        Stream(backend, plan, config.options, device=options.device) as stream,
         tqdm(desc="predict", unit="image", disable=None) as bar,
     ):
 
@@ -108,13 +108,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="T",
         help="keep the better one of two people so alike, 0 to 1; 0 keeps both",
     )
-    parser.add_argument(
-        "--exif", action=argparse.BooleanOptionalAction, default=True, help="turn pictures as EXIF says; on"
-    )
+    parser.add_argument("--no_exif", action="store_true", help="do not turn pictures as EXIF says")
     parser.add_argument("--stride", type=flags.count, default=1, metavar="N", help="of videos every N-th frame")
     parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
-    inference_flags.add(parser)
+    network = parser.add_argument_group("network")
+    in_process = [name for name in select.BACKENDS if name not in select.ON_ASCEND]
+    network.add_argument("--backend", choices=in_process, default="auto", help="what runs the network")
+    network.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
+    network.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
+    network.add_argument("--device_id", type=flags.device_id, metavar="D", help="of several devices")
+    network.add_argument(
+        "--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
+    )
+    inference_flags.add_in_process(network)
     group = parser.add_argument_group("configuration")
     group.add_argument("--cfg", type=Path, default=loader.DEFAULT, metavar="FILE", help="yaml of the official layout")
     group.add_argument(

@@ -37,17 +37,20 @@ _BENCHMARK, _AIS_BENCH, _SESSION = "benchmark", "ais_bench", "ascend"
 _ONNXRUNTIME, _TORCH, _TRTEXEC = "onnxruntime", "torch", "trtexec"
 _ASCEND, _IN_PROCESS = (_BENCHMARK, _SESSION, _AIS_BENCH), (_ONNXRUNTIME, _TORCH)
 _CONFIG = {"--cfg": _ALWAYS}
+_IN_THIS_PROCESS = {
+    "--threads": Use(_IN_PROCESS),
+    "--providers": Use((_ONNXRUNTIME,)),
+    "--device": Use(_IN_PROCESS),
+    "--tune": Use((_TORCH,)),
+    "--precision": Use((_TORCH,)),
+}
 _INFERENCE = {
     "--bs": _ALWAYS,
     "--backend": _ALWAYS,
     "--model": _ALWAYS,
     "--device_id": _ALWAYS,
     "--device_ids": _ALWAYS,
-    "--threads": Use(_IN_PROCESS),
-    "--providers": Use((_ONNXRUNTIME,)),
-    "--device": Use(_IN_PROCESS),
-    "--tune": Use((_TORCH,)),
-    "--precision": Use((_TORCH,)),
+    **_IN_THIS_PROCESS,
     "--dtype": _ALWAYS,
     "--benchmark_path": Use((_BENCHMARK,)),
     "--soc_version": Use(_ASCEND),
@@ -175,15 +178,18 @@ USES: Mapping[str, Mapping[str, Use]] = {
     },
     "predict": {
         **_CONFIG,
-        **_INFERENCE,
+        "--bs": _ALWAYS,
+        "--backend": _ALWAYS,
+        "--model": _ALWAYS,
+        "--device_id": _ALWAYS,
+        **_IN_THIS_PROCESS,
         "--set": _ALWAYS,
         "--output": _ALWAYS,
         "--save": _ALWAYS,
         "--no_flip": _ALWAYS,
         "--min_score": _ALWAYS,
         "--oks_nms": _ALWAYS,
-        "--exif": _ALWAYS,
-        "--no-exif": _ALWAYS,
+        "--no_exif": _ALWAYS,
         "--stride": _ALWAYS,
         "--track": _ALWAYS,
         "--overwrite": _ALWAYS,

@@ -17,7 +17,7 @@ from higherhrnet.cli.uses import USES, Use
 from higherhrnet.errors import UserError
 from tests.support.datasets import ROOT, TINY_CONFIG
 
-REQUIRED = {"dataset_info": ["bin", "missing", "list"]}
+REQUIRED = {"dataset_info": ["bin", "missing", "list"], "predict": ["missing.jpg"]}
 """Positional arguments."""
 NOT_BACKENDS = {"auto"}
 
@@ -69,7 +69,14 @@ def argument(command: str, flag: str) -> list[str]:
     action = actions(command)[flag]
     if action.nargs == 0:
         return [flag]
-    values = {"--shard": "1/1", "--shapes": "128x128", "--disk_budget": "1GB", "--dump_dir": "missing"}
+    values = {
+        "--shard": "1/1",
+        "--shapes": "128x128",
+        "--disk_budget": "1GB",
+        "--dump_dir": "missing",
+        "--device": "cpu",
+        "--save": "json",
+    }
     value = str(next(iter(action.choices))) if action.choices else values.get(flag, "1")
     return [flag, *[value] * (action.nargs if isinstance(action.nargs, int) else 1)]
 

@@ -1,0 +1,188 @@
+"""People from anything: the six scripts' people, resumed work, bad sources by name, lines for pipes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from higherhrnet import Pose
+from higherhrnet.cli import program
+from higherhrnet.errors import BadImageError
+from higherhrnet.image import reader
+from tests.support.datasets import ROOT, TINY_CONFIG
+from tests.support.programs import Outcome
+
+av = pytest.importorskip("av")
+
+Predict = Callable[..., Outcome]
+ALL = ("--min_score", 0, "--oks_nms", 0, "--no_exif")
+
+
+@pytest.fixture
+def predict(tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Predict:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: object) -> Outcome:
+        capsys.readouterr()
+        model = ("--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG)
+        from higherhrnet.cli import predict as command  # noqa: PLC0415
+
+        status = program.run(command.main, [str(arg) for arg in (*args, *model)])
+        captured = capsys.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def pictures(tiny_data: Path) -> Path:
+    return tiny_data / "images/val2017"
+
+
+def clip(path: Path, frames: int = 6, size: tuple[int, int] = (96, 64), turn: int = 0) -> Path:
+    """A video of noise whose third frame is shown for longer: variable frame rate."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if turn:
+            stream.set_display_rotation(turn)
+        for number in range(frames):
+            pixels = cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = number + 5 * (number > 2)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def test_people_are_the_six_scripts(predict: Predict, pictures: Path, tiny_results: bytes):
+    outcome = predict(pictures, *ALL)
+    assert outcome.status == 0, outcome.err
+    found = json.loads(Path("poses/poses.json").read_text())
+    names = sorted({Path(entry["source"]).name for entry in found})
+    wanted = json.loads(tiny_results)
+    assert [entry["source"] for entry in found] == sorted(entry["source"] for entry in found)
+    for name in names:
+        ours = [entry for entry in found if Path(entry["source"]).name == name]
+        theirs = [entry for entry in wanted if entry["image_id"] == int(Path(name).stem)]
+        assert [(e["keypoints"], e["score"], e["bbox"]) for e in ours] == [
+            (e["keypoints"], e["score"], e["bbox"]) for e in theirs
+        ]
+    assert len(found) == len(wanted) > 0
+
+
+def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_path: Path):
+    video = clip(tmp_path / "clip.mp4")
+    kinds = ("--save", "json,csv,openpose")
+    assert predict(pictures, video, *kinds, *ALL).status == 0
+    first = {path.name: path.read_bytes() for path in Path("poses").glob("poses.[jc]s*")}
+    journal = Path("poses/poses.jsonl")
+    rows = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(rows[:10]))  # a run that was stopped in the video
+    outcome = predict(pictures, video, *kinds, *ALL)
+    assert "in 13 pictures, 9 of them done before" in outcome.out
+    assert {name: (Path("poses") / name).read_bytes() for name in first if name != journal.name} == {
+        name: content for name, content in first.items() if name != journal.name
+    }
+    assert "13 of them done before" in predict(pictures, video, *kinds, *ALL).out
+    other = predict(pictures, video, *kinds, "--min_score", 0.5)
+    assert other.status == 1
+    assert "another min_score (0, not 0.5)" in other.err.replace("0.0", "0")
+    assert predict(pictures, video, *kinds, "--overwrite").status == 0
+
+
+def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: Path, tmp_path: Path):
+    (tmp_path / "名 前\n.jpg").write_bytes(sorted(pictures.iterdir())[0].read_bytes())
+    (tmp_path / "no video.mp4").write_bytes(b"\0" * 1000)
+    cv2.imwrite(str(tmp_path / "one pixel.png"), np.zeros((1, 1, 3), np.uint8))
+    (tmp_path / "empty").mkdir()
+    whole = clip(tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    outcome = predict(
+        "名 前\n.jpg", "one pixel.png", "no video.mp4", "cut.mp4", "empty", "*.gif", "nobody.jpg", "camera:99"
+    )
+    assert outcome.status == 1
+    said = [line for line in outcome.err.splitlines() if line.startswith(("error:", "also not read:"))]
+    for name in ("no video.mp4", "cut.mp4", "folder empty", "pattern *.gif", "nobody.jpg", "camera:99"):
+        assert sum(name in line for line in said) == 1, (name, outcome.err)
+    assert len(said) == 6
+    assert "Traceback" not in outcome.err
+    assert "in 2 pictures" in outcome.out
+
+
+def test_lines_for_pipes(predict: Predict, pictures: Path, tmp_path: Path):
+    outcome = predict(clip(tmp_path / "clip.mp4"), "--output", "-", "--stride", 2, "--track", *ALL)
+    assert outcome.status == 0, outcome.err
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [row["frame"] for row in rows] == [0, 2, 4]
+    assert [row["time"] for row in rows] == pytest.approx([0, 0.2, 0.9]), "its own time stamps"
+    assert all("track_id" in person for row in rows for person in row["people"])
+    assert not Path("poses").exists()
+
+
+def test_drawn_videos_keep_times_and_stand_upright(predict: Predict, tmp_path: Path):
+    outcome = predict(clip(tmp_path / "lying.mp4", turn=90), "--save", "video,csv", *ALL)
+    assert outcome.status == 0, outcome.err
+    with av.open("poses/video/lying.mp4") as drawn:
+        frames = list(drawn.decode(video=0))
+    assert [(frame.width, frame.height) for frame in frames] == [(64, 96)] * 6
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.8, 0.9, 1.0], abs=1e-3)
+    with Path("poses/poses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(bool(row["x"]) == (float(row["score"]) > 0) for row in rows)
+
+
+def test_a_folder_of_others_is_refused(predict: Predict, pictures: Path, tmp_path: Path):
+    (tmp_path / "poses").mkdir()
+    (tmp_path / "poses/thesis.tex").write_text("mine")
+    outcome = predict(pictures)
+    assert outcome.status == 1
+    assert "--output poses holds files that this program did not make" in outcome.err
+
+
+def test_the_api(tiny_onnx: Path, pictures: Path, tmp_path: Path):
+    files = sorted(pictures.iterdir())
+    with Pose(tiny_onnx, config=TINY_CONFIG, min_score=0, oks_nms=0, exif=False) as pose:
+        of_folder = list(pose.stream(pictures))
+        assert [people.source for people in of_folder] == [str(file) for file in files]
+        pixels = reader.read_image(files[0])
+        for people in (pose(files[0]), pose(pixels), of_folder[0]):
+            assert people.keypoints.shape == (len(people), 17, 3)
+            assert np.array_equal(people.keypoints, of_folder[0].keypoints)
+            assert people.boxes.shape == (len(people), 4)
+            assert people.joints == pose.joints
+            assert len(people.to_coco()) == len(people) > 0
+        drawn = of_folder[0].draw(pixels)
+        assert drawn.shape == pixels.shape
+        assert (drawn != pixels).any()
+        with pytest.raises(BadImageError, match="nobody"):
+            pose("nobody.jpg")
+        with pytest.raises(ValueError, match="expected RGB uint8"):
+            pose(pixels.astype(float))
+        assert [p.source for p in pose.stream(["nobody.jpg", files[1]], skip_bad=True)] == [str(files[1])]
+        tracked = list(pose.stream([pixels, pixels], track=True))
+        assert tracked[0].tracks is not None
+        assert sorted(tracked[0].tracks) == list(range(1, len(tracked[0]) + 1))
+        assert tracked[1].tracks is not None
+        assert np.array_equal(tracked[0].tracks, tracked[1].tracks)
+
+
+def test_the_page_s_example_runs(tiny_onnx: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    Path("models/tiny_bs1_dynamic.onnx").symlink_to(tiny_onnx)
+    Path("tiny.yaml").symlink_to(TINY_CONFIG)
+    Path("images").symlink_to(pictures)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    said: list[tuple] = []
+    exec(example, {"print": lambda *values: said.append(values)})
+    assert len(said) == 1 + len(list(pictures.iterdir()))
+    assert said[0][1][1:] == (17, 3)
