@@ -10,19 +10,22 @@ from pathlib import Path
 from higherhrnet.artifacts import dumps, inputs, models
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert
-from higherhrnet.backends.base import Backend
+from higherhrnet.backends.base import INT8, Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
-from higherhrnet.model import origin
+from higherhrnet.model import origin, quantized
 from higherhrnet.model.architecture import Architecture
+from higherhrnet.model.quantized import Quantized
+from higherhrnet.system import hardware
 
 ONNXRUNTIME = "onnxruntime"
 TORCH = "torch"
+OPENVINO = "openvino"
 AIS_BENCH = ais_bench.NAME
 BENCHMARK = cann_benchmark.NAME
-BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME, TORCH)
+BACKENDS = ("auto", BENCHMARK, AIS_BENCH, ONNXRUNTIME, TORCH, OPENVINO)
 ON_ASCEND = frozenset({BENCHMARK, AIS_BENCH})
 """Backends that run an .om."""
 
@@ -47,6 +50,8 @@ class InferenceOptions:
     """Of the CPU; 0 leaves their number to the backend."""
     providers: tuple[str, ...] = ()
     precision: str | None = None
+    openvino_device: str = "CPU"
+    """OpenVINO's name of the device it uses."""
     dtype: str = dumps.FLOAT32
     """Of the dumps, and of inputs where the backend takes float16."""
     benchmark_path: Path | None = None
@@ -89,23 +94,25 @@ def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> C
     if requested != "auto":
         return Choice(requested, "requested")
     tool = cann_benchmark.find(benchmark_path) if benchmark_path is None else cann_benchmark.require(benchmark_path)
-    has_ais_bench = _is_installed(AIS_BENCH)
+    has_ais_bench = is_installed(AIS_BENCH)
     ascend = "npu-smi is here" if chip.is_present() else "an .om is here" if om else ""
     if ascend and tool:
         return Choice(BENCHMARK, f"{ascend}, and {tool}")
     if ascend and has_ais_bench:
         return Choice(AIS_BENCH, f"{ascend}, ais_bench is installed, {cann_benchmark.file_name()} is not here")
-    if _is_installed(ONNXRUNTIME):
+    if is_installed(ONNXRUNTIME):
         if ascend:
             return Choice(ONNXRUNTIME, f"{ascend}, but neither {cann_benchmark.file_name()} nor ais_bench is")
-        return Choice(ONNXRUNTIME, "neither npu-smi nor an .om is here")
+        also = "; --backend openvino could run it too" if is_installed(OPENVINO) else ""
+        return Choice(ONNXRUNTIME, f"neither npu-smi nor an .om is here{also}")
     raise UserError(
         f"nothing here can run the network: found no onnxruntime, and {ascend or 'neither npu-smi nor an .om'}; put "
         f"{cann_benchmark.file_name()} into the current folder, or install ais_bench or onnxruntime"
     )
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a backend's package is there."""
     return importlib.util.find_spec(module) is not None
 
 
@@ -119,7 +126,7 @@ def onnxruntime(
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
     """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
-    if not _is_installed(ONNXRUNTIME):
+    if not is_installed(ONNXRUNTIME):
         raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
     from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
 
@@ -136,10 +143,11 @@ def in_process(
     threads: int = 0,
     providers: Sequence[str] = (),
     precision: str | None = None,
+    openvino_device: str = "CPU",
     device: int = 0,
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
-    """ONNX Runtime on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
+    """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
 
     Raises
     ------
@@ -147,16 +155,41 @@ def in_process(
     """
     if name == ONNXRUNTIME:
         if precision is not None:
-            raise UserError("--precision is for --backend torch; an .onnx computes in what it was exported in")
+            raise UserError(
+                "--precision is for --backend torch and openvino; in ONNX Runtime an .onnx computes in what it was "
+                "exported in, or quantized to"
+            )
         return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
     if providers:
-        raise UserError("--providers is for --backend onnxruntime; torch takes CUDA where it is there")
-    if not _is_installed(TORCH):
+        raise UserError(f"--providers is for --backend onnxruntime; {name} has none")
+    if name == OPENVINO:
+        if not is_installed(OPENVINO):
+            raise UserError("openvino is not installed; pip install openvino, or choose another --backend")
+        from higherhrnet.backends.openvino import OpenVino  # noqa: PLC0415
+
+        return OpenVino(model, batch=batch, precision=precision, device=openvino_device, threads=threads, done=done)
+    if precision == INT8:
+        raise UserError("--precision int8 is for --backend openvino; torch computes in float32, float16 or bfloat16")
+    if not is_installed(TORCH):
         raise UserError("torch is not installed; pip install torch, or choose another --backend")
     from higherhrnet.backends.torch import Torch  # noqa: PLC0415
 
     architecture = Architecture.from_extra(extra, heads)
     return Torch(model, architecture, batch=batch, precision=precision, device=device, threads=threads, done=done)
+
+
+def quantized_remarks(found: Quantized) -> list[str]:
+    """What a user should know of an .onnx in INT8 on the CPU here."""
+    said = []
+    if found.work is None:
+        said.append("the model is quantized, and nothing says what it was calibrated on")
+    elif found.work.target != "cpu":
+        said.append(f"the model is quantized for {found.work.target}: its signed activations are slow on CPUs")
+    if not hardware.multiplies_int8():
+        said.append("this CPU has no VNNI: INT8 gains little here, or less than elsewhere; measure it")
+        if found.work is None or found.work.weight_bits > 7:
+            said.append("without VNNI, sums of 8-bit weights overflow: the people found are wrong; quantize to 7 bits")
+    return said
 
 
 def on_ascend(
@@ -173,7 +206,7 @@ def on_ascend(
         if tool is not None or must_run:
             tool = cann_benchmark.require(benchmark_path)
         return cann_benchmark.CannBenchmark(setting, tool or benchmark_path or Path(cann_benchmark.file_name()))
-    if must_run and not _is_installed(AIS_BENCH):
+    if must_run and not is_installed(AIS_BENCH):
         raise UserError("ais_bench is not installed for this python3; install its wheels (aclruntime and ais_bench)")
     return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)
 
@@ -211,18 +244,26 @@ class Inference:
         self.heads = config.heads
         self._shapes = tuple(geometry.shapes(config.plan))
         self._extra = config.extra
+        self._quantized: Quantized | None = None
         if options.backend == TORCH:
             self._model: Model = _checkpoint(options, converts=convert_only or options.auto_tune)
         else:
             self._model = _convertible(options, self._shapes, config.heads, converts=convert_only or options.auto_tune)
             if isinstance(self._model, convert.Request):
                 _check_origin(self._model.onnx, config, given=options.model is not None)
+                self._quantized = _checked(self._model.onnx, config)
 
     def choose(self) -> Choice:
         """The backend, and why."""
         model = self._model
         has_om = isinstance(model, Om) or (isinstance(model, convert.Request) and bool(model.om))
         return choose(self.options.backend, om=has_om, benchmark_path=self.options.benchmark_path)
+
+    def remarks(self, backend: str) -> list[str]:
+        """What a user should know of an .onnx in INT8 before it runs."""
+        if self._quantized is None or backend in ON_ASCEND:
+            return []
+        return quantized_remarks(self._quantized)
 
     def input_dtype(self, backend: str) -> str:
         """What inputs a backend takes: uint8 with AIPP, else the dumps' type, where the backend can."""
@@ -265,6 +306,11 @@ class Inference:
             return model.onnx
         if isinstance(model, Om):
             return model.path
+        if self._quantized is not None:
+            raise UserError(
+                f"model {model.onnx} is quantized, and ATC takes no QDQ nodes; give the float32 .onnx, and see "
+                f"higherhrnet quantize --target ascend"
+            )
         return self.make_om(why="--auto_tune" if self.options.auto_tune else "", print_commands=print_commands)
 
     def make_om(self, *, why: str = "", print_commands: bool = False) -> Path:
@@ -304,6 +350,7 @@ class Inference:
                 threads=options.threads,
                 providers=options.providers,
                 precision=options.precision,
+                openvino_device=options.openvino_device,
                 device=options.device_ids[0] if options.device_ids else options.device,
                 done=done,
             )
@@ -323,6 +370,18 @@ class Inference:
             dynamic_dims=options.dynamic_dims,
             must_run=must_run,
         )
+
+
+def _checked(onnx: Path, config: Config) -> Quantized | None:
+    """What is known of a quantized .onnx; refuse one whose ranges are of inputs of another size."""
+    found = quantized.read(onnx)
+    made = found.work.inputs if found is not None and found.work is not None else None
+    if made is not None and made.work.short_side != config.plan.short_side:
+        raise UserError(
+            f"model {onnx} was calibrated on inputs of short side {made.work.short_side}, config {config.file} says "
+            f"DATASET.INPUT_SIZE {config.plan.short_side}; quantize the float32 .onnx again on inputs of that size"
+        )
+    return found
 
 
 def _checkpoint(options: InferenceOptions, *, converts: bool) -> Checkpoint:

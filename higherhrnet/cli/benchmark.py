@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             inference.check_inputs(chosen.name, f"{_named(args.info, factor)}_HxW.info", passes[0].dtype, shapes)
         model = inference.model(chosen.name, print_commands=args.print_commands)
         print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}", flush=True)
+        for remark in inference.remarks(chosen.name):
+            print(f"{'# ' * args.print_commands}note: {remark}")
         for factor, passes in zip(plan.factors, by_scale, strict=True):
             _run(args, inference, chosen.name, model, passes, beside(args.result, factor))
 

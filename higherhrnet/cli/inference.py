@@ -8,7 +8,7 @@ from pathlib import Path
 
 from higherhrnet.artifacts import dumps
 from higherhrnet.backends import select
-from higherhrnet.backends.base import PRECISIONS
+from higherhrnet.backends.base import INT8, PRECISIONS
 from higherhrnet.cli import flags
 
 
@@ -22,7 +22,16 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
         help="onnxruntime: CUDA, TensorRT, CANN, CPU, by preference",
     )
     to.add_argument(
-        "--precision", choices=PRECISIONS, help="torch: float16 where there is a CUDA GPU, else float32 without it"
+        "--precision",
+        choices=(*PRECISIONS, INT8),
+        help="torch: float16 where there is a CUDA GPU, else float32 without it; openvino: float32 without it",
+    )
+    to.add_argument(
+        "--device",
+        dest="openvino_device",
+        default="CPU",
+        metavar="NAME",
+        help="openvino: CPU, GPU, GPU.1, NPU, AUTO ...",
     )
 
 
@@ -43,7 +52,11 @@ def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None
         "--device_ids", type=flags.device_ids, default=(), metavar="D,D,...", help="share the work among these"
     )
     parser.add_argument(
-        "--threads", type=flags.thread_count, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them"
+        "--threads",
+        type=flags.thread_count,
+        default=0,
+        metavar="N",
+        help="onnxruntime, openvino, torch; 0 leaves it to them",
     )
     add_in_process(parser)
     parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")

@@ -17,9 +17,11 @@ COMMANDS = {
     "preprocess": "images to network inputs",
     "dataset_info": "lists of the inputs",
     "pth2onnx": "a checkpoint to ONNX",
+    "quantize": "an .onnx to INT8",
     "benchmark": "run the network: inputs to dumps and performance files",
     "postprocess": "dumps to people and their average precision",
     "performance": "the table of images per second",
+    "table": "AP against images per second, by backend and precision",
     "run": "the whole chain in chunks, on little disk",
     "merge": "join the results of shards",
 }

@@ -35,7 +35,7 @@ from higherhrnet.report import chart, performance, published, tables
 from higherhrnet.stages import compare, measure, passes
 from higherhrnet.system import workers
 
-_BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME)
+_BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME, select.OPENVINO)
 _RESULT = Path("result")
 _LOGS = _RESULT / trtexec.NAME
 
@@ -214,6 +214,7 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
             threads=args.threads,
             providers=args.providers,
             precision=args.precision,
+            openvino_device=args.openvino_device,
             device=args.device_id,
         )
         return measure.in_process(job, make, save=args.save, done=bar.update, overwrite=args.overwrite)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from higherhrnet import decode
-from higherhrnet.cli import flags
+from higherhrnet.cli import figures, flags
 from higherhrnet.cli.log import Log
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
@@ -98,6 +98,8 @@ def _remarks(summary: postprocess.Summary, config: Config) -> Iterator[str]:
         yield f"=> the figures are over the {summary.images} of {summary.dataset_images} images that have dumps"
     if summary.left_out:
         yield f"=> {summary.left_out} bad images were left out (--skip_bad)"
+    if summary.calibrated_on:
+        yield figures.on_calibration_images(summary.calibrated_on)
     if summary.figures is not None:
         yield evaluation.table(summary.figures, config.network)
     elif config.location.has_annotations:

@@ -30,7 +30,7 @@ from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
-from higherhrnet.model import fingerprint
+from higherhrnet.model import fingerprint, quantized
 from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
 from higherhrnet.pipeline.flow import Flow, Stop
@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = inference.choose()
     model = inference.model(chosen.name)
     print(f"backend {chosen.name} ({chosen.why}), model {model}")
+    for remark in inference.remarks(chosen.name):
+        print(f"note: {remark}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     if not decode.is_compiled():
         print("compiling the decode kernel: about half a minute, once", flush=True)
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             flags.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
             chain.remove_folders(work)  # before the journal, which shows that they are ours
-            chain.finish(results, journal, wanted, images)
+            chain.finish(results, journal, wanted, images, settings.calibrated)
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
@@ -140,6 +142,7 @@ def _settings(
         input_dtype=input_dtype,
         dump_dtype=args.dtype,
         skip_bad=args.skip_bad,
+        calibrated=quantized.pictures(model),
     )
 
 

@@ -43,6 +43,8 @@ class Settings:
     input_dtype: str = inputs.FLOAT32
     dump_dtype: str = inputs.FLOAT32
     skip_bad: bool = False
+    calibrated: frozenset[str] = frozenset()
+    """SHA-256 of the pictures that the model, one in INT8, was calibrated on."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Steps:
             devices=settings.devices,
             dtype=settings.dump_dtype,
             model_hash=settings.model_hash,
+            calibrated=settings.calibrated,
         )
         infer.run(self._backend, loaded, job)
 

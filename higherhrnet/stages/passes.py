@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from higherhrnet.artifacts import claim, info, inputs
@@ -33,6 +33,8 @@ class Pass:
     """What the inputs are of, None where nothing says so."""
     flip: bool
     shard: Shard = ALL
+    pictures: Mapping[int, str] = field(default_factory=dict)
+    """SHA-256 of the pictures, by index; of none where nothing says so."""
 
     @property
     def dtype(self) -> str:
@@ -66,7 +68,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
         entries = tuple(info.read(file))
         if not groups:
             tree = entries[0].path.parent.parent
-            made = _made(tree)
+            made = made_of(tree)
             dtype = dtype if made is None else made.work.dtype
             part = ALL if made is None else Shard.parse(made.work.shard)
             shard = of_part(
@@ -95,10 +97,14 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     if made is not None and made.work.flip != flip:
         which = "flipped" if made.work.flip else "plain"
         raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
-    return loaded if made is None else replace(loaded, made=_part(made, tree, indices, shard))
+    if made is None:
+        return loaded
+    known = {index: picture.sha256 for index, picture in pictures_of(tree / inputs.PICTURES).items()}
+    pictures = {index: known[index] for index in indices if index in known}
+    return replace(loaded, made=_part(made, pictures, indices, shard), pictures=pictures)
 
 
-def _made(tree: Path) -> Inputs | None:
+def made_of(tree: Path) -> Inputs | None:
     """What a tree of inputs is of, None where nothing says so. Raises UserError for an unfinished one."""
     record = claim.read(tree, InputsWork)
     if record is None:
@@ -108,10 +114,9 @@ def _made(tree: Path) -> Inputs | None:
     return Inputs(record.work, record.facts.pictures, record.facts.left_out)
 
 
-def _part(made: Inputs, tree: Path, indices: Sequence[int], shard: Shard) -> Inputs:
+def _part(made: Inputs, known: Mapping[int, str], indices: Sequence[int], shard: Shard) -> Inputs:
     """What some of a tree's inputs are of."""
-    known = pictures_of(tree / inputs.PICTURES)
-    pictures = digest((i, known[i].sha256) for i in indices) if known.keys() >= set(indices) else ""
+    pictures = digest((i, known[i]) for i in indices) if known.keys() >= set(indices) else ""
     return Inputs(made.work, pictures, [index for index in made.left_out if shard.holds(index)])
 
 

@@ -20,7 +20,7 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def call(*, npu: bool = False, om: bool = False, tool: bool = False, modules: str = "") -> tuple[str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(select.chip, "is_present", lambda: npu)
-        monkeypatch.setattr(select, "_is_installed", lambda name: name in modules.split())
+        monkeypatch.setattr(select, "is_installed", lambda name: name in modules.split())
         if tool:
             (tmp_path / TOOL).touch()
         chosen = select.choose("auto", om=om)
