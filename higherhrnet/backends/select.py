@@ -147,7 +147,7 @@ def in_process(
     device: int = 0,
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
-    """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
+    """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint; MODEL.EXTRA, ``extra``, describes its network.
 
     Raises
     ------

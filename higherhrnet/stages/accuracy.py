@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -129,5 +128,5 @@ def evaluate(dataset: coco.Dataset, people: Sequence[dict[str, Any]], image_ids:
     """The ten figures of results entries over the images named."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "results.json")
-        file.write_text(json.dumps(list(people)))
+        coco_results.write(file, people)
         return evaluation.evaluate(dataset, file, image_ids)

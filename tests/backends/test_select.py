@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from higherhrnet.artifacts.work import QuantizedWork
 from higherhrnet.backends import select
 from higherhrnet.backends.ascend import cann_benchmark
 from higherhrnet.errors import UserError
+from higherhrnet.model.quantized import Quantized
 
 TOOL = cann_benchmark.file_name()
 
@@ -66,3 +68,25 @@ def test_a_tool_that_was_named_but_is_not_there_is_an_error(tmp_path: Path):
 
 def test_what_is_requested_is_taken():
     assert select.choose("ais_bench", om=False) == select.Choice("ais_bench", "requested")
+
+
+def test_auto_says_what_else_could_run_it(choose):
+    """It never takes openvino by itself."""
+    name, why = choose(modules="onnxruntime openvino")
+    assert name == "onnxruntime"
+    assert why == "neither npu-smi nor an .om is here; --backend openvino could run it too"
+
+
+def quantized(target: str = "cpu", bits: int = 7) -> Quantized:
+    return Quantized(QuantizedWork("a" * 64, target, bits, [], None, [0], [], [], 1, "onnxruntime 1"))
+
+
+def test_what_int8_means_on_this_cpu_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(select.hardware, "multiplies_int8", lambda: True)
+    assert select.quantized_remarks(quantized(bits=8)) == []
+    assert "nothing says what it was calibrated on" in select.quantized_remarks(Quantized(None))[0]
+    assert "signed activations are slow on CPUs" in select.quantized_remarks(quantized("tensorrt"))[0]
+    monkeypatch.setattr(select.hardware, "multiplies_int8", lambda: False)
+    (said,) = select.quantized_remarks(quantized())
+    assert "no VNNI" in said
+    assert "overflow" in select.quantized_remarks(quantized(bits=8))[1]
