@@ -71,7 +71,7 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
         return
     _say_calibration(args, chosen)
     with tqdm(total=len(chosen.all), desc="calibrate", unit="input", disable=None) as bar:
-        statistics = quantize.calibrate(source, chosen, threads=args.threads, done=bar.update)
+        ranges = quantize.calibrate(source, chosen, threads=args.threads, done=bar.update)
     size = quantization.batch_of(source)
     if judge is not None:
         probe = [batch for batch, _ in zip(chosen.batches(size), range(_PROBES), strict=False)]
@@ -79,15 +79,15 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
         def is_enough(tried: quantization.Scheme) -> bool:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder, output.name)
-                made = quantization.quantize(source, statistics, tried)
+                made = quantization.quantize(source, ranges, tried)
                 quantize.write(source, made, quantize.describe(model, chosen, tried), file)
                 kept = len(tried.keep_float)
                 return judge.is_enough(
                     file, size, f"{kept} more layers float32" if kept else "all but the heads in INT8"
                 )
 
-        scheme = quantize.give_back(source, statistics, scheme, probe, is_enough)
-    made = quantization.quantize(source, statistics, scheme)
+        scheme = quantize.give_back(source, ranges, scheme, probe, is_enough)
+    made = quantization.quantize(source, ranges, scheme)
     quantize.write(source, made, quantize.describe(model, chosen, scheme), output)
     every, in_int8 = quantize.count_layers(source, scheme)
     before, after = (file.stat().st_size / 1e6 for file in (model, output))

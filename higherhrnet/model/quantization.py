@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, version_converter
+from onnx import helper, version_converter
 
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
@@ -40,17 +40,10 @@ _WEIGHTED = frozenset({"Conv", "ConvTranspose"})
 _QUANTIZED = ("Conv", "ConvTranspose", "Relu", "Resize")
 # Sums stay float32: in 8 bits they made a third of the error of the demo network's tags, and saved no time.
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1}  # of the weights' output channels
-_MIN, _MAX, _MEAN = "/lowest", "/highest", "/mean"  # end the names of the outputs that calibration adds
+_MIN, _MAX = "/lowest", "/highest"  # end the names of the outputs that calibration adds
 
-
-@dataclass(frozen=True)
-class Statistics:
-    """What calibration measures, by names of tensors."""
-
-    ranges: Mapping[str, tuple[float, float]]
-    """The smallest and largest value of each tensor that may be quantized."""
-    means: Mapping[str, np.ndarray]
-    """Of what layers read, the mean of each channel: float64 [C]."""
+Ranges = Mapping[str, tuple[float, float]]
+"""The smallest and largest value of each tensor that may be quantized, by name."""
 
 
 @dataclass(frozen=True)
@@ -166,32 +159,25 @@ def calibrate(
     *,
     threads: int = 0,
     done: Callable[[], object] = lambda: None,
-) -> Statistics:
-    """Ranges and means over batches float32 [N, 3, H, W] of any shapes; means are by pixel.
+) -> dict[str, tuple[float, float]]:
+    """The range of every tensor that may be quantized, over batches float32 [N, 3, H, W] of any shapes.
 
     Raises
     ------
     UserError : a range that is not finite: the network overflows, or its weights are damaged
     """
-    names, read = _tensors(model), _read(model)
+    names = _tensors(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
-        _watched(model, names, read).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        _watched(model, names).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     asked = [name + end for name in names for end in (_MIN, _MAX)]
     lowest, highest = np.full(len(names), np.inf, np.float32), np.full(len(names), -np.inf, np.float32)
-    sums: list[np.ndarray] = []
-    pixels = 0
     for batch in batches:
-        outputs = session.run([*asked, *(name + _MEAN for name in read)], {INPUT: batch})
-        found = np.array(outputs[: len(asked)], np.float32).reshape(-1, 2)
+        found = np.array(session.run(asked, {INPUT: batch}), np.float32).reshape(-1, 2)
         lowest, highest = np.minimum(lowest, found[:, 0]), np.maximum(highest, found[:, 1])  # which keep NaN
-        size = batch.size
-        means = [size * mean.astype(np.float64) for mean in outputs[len(asked) :]]
-        sums = [total + mean for total, mean in zip(sums, means, strict=True)] if sums else means
-        pixels += size
         done()
     bounds = zip(names, lowest.tolist(), highest.tolist(), strict=True)
     ranges = {name: (low, high) for name, low, high in bounds}
@@ -201,12 +187,7 @@ def calibrate(
                 f"calibration: tensor {name} has values {found_range[0]:g} to {found_range[1]:g}, expected finite; "
                 f"check the weights, and export the model again"
             )
-    return Statistics(ranges, {name: total / pixels for name, total in zip(read, sums, strict=True)})
-
-
-def _read(model: onnx.ModelProto) -> list[str]:
-    """What convolutions read, each tensor once."""
-    return list(dict.fromkeys(node.input[0] for node in model.graph.node if node.op_type == "Conv"))
+    return ranges
 
 
 def _tensors(model: onnx.ModelProto) -> list[str]:
@@ -220,8 +201,8 @@ def _tensors(model: onnx.ModelProto) -> list[str]:
     return [name for name in made if name not in constant and readers.get(name) != ["Relu"]]
 
 
-def _watched(model: onnx.ModelProto, names: Collection[str], read: Collection[str]) -> onnx.ModelProto:
-    """A copy whose outputs are the smallest and largest values of the tensors named, and the channels' means."""
+def _watched(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+    """A copy whose outputs are the smallest and largest values of the tensors named."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]
@@ -230,44 +211,11 @@ def _watched(model: onnx.ModelProto, names: Collection[str], read: Collection[st
             watched.graph.node.append(helper.make_node(operator, [name], [name + end], keepdims=0))
             value = helper.make_tensor_value_info(name + end, onnx.TensorProto.FLOAT, ())
             watched.graph.output.append(value)
-    for name in read:
-        node = helper.make_node("ReduceMean", [name], [name + _MEAN], axes=[0, 2, 3], keepdims=0)
-        watched.graph.node.append(node)
-        watched.graph.output.append(helper.make_tensor_value_info(name + _MEAN, onnx.TensorProto.FLOAT, (None,)))
     return watched
 
 
-def quantize(model: onnx.ModelProto, statistics: Statistics, scheme: Scheme) -> onnx.ModelProto:
-    """A copy in QDQ form. Equal arguments give equal bytes.
-
-    Rounding weights shifts the mean of what a layer gives; its bias takes that back (Nagel et al. 2019, Data-Free
-    Quantization through Weight Equalization and Bias Correction, section 4.2).
-    """
-    rounded = _in_qdq(model, statistics, scheme)
-    return _in_qdq(_corrected(model, rounded, statistics), statistics, scheme)
-
-
-def _corrected(model: onnx.ModelProto, rounded: onnx.ModelProto, statistics: Statistics) -> onnx.ModelProto:
-    """A float32 copy whose biases make up for the weights of ``rounded``."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    tensors = {tensor.name: tensor for tensor in copy.graph.initializer}
-    made = {tensor.name: tensor for tensor in rounded.graph.initializer}
-    for node in copy.graph.node:
-        weights = node.input[1] if node.op_type == "Conv" else ""
-        if len(node.input) < 3 or f"{weights}_quantized" not in made:
-            continue
-        before = numpy_helper.to_array(tensors[weights])  # [O, I, k, k]
-        levels, scale = (numpy_helper.to_array(made[weights + end]) for end in ("_quantized", "_scale"))
-        after = levels * scale.reshape(-1, 1, 1, 1)
-        shift = (after - before).sum(axis=(2, 3), dtype=np.float64) @ statistics.means[node.input[0]]  # [O]
-        bias = tensors[node.input[2]]
-        value = (numpy_helper.to_array(bias) - shift).astype(np.float32)
-        bias.CopyFrom(numpy_helper.from_array(value, bias.name))
-    return copy
-
-
-def _in_qdq(model: onnx.ModelProto, statistics: Statistics, scheme: Scheme) -> onnx.ModelProto:
+def quantize(model: onnx.ModelProto, ranges: Ranges, scheme: Scheme) -> onnx.ModelProto:
+    """A copy in QDQ form. Equal arguments give equal bytes."""
     # Imported here: a hundred modules that nothing else of this program needs.
     from onnxruntime.quantization import CalibrationMethod, QuantType  # noqa: PLC0415
     from onnxruntime.quantization.calibrate import TensorsData  # noqa: PLC0415
@@ -275,7 +223,7 @@ def _in_qdq(model: onnx.ModelProto, statistics: Statistics, scheme: Scheme) -> o
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    limits = {name: (np.float32(low), np.float32(high)) for name, (low, high) in statistics.ranges.items()}
+    limits = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     for node in model.graph.node:  # the range before a ReLU is that behind it: the nodes are one
         if node.op_type == "Relu" and node.input[0] not in limits:
             limits[node.input[0]] = limits[node.output[0]]

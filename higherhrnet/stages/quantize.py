@@ -78,15 +78,15 @@ def session(model: onnx.ModelProto, threads: int = 0) -> onnxruntime.InferenceSe
 
 def calibrate(
     source: onnx.ModelProto, chosen: Calibration, *, threads: int = 0, done: Callable[[int], object] = lambda _: None
-) -> quantization.Statistics:
-    """Ranges and means over the inputs chosen; ``done`` is called with numbers of inputs."""
+) -> dict[str, tuple[float, float]]:
+    """The range of every tensor over the inputs chosen; ``done`` is called with numbers of inputs."""
     size = quantization.batch_of(source)
     return quantization.calibrate(source, chosen.batches(size), threads=threads, done=lambda: done(size))
 
 
 def give_back(
     source: onnx.ModelProto,
-    statistics: quantization.Statistics,
+    ranges: quantization.Ranges,
     scheme: quantization.Scheme,
     probe: Sequence[np.ndarray],
     reached: Callable[[quantization.Scheme], bool],
@@ -107,7 +107,7 @@ def give_back(
     expected = [session(source).run(OUTPUTS, {INPUT: batch}) for batch in probe]
 
     def error(kept: Sequence[str]) -> float:
-        made = session(quantization.quantize(source, statistics, replace(scheme, keep_float=tuple(kept))))
+        made = session(quantization.quantize(source, ranges, replace(scheme, keep_float=tuple(kept))))
         found = (made.run(OUTPUTS, {INPUT: batch}) for batch in probe)
         return sum(
             float(np.mean((a - b) ** 2) / max(float(np.mean(b**2)), 1e-30))

@@ -12,9 +12,9 @@ import onnx
 import pytest
 
 from higherhrnet.artifacts import claim
-from higherhrnet.artifacts.work import DumpsWork, QuantizedWork
+from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.cli import benchmark, postprocess, program, quantize
-from higherhrnet.model import quantized
+from higherhrnet.model import quantization, quantized
 from higherhrnet.model.ort import onnxruntime
 from tests.support.datasets import TINY_CONFIG, write_dataset
 from tests.support.networks import relative
@@ -51,7 +51,7 @@ def test_the_file_says_what_it_is_of(int8: Path, tiny_onnx: Path):
     assert found.work is not None
     work = found.work
     assert (work.target, work.weight_bits, work.keep_float) == ("cpu", 7, [])
-    assert work.indices == work.flipped == [0, 1, 2, 3, 4, 5, 6] or sorted(work.indices) == list(range(7))
+    assert sorted(work.indices) == sorted(work.flipped) == list(range(7))  # all there are
     assert len(work.pictures) == 7
     before, after = ({p.key: p.value for p in onnx.load(file).metadata_props} for file in (tiny_onnx, int8))
     assert {key: after[key] for key in before} == before
@@ -116,6 +116,7 @@ def test_images_of_the_evaluation_set_are_refused_or_said(
     assert f"=> the network was calibrated on {images} of these images: the figures flatter it" in said
 
 
+@pytest.mark.slow
 def test_max_drop_gives_layers_back_until_it_holds(
     call: Callable[..., tuple[int, str]],
     tiny_data: Path,
@@ -124,7 +125,7 @@ def test_max_drop_gives_layers_back_until_it_holds(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """AP falls by 0.1 but where three layers or more are float32: blocks are given back until they are."""
+    """AP is said to fall until two blocks have been given back."""
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
     result = tmp_path / "result"
     benchmark.main([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(result), *CFG])
@@ -141,6 +142,7 @@ def test_max_drop_gives_layers_back_until_it_holds(
         return Found(-1.0 if len(judged) < 3 else 1.0)
 
     monkeypatch.setattr(quantize.accuracy, "find", find)
+    monkeypatch.setattr(quantization, "block_of", lambda name: name.strip("/")[0])  # c, l, t, s and d: five are enough
     output = tmp_path / "x_int8.onnx"
     what = ("--max_drop", 0.005, "--dumps", result / "dumpOutput_device0_bs1", *lists, "--allow_evaluation_images")
     status, said = call("--output", output, *what, "DATASET.ROOT", tiny_data)
@@ -227,4 +229,3 @@ def test_amct_gets_its_files(call: Callable[..., tuple[int, str]], tmp_path: Pat
     assert Path(file).stat().st_size == 3 * int(height) * int(width) * 4
     assert 'skip_layers: "Conv_1818"\nskip_layers: "Conv_1851"' in (folder / "quant.cfg").read_text()
     compile((folder / "quantize.py").read_text(), "quantize.py", "exec")
-    assert isinstance(QuantizedWork, type)

@@ -71,10 +71,10 @@ def test_layers_heads_and_names(model: onnx.ModelProto):
 def test_ranges_are_over_all_shapes(model: onnx.ModelProto):
     """Before the ReLU they are 3.5 and -6 for 1, -8.5 and 18 for -3; the smaller batch has 4 pixels, the larger 8."""
     found = quantization.calibrate(model, BATCHES, threads=1)
-    assert found.ranges["input"] == (-3, 1)
-    assert "x" not in found.ranges  # only a ReLU reads it
-    assert found.ranges["y"] == (0, 18)
-    assert found.ranges["output1"] == (3.5, 18)
+    assert found["input"] == (-3, 1)
+    assert "x" not in found  # only a ReLU reads it
+    assert found["y"] == (0, 18)
+    assert found["output1"] == (3.5, 18)
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path):
@@ -125,8 +125,8 @@ def test_it_computes_what_float32_does(model: onnx.ModelProto):
 
 def test_equal_arguments_give_equal_bytes_and_no_logger_changes(model: onnx.ModelProto):
     level = logging.getLogger().level
-    statistics = quantization.calibrate(model, BATCHES, threads=1)
-    first, second = (quantization.quantize(model, statistics, Scheme()).SerializeToString() for _ in range(2))
+    ranges = quantization.calibrate(model, BATCHES, threads=1)
+    first, second = (quantization.quantize(model, ranges, Scheme()).SerializeToString() for _ in range(2))
     assert first == second
     assert logging.getLogger().level == level
 
