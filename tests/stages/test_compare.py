@@ -73,6 +73,8 @@ def test_people_by_hand():
     assert found == compare.People(reference=4, other=4, same=2, moved=1, images=3, shift=2.0)
     assert found.changed == 3
     assert compare.compare_people(reference, other, distance=2).moved == 0
+    twice = [person(1, 0), person(1, 0)]  # found twice at one place: the same people as themselves
+    assert compare.compare_people(twice, twice, distance=0.1) == compare.People(2, 2, 2, 0, 0, 0.0)
     assert compare.compare_people([], [], distance=1) == compare.People(0, 0, 0, 0, 0, 0.0)
 
 
