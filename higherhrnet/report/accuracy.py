@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SQUARE: Shape = (512, 512)
 _DPI = 120
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LEAST_RANGE = 0.04  # of AP, on the axis
 MEANING = (
     "AP over {images} images. Images per second: of the network alone on a batch, at 512x512 and the mean of the "
     "shapes; end to end both passes, from inputs on disk to people. People changed: moved by more than {distance:g} "
@@ -116,22 +118,13 @@ def figure(rows: Sequence[Row]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    made = Figure(figsize=(9.0, 5.5), layout="constrained", dpi=_DPI)
+    made = Figure(figsize=(9.0, 6.0), layout="constrained", dpi=_DPI)
     FigureCanvasAgg(made)
     axes = made.add_subplot()
-    middle = (min(row.grid for row in rows) + max(row.grid for row in rows)) / 2
-    for i, row in enumerate(rows):
-        axes.plot(row.grid, row.ap, "o", color=chart.COLORS[i % len(chart.COLORS)], markersize=10)
-        left = row.grid <= middle  # the text goes to the side that has room
-        axes.annotate(
-            row.name,
-            (row.grid, row.ap),
-            xytext=(10 if left else -10, 0),
-            textcoords="offset points",
-            ha="left" if left else "right",
-            va="center",
-            fontsize=11,
-        )
+    for i, row in enumerate(rows):  # in a legend: float32's points lie on each other
+        label = f"{row.name}: AP {row.ap:.3f}, {row.grid:.1f} images/s"
+        style = {"marker": _MARKERS[i % len(_MARKERS)], "color": chart.COLORS[i % len(chart.COLORS)]}
+        axes.plot(row.grid, row.ap, linestyle="none", markersize=11, alpha=0.9, label=label, **style)  # type: ignore[arg-type]
     axes.set_xlabel("images per second of the network alone, mean of the shapes: further right is faster", fontsize=12)
     axes.set_ylabel("AP", fontsize=12)
     axes.set_title("HigherHRNet, accuracy against speed", fontsize=14)
@@ -139,5 +132,9 @@ def figure(rows: Sequence[Row]) -> Figure:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlim(left=0)
-    axes.margins(x=0.1, y=0.25)
+    axes.margins(x=0.1)
+    low, high = (function(row.ap for row in rows) for function in (min, max))
+    room = max(_LEAST_RANGE - (high - low), 0.2 * (high - low)) / 2  # a thousandth must not look like a fall
+    axes.set_ylim(low - room, high + room)
+    made.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=11)
     return made

@@ -131,7 +131,8 @@ def _measure(job: TableJob, variant: Variant) -> Measured:
     )
     found = accuracy.find(backend, job.passes, job.dataset, job.plan, job.options)
     made = quantized.read(variant.model)
-    name = f"{backend.name} int8" if made is not None and "int8" not in backend.name else backend.name
+    own = "float32" if made is None else "int8"  # of ONNX Runtime's names, which say nothing of it
+    name = f"{backend.name} {own}" if variant.backend == select.ONNXRUNTIME else backend.name
     seen = set(job.passes[0].pictures.values()).intersection(quantized.pictures(variant.model))
     size = variant.model.stat().st_size / 1e6
     return Measured(name, backend.runtime, found, memory.peak_mb(), size, len(seen))

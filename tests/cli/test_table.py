@@ -32,7 +32,7 @@ def test_a_row_is_measured_and_its_people_are_the_six_scripts(
     monkeypatch.setattr(stage, "measure", here)
     assert program.run(table.main, ["--backends", "onnxruntime", "--format", "json", *arguments]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert (row["name"], row["loss"], row["changed"]) == ("onnxruntime", 0, 0)
+    assert (row["name"], row["loss"], row["changed"]) == ("onnxruntime float32", 0, 0)
     assert min(row["end_to_end"], row["memory"], row["size"], *row["rates"].values()) > 0
     assert set(row["rates"]) == {"128x128", "128x192", "128x256", "192x128", "256x128"}
 
