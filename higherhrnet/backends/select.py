@@ -186,7 +186,7 @@ def quantized_remarks(found: Quantized) -> list[str]:
     elif found.work.target != "cpu":
         said.append(f"the model is quantized for {found.work.target}: its signed activations are slow on CPUs")
     if not hardware.multiplies_int8():
-        said.append("this CPU has no VNNI: INT8 gains little here, or less than elsewhere; measure it")
+        said.append("this CPU has no VNNI: INT8 gains less than on one that has it; measure it with higherhrnet table")
         if found.work is None or found.work.weight_bits > 7:
             said.append("without VNNI, sums of 8-bit weights overflow: the people found are wrong; quantize to 7 bits")
     return said

@@ -175,7 +175,7 @@ def test_what_cannot_be_quantized_is_said_in_a_line(
     call: Callable[..., tuple[int, str]], int8: Path, tiny_inputs: Path, tmp_path: Path
 ):
     def refused(*args: object, **kwargs: object) -> str:
-        status, said = call("--output", tmp_path / "y.onnx", *args, **kwargs)  # type: ignore[arg-type]
+        status, said = call("--output", tmp_path / "y.onnx", *args, **kwargs)
         assert status == 1
         assert len(said.strip().splitlines()) == 1, said
         return said

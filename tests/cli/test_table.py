@@ -23,7 +23,7 @@ def test_a_row_is_measured_and_its_people_are_the_six_scripts(
     arguments: list[str], tiny_results: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     """The rows' processes are left out: what one measures is measured here."""
-    rows = []
+    rows: list[stage.Measured] = []
 
     def here(job: stage.TableJob, wanted: list[Variant], *, done: object) -> list[stage.Measured]:
         rows.extend(stage._measure(job, variant) for variant in wanted)

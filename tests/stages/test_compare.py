@@ -178,7 +178,8 @@ def test_float16_dumps_are_read_as_their_record_says(tmp_path: Path):
         claim.write(tmp_path / name, Record(work, complete=True))
         for file, shape in zip(dumps.BENCHMARK.paths(tmp_path / name, 0), shapes, strict=True):
             np.full(shape, 2049, dtype).tofile(file)
-    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", ("output1", "output2"), 128, heads)
+    names = ("output1 heat", "output1 tags", "output2")
+    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", names, 128, heads)
     assert count == 1
-    assert [d.largest for d in found] == [1.0, 1.0]
-    assert [d.output for d in found] == ["output1", "output2"]
+    assert [d.largest for d in found] == [1.0, 1.0, 1.0]
+    assert [d.output for d in found] == list(names)
