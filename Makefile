@@ -34,6 +34,7 @@ bench: $(VENV)/requirements-dev.stamp
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.network --bs 1,4
+	$(BIN)/python -m benchmarks.quantization
 
 clean:
 	rm -rf $(VENV) build

@@ -52,10 +52,12 @@ class Facts:
     """Which devices had a part, over all runs; another choice of devices is still the same work."""
     sha256: str = ""
     """Of the one file that the record stands beside."""
+    calibrated_on: list[int] = field(default_factory=list)
+    """Indices of images here that the network, one in INT8, was calibrated on: figures over them flatter it."""
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
-        check_indices(self.left_out)
+        check_indices([*self.left_out, *self.calibrated_on])
         check_digest(self.pictures)
 
 

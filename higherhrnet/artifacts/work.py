@@ -165,6 +165,42 @@ class OmWork:
     soc_version: str
 
 
+@dataclass(frozen=True)
+class QuantizedWork:
+    """What decides an .onnx in INT8; the file holds it in its metadata, so that it goes where the file goes."""
+
+    onnx: str
+    """SHA-256 of the float32 .onnx with its external data."""
+    target: str
+    """What it is for, and how activations are: model.quantization.TARGETS."""
+    weight_bits: int
+    keep_float: list[str]
+    """Names of nodes that stay float32 beside those that always do."""
+    inputs: Inputs | None
+    """What it was calibrated on is a part of; None where nothing says so: other programs' trees have no record."""
+    indices: list[int]
+    """Of the images whose plain inputs were used,"""
+    flipped: list[int]
+    """and of those whose mirrored ones were."""
+    pictures: list[str]
+    """SHA-256 of the pictures of all these, sorted; empty where nothing says which they are."""
+    version: int
+    """model.quantization.VERSION"""
+    runtime: str
+    """Of ONNX Runtime, whose quantizer it is."""
+
+    def __post_init__(self) -> None:
+        """Refuse with ValueError what no program here writes."""
+        check_indices([*self.indices, *self.flipped])
+        for picture in self.pictures:
+            check_digest(picture)
+
+    @property
+    def count(self) -> int:
+        """Inputs that it was calibrated on."""
+        return len(self.indices) + len(self.flipped)
+
+
 def check_indices(indices: Iterable[int]) -> None:
     """Raise ValueError for what cannot be an image's place in an annotation file."""
     if not all(0 <= index < _MOST_IMAGES for index in indices):
@@ -203,8 +239,11 @@ _LABELS = {
     "made_from": "state of the files it is made from",
     "refine": "TEST.REFINE",
     "adjust": "TEST.ADJUST",
+    "weight_bits": "number of bits of weights",
+    "keep_float": "layers kept float32",
+    "flipped": "mirrored images",
 }
-_PLURAL = frozenset({"indices", "pictures", "left_out", "data", "hardware"})
+_PLURAL = frozenset({"keep_float", "flipped", "indices", "pictures", "left_out", "data", "hardware"})
 
 
 @dataclass(frozen=True)

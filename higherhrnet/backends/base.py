@@ -18,7 +18,10 @@ PRIVATE = ".work"
 """Folder in a dump directory where external tools work, with a folder per device and shape."""
 
 PRECISIONS = ("float32", "float16", "bfloat16")
-"""What the torch backend can compute in. Dumps are float32 all the same."""
+"""What a network can compute in. Dumps are float32 all the same."""
+
+INT8 = "int8"
+"""What an .onnx that ``higherhrnet quantize`` made computes in, for the most part."""
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 DEVICES = (AUTO, CPU, CUDA)

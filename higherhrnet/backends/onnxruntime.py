@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.backends import interface
 from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
@@ -99,9 +100,13 @@ class OnnxRuntime(InProcess):
                 f"driver and the libraries it needs"
             )
         self._memory, self._device = _MEMORY.get(wanted[0], "cpu"), device
-        _check_interface(self._session, model, batch)
-        maps, joints = (output.shape[1] for output in self._session.get_outputs())
-        super().__init__(batch=batch, heads=dumps.Heads(joints, maps - joints), done=done)
+        heads = interface.check(
+            model,
+            [interface.Port(value.name, value.type, value.shape) for value in self._session.get_inputs()],
+            [interface.Port(value.name, value.type, value.shape) for value in self._session.get_outputs()],
+            batch,
+        )
+        super().__init__(batch=batch, heads=heads, done=done)
         said = ", ".join(f"{key}={value}" for p in wanted for key, value in _OPTIONS.get(p, {}).items())
         self.runtime = f"{NAME} {onnxruntime.__version__}{f' ({said})' if said else ''}"
 
@@ -110,34 +115,6 @@ class OnnxRuntime(InProcess):
         if self._memory == "cpu":
             return HostSession(self._session, self.batch, self.heads, shape)
         return DeviceSession(self._session, self.batch, self.heads, shape, self._memory, self._device)
-
-
-def _check_interface(session: onnxruntime.InferenceSession, model: Path, batch: int) -> None:
-    found = {i.name: i.shape for i in session.get_inputs()}
-    outputs = tuple(o.name for o in session.get_outputs())
-    if list(found) != [INPUT] or outputs != OUTPUTS:
-        raise UserError(
-            f"model {model}: found input {', '.join(found)} and outputs {', '.join(outputs)}, expected {INPUT} and "
-            f"{', '.join(OUTPUTS)}; export it with HigherHRNet_pth2onnx.py"
-        )
-    shapes = [*found.values(), *(o.shape for o in session.get_outputs())]
-    kinds = {value.type for value in (*session.get_inputs(), *session.get_outputs())}
-    if kinds != {"tensor(float)"} or not all(len(shape) == 4 and isinstance(shape[1], int) for shape in shapes):
-        raise UserError(
-            f"model {model}: found {', '.join(sorted(kinds))} of shapes {str(shapes)[:160]}, expected float32 of four "
-            f"dimensions with known channels; export it with HigherHRNet_pth2onnx.py"
-        )
-    channels, maps, joints = (shape[1] for shape in shapes)
-    if channels != inputs.CHANNELS or not joints < maps <= 2 * joints:
-        raise UserError(
-            f"model {model}: found {channels} channels in, {maps} and {joints} out, expected 3 in, heatmaps with tag "
-            f"maps out and heatmaps alone; export it with HigherHRNet_pth2onnx.py"
-        )
-    fixed = found[INPUT][0]
-    if isinstance(fixed, int) and fixed != batch:
-        raise UserError(
-            f"model {model} takes batches of {fixed}, not {batch}; export it with HigherHRNet_pth2onnx.py --bs {batch}"
-        )
 
 
 class HostSession:

@@ -10,20 +10,23 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, dumps, inputs, models
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert, session
-from higherhrnet.backends.base import AUTO, CUDA, Backend
+from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
-from higherhrnet.model import origin
+from higherhrnet.model import origin, quantized
 from higherhrnet.model.architecture import Architecture
+from higherhrnet.model.quantized import Quantized
+from higherhrnet.system import hardware
 
 ONNXRUNTIME = "onnxruntime"
 TORCH = "torch"
+OPENVINO = "openvino"
 AIS_BENCH = ais_bench.NAME
 ASCEND = session.NAME
 BENCHMARK = cann_benchmark.NAME
-BACKENDS = ("auto", BENCHMARK, ASCEND, AIS_BENCH, ONNXRUNTIME, TORCH)
+BACKENDS = ("auto", BENCHMARK, ASCEND, AIS_BENCH, ONNXRUNTIME, TORCH, OPENVINO)
 ON_ASCEND = frozenset({BENCHMARK, ASCEND, AIS_BENCH})
 """Backends that run an .om."""
 PROGRAMS = frozenset({BENCHMARK, AIS_BENCH})
@@ -51,7 +54,7 @@ class InferenceOptions:
     providers: tuple[str, ...] = ()
     precision: str | None = None
     run_on: str = AUTO
-    """Of the backends that run in this process: one of base.DEVICES."""
+    """Of the backends that run in this process: one of base.DEVICES, or OpenVINO's name of a device."""
     tuned: bool = False
     """Whether cuDNN tries its kernels at each shape: torch on a GPU."""
     dtype: str = dumps.FLOAT32
@@ -108,10 +111,11 @@ def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> C
         if no_interface := ais_bench.missing(in_process=True):
             return Choice(AIS_BENCH, f"{why}; {no_interface}")
         return Choice(ASCEND, why)
-    nothing = "neither npu-smi nor an .om is here"
+    also = "; --backend openvino could run it too" if is_installed(OPENVINO) else ""
+    nothing = f"neither npu-smi nor an .om is here{also}"
     if ascend:
         nothing = f"{ascend}, but {cann_benchmark.file_name()} is not, and {without}"
-    if _is_installed(ONNXRUNTIME):
+    if is_installed(ONNXRUNTIME):
         return Choice(ONNXRUNTIME, nothing)
     raise UserError(
         f"nothing here can run the network: found no onnxruntime, and {nothing}; put {cann_benchmark.file_name()} "
@@ -119,7 +123,8 @@ def choose(requested: str, *, om: bool, benchmark_path: Path | None = None) -> C
     )
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a backend's package is there."""
     return importlib.util.find_spec(module) is not None
 
 
@@ -133,7 +138,7 @@ def onnxruntime(
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
     """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
-    if not _is_installed(ONNXRUNTIME):
+    if not is_installed(ONNXRUNTIME):
         raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
     from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
 
@@ -155,23 +160,39 @@ def in_process(
     tuned: bool = False,
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
-    """ONNX Runtime on an .onnx, or PyTorch on a checkpoint of the network that MODEL.EXTRA, ``extra``, describes.
+    """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint; MODEL.EXTRA, ``extra``, describes its network.
 
     Raises
     ------
     UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
     """
+    if name != OPENVINO and run_on not in DEVICES:
+        raise UserError(f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N")
     if name == ONNXRUNTIME:
         if precision is not None:
-            raise UserError("--precision is for --backend torch; an .onnx computes in what it was exported in")
+            raise UserError(
+                "--precision is for --backend torch and openvino; in ONNX Runtime an .onnx computes in what it was "
+                "exported in, or quantized to"
+            )
         if tuned:
             raise UserError("--tune is for --backend torch")
         if run_on == CUDA and not providers:
             providers = ("CUDA", "CPU")
         return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
     if providers:
-        raise UserError("--providers is for --backend onnxruntime; torch takes CUDA where it is there")
-    if not _is_installed(TORCH):
+        raise UserError(f"--providers is for --backend onnxruntime; {name} has none")
+    if name == OPENVINO:
+        if not is_installed(OPENVINO):
+            raise UserError("openvino is not installed; pip install openvino, or choose another --backend")
+        if run_on == CUDA:
+            raise UserError(f"--device {CUDA} is for --backend torch and onnxruntime; OpenVINO has CPU, GPU and NPU")
+        from higherhrnet.backends import openvino  # noqa: PLC0415
+
+        where = openvino.CPU if run_on in {AUTO, CPU} else run_on
+        return openvino.OpenVino(model, batch=batch, precision=precision, device=where, threads=threads, done=done)
+    if precision == INT8:
+        raise UserError("--precision int8 is for --backend openvino; torch computes in float32, float16 or bfloat16")
+    if not is_installed(TORCH):
         raise UserError("torch is not installed; pip install torch, or choose another --backend")
     from higherhrnet.backends.torch import Torch  # noqa: PLC0415
 
@@ -187,6 +208,20 @@ def in_process(
         tuned=tuned,
         done=done,
     )
+
+
+def quantized_remarks(found: Quantized) -> list[str]:
+    """What a user should know of an .onnx in INT8 on the CPU here."""
+    said = []
+    if found.work is None:
+        said.append("the model is quantized, and nothing says what it was calibrated on")
+    elif found.work.target != "cpu":
+        said.append(f"the model is quantized for {found.work.target}: its signed activations are slow on CPUs")
+    if not hardware.multiplies_int8():
+        said.append("this CPU has no VNNI: INT8 gains less than on one that has it; measure it with higherhrnet table")
+        if found.work is None or found.work.weight_bits > 7:
+            said.append("without VNNI, sums of 8-bit weights overflow: the people found are wrong; quantize to 7 bits")
+    return said
 
 
 def on_ascend(
@@ -251,12 +286,14 @@ class Inference:
         self.heads = config.heads
         self._shapes = tuple(geometry.shapes(config.plan))
         self._extra = config.extra
+        self._quantized: Quantized | None = None
         if options.backend == TORCH:
             self._model: Model = _checkpoint(options, config, converts=convert_only or options.auto_tune)
         else:
             self._model = _convertible(options, self._shapes, config.heads, converts=convert_only or options.auto_tune)
             if isinstance(self._model, convert.Request):
                 _check_origin(self._model.onnx, config, given=options.model is not None)
+                self._quantized = _checked(self._model.onnx, config)
 
     @property
     def file(self) -> Path:
@@ -279,13 +316,19 @@ class Inference:
 
         Raises UserError where it is not there.
         """
-        if backend != TORCH or not _is_installed(TORCH):
+        if backend != TORCH or not is_installed(TORCH):
             return ""
         from higherhrnet.backends import torch_device  # noqa: PLC0415
 
         options = self.options
         index = options.device_ids[0] if options.device_ids else options.device
         return f", on {torch_device.choose(options.run_on, index)}"
+
+    def remarks(self, backend: str) -> list[str]:
+        """What a user should know of an .onnx in INT8 before it runs."""
+        if self._quantized is None or backend in ON_ASCEND:
+            return []
+        return quantized_remarks(self._quantized)
 
     def input_dtype(self, backend: str) -> str:
         """What inputs a backend takes: uint8 with AIPP, else the dumps' type, where the backend can."""
@@ -328,6 +371,11 @@ class Inference:
             return model.onnx
         if isinstance(model, Om):
             return model.path
+        if self._quantized is not None:
+            raise UserError(
+                f"model {model.onnx} is quantized, and ATC takes no QDQ nodes; give the float32 .onnx, and see "
+                f"higherhrnet quantize --target ascend"
+            )
         return self.make_om(why="--auto_tune" if self.options.auto_tune else "", print_commands=print_commands)
 
     def make_om(self, *, why: str = "", print_commands: bool = False) -> Path:
@@ -393,6 +441,18 @@ class Inference:
         )
 
 
+def _checked(onnx: Path, config: Config) -> Quantized | None:
+    """What is known of a quantized .onnx; refuse one whose ranges are of inputs of another size."""
+    found = quantized.read(onnx)
+    made = found.work.inputs if found is not None and found.work is not None else None
+    if made is not None and made.work.short_side != config.plan.short_side:
+        raise UserError(
+            f"model {onnx} was calibrated on inputs of short side {made.work.short_side}, config {config.file} says "
+            f"DATASET.INPUT_SIZE {config.plan.short_side}; quantize the float32 .onnx again on inputs of that size"
+        )
+    return found
+
+
 def _checkpoint(options: InferenceOptions, config: Config, *, converts: bool) -> Checkpoint:
     if converts:
         raise UserError("--convert_only and --auto_tune make an .om; --backend torch runs the checkpoint itself")
@@ -412,7 +472,7 @@ def checkpoint_of(given: Path | None, config: Config) -> Path:
 
 def check_checkpoint(path: Path, config: Config) -> None:
     """Refuse a checkpoint of another number of joints than the configuration's."""
-    if _is_installed(TORCH):  # where it is not, the backend says so
+    if is_installed(TORCH):  # where it is not, the backend says so
         from higherhrnet.model import checkpoint  # noqa: PLC0415  # imports torch
 
         config.check_joints(checkpoint.joints(path), path)

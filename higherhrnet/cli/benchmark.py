@@ -55,8 +55,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
             inference.check_inputs(chosen.name, f"{_named(args.info, factor)}_HxW.info", passes[0].dtype, shapes)
         model = inference.model(chosen.name, print_commands=args.print_commands)
+        mark = "# " * args.print_commands
         where = inference.where(chosen.name)
-        print(f"{'# ' * args.print_commands}backend {chosen.name} ({chosen.why}), model {model}{where}", flush=True)
+        print(f"{mark}backend {chosen.name} ({chosen.why}), model {model}{where}", flush=True)
+        for remark in inference.remarks(chosen.name):
+            print(f"{mark}note: {remark}")
         for factor, passes in zip(plan.factors, by_scale, strict=True):
             _run(args, inference, chosen.name, model, passes, beside(args.result, factor))
 

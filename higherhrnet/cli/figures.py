@@ -34,6 +34,8 @@ def say(
         print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
     if left_out:
         print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
+    if made is not None and (calibrated_on := set(made.facts.calibrated_on).intersection(i.index for i in images)):
+        print(on_calibration_images(len(calibrated_on)))
     if people is None or figures is None:
         print("=> no figures (--no_eval)")
         return
@@ -57,3 +59,8 @@ def of_annotations(dataset: coco.Dataset, people: People, figures: dict[str, flo
         yield f"=> {note}"
     if missing := evaluation.undefined(figures):
         yield f"=> {missing}"
+
+
+def on_calibration_images(count: int) -> str:
+    """What must stand beside figures of a network in INT8 over images that it was calibrated on."""
+    return f"=> the network was calibrated on {count} of these images: the figures flatter it"

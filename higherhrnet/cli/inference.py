@@ -8,7 +8,7 @@ from pathlib import Path
 
 from higherhrnet.artifacts import dumps
 from higherhrnet.backends import select
-from higherhrnet.backends.base import AUTO, PRECISIONS
+from higherhrnet.backends.base import AUTO, INT8, PRECISIONS
 from higherhrnet.cli import flags
 from higherhrnet.errors import UserError
 
@@ -26,13 +26,16 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
         "--device",
         dest="run_on",
         type=flags.run_on,
-        default=AUTO,
+        default=(AUTO, None),
         metavar="D",
-        help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one",
+        help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one; openvino: its own "
+        "names, CPU, GPU, GPU.1, NPU, AUTO ..., CPU without it",
     )
     to.add_argument("--tune", dest="tuned", action="store_true", help="torch on a GPU: have cuDNN try its kernels")
     to.add_argument(
-        "--precision", choices=PRECISIONS, help="torch: float16 where there is a CUDA GPU, else float32 without it"
+        "--precision",
+        choices=(*PRECISIONS, INT8),
+        help="torch: float16 where there is a CUDA GPU, else float32 without it; openvino: float32 without it",
     )
 
 
@@ -53,7 +56,11 @@ def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None
         "--device_ids", type=flags.device_ids, default=(), metavar="D,D,...", help="share the work among these"
     )
     parser.add_argument(
-        "--threads", type=flags.thread_count, default=0, metavar="N", help="onnxruntime, torch; 0 leaves it to them"
+        "--threads",
+        type=flags.thread_count,
+        default=0,
+        metavar="N",
+        help="onnxruntime, openvino, torch; 0 leaves it to them",
     )
     add_in_process(parser)
     parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")

@@ -35,7 +35,7 @@ from higherhrnet.report import chart, performance, published, tables
 from higherhrnet.stages import compare, measure, passes
 from higherhrnet.system import workers
 
-_BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME)
+_BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME, select.OPENVINO)
 _RESULT = Path("result")
 _LOGS = _RESULT / trtexec.NAME
 

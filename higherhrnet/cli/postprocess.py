@@ -123,6 +123,8 @@ def _remarks(
         yield f"=> the figures are over the {summary.images} of {summary.dataset_images} images that have dumps"
     if summary.left_out:
         yield f"=> {summary.left_out} bad images were left out (--skip_bad)"
+    if summary.calibrated_on:
+        yield figures.on_calibration_images(summary.calibrated_on)
     if summary.figures is not None and people is not None:
         yield from figures.of_annotations(dataset, people, summary.figures)
         yield evaluation.table(summary.figures, config.network)

@@ -32,7 +32,7 @@ from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
-from higherhrnet.model import fingerprint
+from higherhrnet.model import fingerprint, quantized
 from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
 from higherhrnet.pipeline.flow import Flow, Stop
@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     uses.check("run", argv, backend=chosen.name)
     model = inference.model(chosen.name)
     print(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
+    for remark in inference.remarks(chosen.name):
+        print(f"note: {remark}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
     _compile_decode()
@@ -92,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             flags.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
             chain.remove_folders(work)  # before the journal, which shows that they are ours
-            chain.finish(results, journal, wanted, images)
+            chain.finish(results, journal, wanted, images, settings.calibrated)
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
@@ -166,6 +168,7 @@ def _settings(
         category=dataset.person,
         exif=args.exif,
         limited=not args.no_long_side_limit,
+        calibrated=quantized.pictures(model),
     )
 
 

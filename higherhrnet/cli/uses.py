@@ -34,15 +34,15 @@ class Use:
 _ALWAYS = Use()
 # Not from backends.select, which preprocessing need not import.
 _BENCHMARK, _AIS_BENCH, _SESSION = "benchmark", "ais_bench", "ascend"
-_ONNXRUNTIME, _TORCH, _TRTEXEC = "onnxruntime", "torch", "trtexec"
-_ASCEND, _IN_PROCESS = (_BENCHMARK, _SESSION, _AIS_BENCH), (_ONNXRUNTIME, _TORCH)
+_ONNXRUNTIME, _TORCH, _OPENVINO, _TRTEXEC = "onnxruntime", "torch", "openvino", "trtexec"
+_ASCEND, _IN_PROCESS = (_BENCHMARK, _SESSION, _AIS_BENCH), (_ONNXRUNTIME, _TORCH, _OPENVINO)
 _CONFIG = {"--cfg": _ALWAYS}
 _IN_THIS_PROCESS = {
     "--threads": Use(_IN_PROCESS),
     "--providers": Use((_ONNXRUNTIME,)),
     "--device": Use(_IN_PROCESS),
     "--tune": Use((_TORCH,)),
-    "--precision": Use((_TORCH,)),
+    "--precision": Use((_TORCH, _OPENVINO)),
 }
 _INFERENCE = {
     "--bs": _ALWAYS,
@@ -67,7 +67,7 @@ _RUNS = {
     "--providers": Use((_ONNXRUNTIME,), without=_CONVERT),
     "--device": Use(_IN_PROCESS, without=_CONVERT),
     "--tune": Use((_TORCH,), without=_CONVERT),
-    "--precision": Use((_TORCH,), without=_CONVERT),
+    "--precision": Use((_TORCH, _OPENVINO), without=_CONVERT),
     "--dtype": Use(without=_CONVERT),
     "--benchmark_path": Use((_BENCHMARK,), without=_CONVERT),
 }
@@ -99,6 +99,25 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--output": _ALWAYS,
         "--onnx_path": _ALWAYS,
         "--overwrite": _ALWAYS,
+    },
+    "quantize": {
+        **_CONFIG,
+        "--model": _ALWAYS,
+        "--inputs": _ALWAYS,
+        "--inputs_flip": _ALWAYS,
+        "--count": _ALWAYS,
+        "--seed": _ALWAYS,
+        "--output": _ALWAYS,
+        "--target": _ALWAYS,
+        "--weight_bits": _ALWAYS,
+        "--keep_float": _ALWAYS,
+        "--threads": _ALWAYS,
+        "--allow_evaluation_images": _ALWAYS,
+        "--overwrite": _ALWAYS,
+        "--max_drop": Use(beside=("--dumps",)),
+        "--dumps": Use(beside=("--max_drop",)),
+        "--info": Use(beside=("--max_drop",)),
+        "--info_flip": Use(beside=("--max_drop",)),
     },
     "benchmark": {
         **_CONFIG,
@@ -148,7 +167,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--providers": Use((_ONNXRUNTIME,), ("--backend",), ("--compare",)),
         "--device": _MEASURED_HERE,
         "--tune": Use((_TORCH,), ("--backend",), ("--compare",)),
-        "--precision": Use((_TORCH,), ("--backend",), ("--compare",)),
+        "--precision": Use((_TORCH, _OPENVINO), ("--backend",), ("--compare",)),
         "--save": _MEASURED,
         "--overwrite": Use(beside=("--backend", "--chart"), without=("--compare",)),
         "--timeout": Use((_TRTEXEC,), ("--backend",), ("--compare",)),
@@ -158,6 +177,22 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--ap_tolerance": _COMPARED,
         "--distance": _COMPARED,
         "--workers": _COMPARED,
+    },
+    "table": {
+        **_CONFIG,
+        "--model": _ALWAYS,
+        "--int8": _ALWAYS,
+        "--weights": _ALWAYS,
+        "--backends": _ALWAYS,
+        "--bs": _ALWAYS,
+        "--threads": _ALWAYS,
+        "--device": _ALWAYS,
+        "--info": _ALWAYS,
+        "--info_flip": _ALWAYS,
+        "--distance": _ALWAYS,
+        "--format": _ALWAYS,
+        "--chart": _ALWAYS,
+        "--overwrite": Use(beside=("--chart",)),
     },
     "run": {
         **_CONFIG,

@@ -29,7 +29,7 @@ _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _MODEL_COMPUTES = frozenset({8, 25})  # versions of operators, functions
 _GRAPH_COMPUTES = frozenset({_GRAPH_NODE, _GRAPH_INITIALIZER, 14, 15})  # and quantization, sparse weights
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME = 1, 2, 3
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OPERATOR = 1, 2, 3, 4
 _TENSOR_DIMS, _TENSOR_NAME = 1, 8
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
@@ -74,6 +74,13 @@ class Graph:
     """By name of an output: the shape of the weights of the node that makes it, where it has any in the file."""
     metadata: dict[str, str]
     """What the exporter wrote about itself."""
+    operators: frozenset[str] = frozenset()
+    """The kinds of its nodes, such as Conv."""
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether there are tensors in 8 bits."""
+        return not self.operators.isdisjoint({"QuantizeLinear", "DequantizeLinear"})
 
 
 def read(path: Path) -> Graph:
@@ -156,9 +163,11 @@ def _graph(content: memoryview, metadata: dict[str, str]) -> Graph:
     initialisers: dict[str, tuple[int, ...]] = {}
     producers: dict[str, tuple[str, int]] = {}
     weighted: dict[str, str] = {}
+    operators: set[str] = set()
     for number, value in _fields(content):
         if number == _GRAPH_NODE:
-            name, taken, results = _node(_message(value))
+            name, operator, taken, results = _node(_message(value))
+            operators.add(operator)
             for index, result in enumerate(results):
                 if result in producers:
                     raise _FormatError(f"two nodes make {result}")
@@ -173,16 +182,18 @@ def _graph(content: memoryview, metadata: dict[str, str]) -> Graph:
             outputs.append(_value(_message(value)))
     named = {output.name: weighted.get(output.name, "") for output in outputs}
     weights = {output: initialisers[weight] for output, weight in named.items() if weight in initialisers}
-    return Graph(tuple(v for v in inputs if v.name not in initialisers), tuple(outputs), producers, weights, metadata)
+    own = tuple(v for v in inputs if v.name not in initialisers)
+    return Graph(own, tuple(outputs), producers, weights, metadata, frozenset(operators))
 
 
-def _node(content: memoryview) -> tuple[str, list[str], list[str]]:
-    """A node's name, inputs and outputs."""
-    found: dict[int, list[str]] = {_NODE_NAME: [], _NODE_INPUT: [], _NODE_OUTPUT: []}
+def _node(content: memoryview) -> tuple[str, str, list[str], list[str]]:
+    """A node's name, operator, inputs and outputs."""
+    found: dict[int, list[str]] = {_NODE_NAME: [], _NODE_OPERATOR: [], _NODE_INPUT: [], _NODE_OUTPUT: []}
     for number, value in _fields(content):
         if number in found:
             found[number].append(_text(value))
-    return "".join(found[_NODE_NAME][-1:]), found[_NODE_INPUT], found[_NODE_OUTPUT]
+    name, operator = ("".join(found[field][-1:]) for field in (_NODE_NAME, _NODE_OPERATOR))
+    return name, operator, found[_NODE_INPUT], found[_NODE_OUTPUT]
 
 
 def _tensor(content: memoryview) -> tuple[str, tuple[int, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from higherhrnet import decode
@@ -110,10 +110,20 @@ def _changed(
     return None
 
 
-def finish(results: Path, journal: Journal[PeopleWork], work: Record[PeopleWork], images: Sequence[coco.Image]) -> None:
-    """Write the results of a journal that holds all images, and the table of the pictures that they are of."""
+def finish(
+    results: Path,
+    journal: Journal[PeopleWork],
+    work: Record[PeopleWork],
+    images: Sequence[coco.Image],
+    calibrated: Collection[str] = (),
+) -> None:
+    """Write the results of a journal that holds all images, and the table of the pictures that they are of.
+
+    ``calibrated`` are the SHA-256 of the pictures that the network was calibrated on.
+    """
     pictures = {index: journal.pictures[index] for index in sorted(journal.pictures)}
-    facts = dataclasses.replace(work.facts, pictures=_digest(pictures))
+    seen = [index for index, picture in pictures.items() if picture.sha256 in calibrated]
+    facts = dataclasses.replace(work.facts, pictures=_digest(pictures), calibrated_on=seen)
     _write_table(_table(results), pictures)
     postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images)
 

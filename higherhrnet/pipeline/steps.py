@@ -62,6 +62,8 @@ class Settings:
     """Images are turned as their EXIF orientation says."""
     limited: bool = True
     """Long images are cut."""
+    calibrated: frozenset[str] = frozenset()
+    """SHA-256 of the pictures that the model, one in INT8, was calibrated on."""
 
     @property
     def plan(self) -> Plan:
@@ -144,6 +146,7 @@ class Steps:
             devices=settings.devices,
             dtype=settings.dump_dtype,
             model_hash=settings.model_hash,
+            calibrated=settings.calibrated,
         )
         infer.run(self._backend, loaded, job)
 

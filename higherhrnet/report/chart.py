@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette (Color Universal Design, 2008); black last, as it hides its edges.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _HATCHES = ("", "///")  # measured here, published by others
 _DPI = 120
 _MOST_WIDTH = 14.0  # inches: at page width the text of a wider picture is too small
@@ -37,8 +37,8 @@ def draw(columns: Sequence[Column], path: Path) -> None:
     """
     require()
     devices = [column for column in columns if column.of is None]
-    if len(devices) > len(_COLORS):
-        raise UserError(f"--chart: {len(devices)} columns, at most {len(_COLORS)} can be told apart; omit some")
+    if len(devices) > len(COLORS):
+        raise UserError(f"--chart: {len(devices)} columns, at most {len(COLORS)} can be told apart; omit some")
     made = figure(devices)
     with atomic.writing(path) as partial:
         made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": MARK.decode()})
@@ -59,7 +59,7 @@ def figure(devices: Sequence[Column]) -> Figure:
     for i, column in enumerate(devices):
         places = [j + (i - (len(devices) - 1) / 2) * thickness for j, s in enumerate(shapes) if s in column.figures]
         heights = [column.figures[s] for s in shapes if s in column.figures]
-        style = {"color": _COLORS[i], "edgecolor": "white", "linewidth": 0.5, "hatch": _HATCHES[column.published]}
+        style = {"color": COLORS[i], "edgecolor": "white", "linewidth": 0.5, "hatch": _HATCHES[column.published]}
         bars = axes.bar(places, heights, thickness, label=_label(column), **style)  # type: ignore[arg-type]
         if thickness * (width - 1) / len(shapes) >= _VALUE_WIDTH:
             axes.bar_label(bars, [f"{v:.{column.decimals}f}" for v in heights], fontsize=9, padding=2)

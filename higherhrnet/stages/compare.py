@@ -21,10 +21,14 @@ from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, ground_truth
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
-from higherhrnet.stages import postprocess
+from higherhrnet.stages import causes, dump_sources, postprocess
 from higherhrnet.system import workers
 
-_PASSES = (("output1", "output2"), ("flip output1", "flip output2"))
+_PASSES = (
+    ("output1 heat", "output1 tags", "output2"),
+    ("flip output1 heat", "flip output1 tags", "flip output2"),
+)
+_WIDTH = max(len(name) for names in _PASSES for name in names)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class People:
-    """How the people differ. Two are one person where each is the other's nearest in its image."""
+    """How the people differ.
+
+    Two are one person where they are within the distance, nearest first, each once; of the others where each is the
+    other's nearest in its image.
+    """
 
     reference: int
     other: int
@@ -73,6 +81,8 @@ class Comparison:
     """None where values are not finite: nothing can be decoded then."""
     figures: tuple[dict[str, float], dict[str, float]] | None
     """The ten figures of both."""
+    causes: causes.Causes | None = None
+    """Why images have other people; None where values are not finite."""
 
 
 def flip_of(dump_dir: Path) -> Path:
@@ -131,7 +141,13 @@ def run(
             figures.append(summary.figures)
             results.append(sources.read_json(file, "results"))
     moved = compare_people(results[0], results[1], distance=distance)
-    return Comparison(images, tuple(differences), moved, (figures[0], figures[1]))
+
+    def differ(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> int:
+        return compare_people(a, b, distance=distance).changed
+
+    both = [tuple(dump_sources.open_one(d, dumps.find(d)[1]) for d in pair) for pair in zip(*pairs, strict=True)]
+    why = causes.find(dataset, both[0], both[1], Plan(short_side), heads, options, differ)
+    return Comparison(images, tuple(differences), moved, (figures[0], figures[1]), why)
 
 
 class Sums:
@@ -181,16 +197,20 @@ def _outputs(
         for made in (claim.read(directory, DumpsWork) for directory in (first, second))
     ]
     largest = dumps.output_shapes(geometry.shape_grid(short_side)[0], heads)
-    sums = [Sums() for _ in names]
+    heat, tags, half = sums = [Sums() for _ in names]
     for index in tqdm(indices, desc="compare", unit="image", disable=None):
         image = dataset.images[index]
         shapes = dumps.output_shapes(geometry.fit(image.width, image.height, short_side).shape, heads)
         files = naming.paths(first, index), other_naming.paths(second, index)
-        for k, output in enumerate(sums):
+        for k in (0, 1):
             a, b = (
                 dumps.read(pair[k], shapes[k], largest[k], dtype) for pair, dtype in zip(files, dtypes, strict=True)
             )
-            output.add(a, b)
+            if k:
+                half.add(a, b)
+            else:  # its heatmaps are of 0 to 1, its tags of tens
+                heat.add(a[: heads.joints], b[: heads.joints])
+                tags.add(a[heads.joints :], b[heads.joints :])
     return [output.difference(name) for name, output in zip(names, sums, strict=True)], len(indices)
 
 
@@ -205,15 +225,27 @@ def compare_people(reference: Sequence[dict[str, Any]], other: Sequence[dict[str
         if len(a) and len(b):
             # [P, Q]: the farthest that a keypoint of person p is from the same one of person q.
             farthest = np.stack([np.linalg.norm(b - person, axis=2).max(axis=1) for person in a])
-            nearest = farthest.argmin(axis=1)
-            mutual = [(p, q) for p, q in enumerate(nearest) if farthest[:, q].argmin() == p]
-            shifts = [float(farthest[pair]) for pair in mutual]
+            shifts = _pairs(farthest, distance)
         within = sum(found <= distance for found in shifts)
         same += within
         moved += len(shifts) - within
         images += not within == len(a) == len(b)
         shift = max([shift, *shifts])
     return People(len(reference), len(other), same, moved, images, shift)
+
+
+def _pairs(farthest: np.ndarray, distance: float) -> list[float]:
+    """The distances [P, Q] of those that are one person, see People: some people are found twice, at one place."""
+    shifts = []
+    left = farthest.copy()
+    while left.size and left.min() <= distance:
+        p, q = np.unravel_index(left.argmin(), left.shape)
+        shifts.append(float(left[p, q]))
+        left = np.delete(np.delete(left, p, axis=0), q, axis=1)
+    if left.size:
+        nearest = left.argmin(axis=1)
+        shifts += [float(left[p, q]) for p, q in enumerate(nearest) if left[:, q].argmin() == p]
+    return shifts
 
 
 def _by_image(entries: Sequence[dict[str, Any]]) -> dict[int, np.ndarray]:
@@ -242,7 +274,7 @@ def text(found: Comparison, *, distance: float) -> str:
     """The comparison as lines to print."""
     lines = [f"{found.images} images, the plain pass and the flipped one"]
     lines += [
-        f"{d.output:<13} largest difference {d.largest:.3g} ({d.relative:.3g} of the largest value), mean "
+        f"{d.output:<{_WIDTH}} largest difference {d.largest:.3g} ({d.relative:.3g} of the largest value), mean "
         f"{d.mean:.3g}, cosine similarity {d.cosine:.9f}"
         for d in found.differences
     ]
@@ -254,6 +286,8 @@ def text(found: Comparison, *, distance: float) -> str:
         f"{p.reference - p.same - p.moved} gone, {p.other - p.same - p.moved} new, in {p.images} images; largest shift "
         f"of a keypoint {p.shift:.3g} pixels"
     )
+    if found.causes is not None and found.causes.images:
+        lines.append(found.causes.text())
     first, second = (figures["AP"] for figures in found.figures)
     lines.append(f"AP: {first:.4f} and {second:.4f}")
     return "\n".join(lines)

@@ -27,6 +27,8 @@ class Source:
     naming: dumps.Naming
     made: DumpsWork | None
     """What the dumps are of; None where nothing says so: other programs' dumps have no record."""
+    calibrated_on: tuple[int, ...] = ()
+    """Indices of images that the network was calibrated on."""
 
     @property
     def dtype(self) -> str:
@@ -39,7 +41,9 @@ def open_one(directory: Path, naming: dumps.Naming) -> Source:
     record = claim.read(directory, DumpsWork)
     if record is not None and not record.complete:
         raise UserError(f"{directory} is unfinished; run HigherHRNet_benchmark.py again, it resumes")
-    return Source(directory, naming, None if record is None else record.work)
+    if record is None:
+        return Source(directory, naming, None)
+    return Source(directory, naming, record.work, tuple(record.facts.calibrated_on))
 
 
 def joints(dataset: coco.Dataset, directory: Path, plan: Plan, heads: dumps.Heads) -> int | None:

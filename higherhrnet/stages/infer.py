@@ -16,7 +16,7 @@ from higherhrnet.artifacts.figures import FigureWork
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.base import PRIVATE, Backend, Work
 from higherhrnet.errors import UserError
-from higherhrnet.model import fingerprint
+from higherhrnet.model import fingerprint, quantized
 from higherhrnet.stages import machine
 from higherhrnet.stages.passes import Pass
 
@@ -58,6 +58,8 @@ class InferJob:
     """Of the dumps."""
     model_hash: str = ""
     """SHA-256 of the model, where it is known already."""
+    calibrated: frozenset[str] | None = None
+    """SHA-256 of the pictures that the model was calibrated on, where they are known already."""
     threads: int = 0
     """Of the CPU, as the backend was told: figures depend on it."""
     overwrite: bool = False
@@ -91,6 +93,8 @@ def run(
     a dump directory or in place of performance files, too little space, or dumps missing after the run.
     """
     job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
+    if job.calibrated is None:
+        job = replace(job, calibrated=quantized.pictures(job.model))
     kept = 0
     directories = []
     for current in passes:
@@ -339,7 +343,14 @@ def _wanted(current: Pass, backend: Backend, job: InferJob) -> Record[DumpsWork]
         dtype=job.dtype,
     )
     files = (entry.path for group in current.groups for entry in group.entries)
-    return Record(work, Facts(made_from=claim.stamps(files), devices=sorted(job.all_devices)))
+    return Record(
+        work,
+        Facts(
+            made_from=claim.stamps(files),
+            devices=sorted(job.all_devices),
+            calibrated_on=sorted(i for i, sha256 in current.pictures.items() if sha256 in (job.calibrated or ())),
+        ),
+    )
 
 
 def _claimed(

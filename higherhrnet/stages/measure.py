@@ -127,7 +127,7 @@ def with_trtexec(
     logs of other work, or of others, are there and not to be replaced (``overwrite``).
     """
     works = {
-        batch: job.work(batch, model=fingerprint.sha256(model), backend=f"{trtexec.NAME} float16")
+        batch: job.work(batch, model=fingerprint.sha256(model), backend=f"{trtexec.NAME} {trtexec.precision_of(model)}")
         for batch, model in job.models.items()
     }
     if not overwrite:

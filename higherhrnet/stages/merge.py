@@ -55,7 +55,10 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints:
     atomic.make_directory(results.parent)
     coco_results.write(results, merged)
     facts = Facts(
-        pictures=combine(made.facts.pictures for made in records), left_out=left_out, sha256=atomic.sha256(results)
+        pictures=combine(made.facts.pictures for made in records),
+        left_out=left_out,
+        sha256=atomic.sha256(results),
+        calibrated_on=sorted(index for made in records for index in made.facts.calibrated_on),
     )
     made = Record(replace(first, shard=str(ALL)), facts, complete=True)
     claim.write(results, made)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from higherhrnet.artifacts import claim, info, inputs
@@ -33,6 +33,8 @@ class Pass:
     """What the inputs are of, None where nothing says so."""
     flip: bool
     shard: Shard = ALL
+    pictures: Mapping[int, str] = field(default_factory=dict)
+    """SHA-256 of the pictures, by index; of none where nothing says so."""
 
     @property
     def dtype(self) -> str:
@@ -55,7 +57,8 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     groups: list[Group] = []
     tree = Path()
     made, dtype = None, inputs.FLOAT32
-    for shape, file in info.of_shapes(name).items():
+    lists = info.of_shapes(name)
+    for shape, file in lists.items():
         if any(side % geometry.SMALLEST_STEP for side in shape):
             raise UserError(
                 f"{file} is a list of shape {shape[0]}x{shape[1]}, expected multiples of "
@@ -66,7 +69,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
         entries = tuple(info.read(file))
         if not groups:
             tree = entries[0].path.parent.parent
-            made = _made(tree)
+            made = made_of(tree)
             dtype = dtype if made is None else made.work.dtype
             part = ALL if made is None else Shard.parse(made.work.shard)
             shard = of_part(
@@ -84,13 +87,8 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
             inputs.check_size(entry.path, shape, dtype)
         if entries:
             groups.append(Group(shape, file, entries))
-    lists = info.of_shapes(name)
-    if lists and all(file.stat().st_size == 0 for file in lists.values()):
-        raise UserError(f"all {len(lists)} {name}_HxW.info are empty; run gen_dataset_info.py bin DIR {name} again")
-    if not groups and lists:
-        raise UserError(f"{name}_HxW.info name no images of shard {shard}; list them with --shard {shard}, or without")
     if not groups:
-        raise UserError(f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}")
+        raise UserError(_nothing(name, lists.values(), shard))
     loaded = Pass(tuple(groups), made, flip, shard)
     indices = loaded.indices
     if len(set(indices)) != len(indices):
@@ -98,10 +96,23 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     if made is not None and made.work.flip != flip:
         which = "flipped" if made.work.flip else "plain"
         raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
-    return loaded if made is None else replace(loaded, made=_part(made, tree, indices, shard))
+    if made is None:
+        return loaded
+    known = {index: picture.sha256 for index, picture in pictures_of(tree / inputs.PICTURES).items()}
+    pictures = {index: known[index] for index in indices if index in known}
+    return replace(loaded, made=_part(made, pictures, indices, shard), pictures=pictures)
 
 
-def _made(tree: Path) -> Inputs | None:
+def _nothing(name: str, lists: Collection[Path], shard: Shard) -> str:
+    """Why lists name no inputs."""
+    if not lists:
+        return f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}"
+    if all(file.stat().st_size == 0 for file in lists):
+        return f"all {len(lists)} {name}_HxW.info are empty; run gen_dataset_info.py bin DIR {name} again"
+    return f"{name}_HxW.info name no images of shard {shard}; list them with --shard {shard}, or without"
+
+
+def made_of(tree: Path) -> Inputs | None:
     """What a tree of inputs is of, None where nothing says so. Raises UserError for an unfinished one."""
     record = claim.read(tree, InputsWork)
     if record is None:
@@ -111,10 +122,9 @@ def _made(tree: Path) -> Inputs | None:
     return Inputs(record.work, record.facts.pictures, record.facts.left_out)
 
 
-def _part(made: Inputs, tree: Path, indices: Sequence[int], shard: Shard) -> Inputs:
+def _part(made: Inputs, known: Mapping[int, str], indices: Sequence[int], shard: Shard) -> Inputs:
     """What some of a tree's inputs are of."""
-    known = pictures_of(tree / inputs.PICTURES)
-    pictures = digest((i, known[i].sha256) for i in indices) if known.keys() >= set(indices) else ""
+    pictures = digest((i, known[i]) for i in indices) if known.keys() >= set(indices) else ""
     return Inputs(made.work, pictures, [index for index in made.left_out if shard.holds(index)])
 
 

@@ -50,6 +50,8 @@ class Summary:
     """Why results that were there are of other work; '' where none were."""
     image_ids: Sequence[int] = ()
     """Of the images decoded."""
+    calibrated_on: int = 0
+    """How many of the images the network, one in INT8, was calibrated on."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
             made_from=claim.stamps(file for index in indices for file in _files(decoding, index)),
             pictures=inputs.pictures if made is not None and inputs is not None and made.indices == indices else "",
             left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
+            calibrated_on=sorted(set(opened[0][0].calibrated_on).intersection(indices)),
         ),
     )
     check_results(job.results, overwrite=job.overwrite)
@@ -138,7 +141,19 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     ids = [image.image_id for image in images]
     people, figures = evaluate(dataset, job.results, ids, job.people)
     left_out = len(wanted.facts.left_out)
-    return Summary(len(images), len(dataset.images), people, figures, job.results, left_out, kept, replaced, ids)
+    calibrated_on = len(wanted.facts.calibrated_on)
+    return Summary(
+        images=len(images),
+        dataset_images=len(dataset.images),
+        people=people,
+        figures=figures,
+        results=job.results,
+        left_out=left_out,
+        kept=kept,
+        replaced=replaced,
+        image_ids=ids,
+        calibrated_on=calibrated_on,
+    )
 
 
 def check_results(results: Path, *, overwrite: bool) -> None:

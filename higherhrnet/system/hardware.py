@@ -10,6 +10,8 @@ from pathlib import Path
 from higherhrnet.system import workers
 
 _CPU = re.compile(r"^(?:model name|Model)\s*:\s*(.+)$", re.MULTILINE)
+_FLAGS = re.compile(r"^(?:flags|Features)\s*:\s*(.+)$", re.MULTILINE)
+_INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})  # of x86 and of Arm
 _GPU = re.compile(r"^Model:\s*(.+)$", re.MULTILINE)
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
@@ -22,6 +24,21 @@ def cpu() -> str:
     except OSError:  # not Linux
         match = None
     return f"{' '.join(match[1].split()) if match else platform.machine()}, {workers.cores()} cores"
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """The CPU's instruction sets, as Linux names them; none where nothing says."""
+    try:
+        match = _FLAGS.search(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    except OSError:  # not Linux
+        match = None
+    return frozenset(match[1].split()) if match else frozenset()
+
+
+def multiplies_int8() -> bool:
+    """Whether the CPU adds products of 8-bit numbers in 32 bits by one instruction: what makes INT8 fast."""
+    return not _INT8.isdisjoint(cpu_flags())
 
 
 @functools.cache

@@ -18,6 +18,7 @@ _PACKAGES = {
     "numpy": ("numpy", _ALL),
     "onnx": ("onnx", _MORE),
     "onnxruntime": ("onnxruntime", _MORE),
+    "openvino": ("openvino", "requirements/openvino.txt"),
     "pycocotools": ("pycocotools", _ALL),
     "torch": ("torch", _MORE),
     "tqdm": ("tqdm", _ALL),

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from higherhrnet.artifacts.work import QuantizedWork
 from higherhrnet.backends import select
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark
 from higherhrnet.errors import UserError
+from higherhrnet.model.quantized import Quantized
 
 TOOL = cann_benchmark.file_name()
 
@@ -22,7 +24,7 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def call(*, npu: bool = False, om: bool = False, tool: bool = False, modules: str = "") -> tuple[str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(select.chip, "is_present", lambda: npu)
-        monkeypatch.setattr(select, "_is_installed", lambda name: name in modules.split())
+        monkeypatch.setattr(select, "is_installed", lambda name: name in modules.split())
 
         def missing(*, in_process: bool = False) -> str:
             if "ais_bench" not in modules.split():
@@ -102,3 +104,25 @@ def test_only_ascend_s_own_ais_bench_counts(
     assert bool(ais_bench.missing()) == bool(found)
     assert (found or in_process) in ais_bench.missing(in_process=True)
     assert bool(ais_bench.missing(in_process=True)) == bool(found or in_process)
+
+
+def test_auto_says_what_else_could_run_it(choose):
+    """It never takes openvino by itself."""
+    name, why = choose(modules="onnxruntime openvino")
+    assert name == "onnxruntime"
+    assert why == "neither npu-smi nor an .om is here; --backend openvino could run it too"
+
+
+def quantized(target: str = "cpu", bits: int = 7) -> Quantized:
+    return Quantized(QuantizedWork("a" * 64, target, bits, [], None, [0], [], [], 1, "onnxruntime 1"))
+
+
+def test_what_int8_means_on_this_cpu_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(select.hardware, "multiplies_int8", lambda: True)
+    assert select.quantized_remarks(quantized(bits=8)) == []
+    assert "nothing says what it was calibrated on" in select.quantized_remarks(Quantized(None))[0]
+    assert "signed activations are slow on CPUs" in select.quantized_remarks(quantized("tensorrt"))[0]
+    monkeypatch.setattr(select.hardware, "multiplies_int8", lambda: False)
+    (said,) = select.quantized_remarks(quantized())
+    assert "no VNNI" in said
+    assert "overflow" in select.quantized_remarks(quantized(bits=8))[1]

@@ -73,6 +73,8 @@ def test_people_by_hand():
     assert found == compare.People(reference=4, other=4, same=2, moved=1, images=3, shift=2.0)
     assert found.changed == 3
     assert compare.compare_people(reference, other, distance=2).moved == 0
+    twice = [person(1, 0), person(1, 0)]  # found twice at one place: the same people as themselves
+    assert compare.compare_people(twice, twice, distance=0.1) == compare.People(2, 2, 2, 0, 0, 0.0)
     assert compare.compare_people([], [], distance=1) == compare.People(0, 0, 0, 0, 0, 0.0)
 
 
@@ -176,7 +178,8 @@ def test_float16_dumps_are_read_as_their_record_says(tmp_path: Path):
         claim.write(tmp_path / name, Record(work, complete=True))
         for file, shape in zip(dumps.BENCHMARK.paths(tmp_path / name, 0), shapes, strict=True):
             np.full(shape, 2049, dtype).tofile(file)
-    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", ("output1", "output2"), 128, heads)
+    names = ("output1 heat", "output1 tags", "output2")
+    found, count = compare._outputs(dataset, tmp_path / "a", tmp_path / "b", names, 128, heads)
     assert count == 1
-    assert [d.largest for d in found] == [1.0, 1.0]
-    assert [d.output for d in found] == ["output1", "output2"]
+    assert [d.largest for d in found] == [1.0, 1.0, 1.0]
+    assert [d.output for d in found] == list(names)

@@ -1,0 +1,133 @@
+"""AP against images per second: a row for each backend and precision that can run here, measured in one run.
+
+    higherhrnet table --model models/X_bs1_dynamic.onnx --info ./prep_bin --info_flip ./prep_bin_flip --chart table.png
+
+The INT8 model is the one that higherhrnet quantize made beside --model. The first row, float32 in ONNX Runtime, is what
+the others' people are compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from higherhrnet import decode
+from higherhrnet.artifacts import models, outputs
+from higherhrnet.backends import select
+from higherhrnet.cli import flags, uses
+from higherhrnet.config.values import Config
+from higherhrnet.dataset import coco, evaluation
+from higherhrnet.errors import UserError
+from higherhrnet.report import accuracy as report
+from higherhrnet.report import chart, tables
+from higherhrnet.stages import accuracy, passes
+from higherhrnet.stages import table as stage
+from higherhrnet.system import hardware
+
+_BACKENDS = (select.ONNXRUNTIME, select.OPENVINO, select.TORCH)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure all rows, and print the table."""
+    args, config = flags.parse(_parser(), argv)
+    uses.check("table", argv)
+    config.require_plain()
+    evaluation.require()
+    if args.chart:
+        chart.require()
+        outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
+    model = args.model or models.find_onnx(select.MODELS, args.bs)
+    int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
+    if args.int8 and not int8.is_file():
+        raise UserError(f"--int8 {int8} does not exist; make it with higherhrnet quantize")
+    wanted, notes = stage.variants(model, int8 if int8.is_file() else None, args.weights, args.backends)
+    if not wanted:
+        raise UserError(f"nothing to measure: {'; '.join(notes)}")
+    for variant in wanted:  # refused before any is measured
+        if variant.model.suffix == ".onnx":
+            select.Inference(
+                select.InferenceOptions(backend=variant.backend, model=variant.model, batch=args.bs), config
+            )
+    job = _job(args, config)
+    if not decode.is_compiled():
+        decode.compile()
+    with tqdm(total=len(wanted), desc="measure", unit="row", disable=None) as bar:
+        rows = stage.measure(job, wanted, done=bar.update)
+    notes.insert(0, f"{hardware.cpu()}, {', '.join(dict.fromkeys(row.runtime for row in rows))}")
+    if calibrated := max(row.calibrated_on for row in rows):
+        notes.insert(0, f"int8 was calibrated on {calibrated} of these images: its figures flatter it")
+    first = rows[0]
+    shown = [_row(first, row, args) for row in rows]
+    foot = report.MEANING.format(images=first.found.images, distance=args.distance)
+    print(report.formatted(shown, notes, args.format, foot=foot))
+    if args.chart:
+        report.draw(shown, args.chart)
+
+
+def _row(first: stage.Measured, row: stage.Measured, args: argparse.Namespace) -> report.Row:
+    found = row.found
+    people = stage.changed(first, row, distance=args.distance)
+    ap = found.figures["AP"]
+    return report.Row(
+        row.name,
+        row.runtime,
+        ap,
+        first.found.figures["AP"] - ap,
+        {shape: 1000 * args.bs / taken for shape, taken in found.milliseconds.items()},
+        found.images / found.whole,
+        row.memory,
+        row.size,
+        people.changed,
+        people.reference,
+    )
+
+
+def _job(args: argparse.Namespace, config: Config) -> stage.TableJob:
+    plain, flip = passes.load(args.info, flip=False), passes.load(args.info_flip, flip=True)
+    passes.check_pair(plain, flip)
+    dataset = coco.load(config.location.annotations, config.people)
+    accuracy.check((plain, flip), dataset)
+    return stage.TableJob(
+        dataset,
+        (plain, flip),
+        config.plan,
+        config.options,
+        config.heads,
+        config.extra,
+        batch=args.bs,
+        threads=args.threads,
+        openvino_device=args.openvino_device,
+        people=config.people,
+    )
+
+
+def backends(text: str) -> tuple[str, ...]:
+    """An argparse type: names of backends that run in this process, each once."""
+    found = flags.names(text)
+    if not found or len(set(found)) < len(found) or not set(found) <= set(_BACKENDS):
+        raise argparse.ArgumentTypeError(f"{text[:40]} is no list of {', '.join(_BACKENDS)}")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = flags.parser(__doc__, "table")
+    add = parser.add_argument
+    add("--model", type=Path, metavar="FILE", help="float32 .onnx; by default the one in models/")
+    add("--int8", type=Path, metavar="FILE", help="its INT8 model; NAME_int8.onnx beside it without it, if it is there")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint, for torch")
+    add("--backends", type=backends, default=_BACKENDS, metavar="B,B", help="to measure, in this order")
+    add("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
+    add("--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backends")
+    add("--device", dest="openvino_device", default="CPU", metavar="NAME", help="openvino: CPU, GPU, NPU, AUTO ...")
+    add("--info", default="./prep_bin", metavar="NAME", help="lists of the inputs, without _HxW.info")
+    add("--info_flip", default="./prep_bin_flip", metavar="NAME", help="lists of the mirrored inputs")
+    distance = "pixels by which a keypoint may move while its person is the same"
+    add("--distance", type=flags.non_negative, default=5.0, metavar="PX", help=distance)
+    add("--format", choices=tables.FORMATS, default="text", help="of the table")
+    add("--chart", type=Path, metavar="FILE.png", help="draw AP against images per second; needs matplotlib")
+    add("--overwrite", action="store_true", help="replace a chart that this program did not draw")
+    flags.add_config(parser)
+    return parser
