@@ -7,6 +7,7 @@ next batch is read and the last one written while an accelerator computes.
 from __future__ import annotations
 
 import abc
+import contextlib
 import io
 import threading
 import time
@@ -119,9 +120,11 @@ class InProcess(abc.ABC):
         launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
         try:
             return self._run_batches(work, session, launched)
-        finally:
-            for slot, _ in launched:  # where it was stopped: what is still copied may not be written to by the next
-                session.wait(slot)
+        except BaseException:
+            for slot, _ in launched:  # what is still copied may not be written to by the next work
+                with contextlib.suppress(UserError):  # of a device that is gone, which is being said already
+                    session.wait(slot)
+            raise
 
     def _run_batches(self, work: Work, session: Session, launched: deque[tuple[int, Sequence[info.Entry]]]) -> str:
         read = execute = infer = write = 0.0

@@ -151,7 +151,7 @@ def test_wrong_models_and_flags_are_named(tiny_inputs: Path, tiny_onnx: Path, sc
 
     assert "models holds no checkpoints; give one with --model" in call("--backend", "torch")
     assert "runs a checkpoint (.pth), but --model is" in call("--backend", "torch", "--model", tiny_onnx)
-    assert "--auto_tune is for --backend benchmark or ais_bench" in call("--backend", "torch", "--auto_tune")
+    assert "--auto_tune is for --backend benchmark or ascend or ais_bench" in call("--backend", "torch", "--auto_tune")
     assert "do not fit the config's network" in call("--backend", "torch", "--model", DEMO_WEIGHTS)
     model = (*CPU, "--model", tiny_onnx)
     assert "--precision is for --backend torch" in call(*model, "--precision", "float16")

@@ -184,7 +184,7 @@ def test_what_cannot_be_quantized_is_said_in_a_line(
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(int8.read_bytes()[:5000])
     assert "is not an ONNX file" in refused(model=damaged)
-    assert "go together" in refused("--max_drop", 0.1)
+    assert "--max_drop goes with --dumps" in refused("--max_drop", 0.1)
     small = write_dataset(tmp_path / "small", ((300, 300),) * 2)
     trees = tmp_path / "a", tmp_path / "b"
     from higherhrnet.cli import preprocess  # noqa: PLC0415

@@ -198,6 +198,7 @@ OTHER = {
     "DATASET.DATA_FORMAT": "zip",
     "TEST.SCALE_FACTOR": "[1,2]",
     "TEST.NMS_KERNEL": "3",
+    "DATASET.JOINTS": "crowd_pose",
     "DATA_DIR": "elsewhere",
 }
 """Values other than tiny.yaml's that are taken."""

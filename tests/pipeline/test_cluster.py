@@ -39,7 +39,7 @@ def run(script: Script, tiny_data: Path, tiny_onnx: Path, tmp_path: Path, monkey
 
     def call(address: str, *more: object, model: Path = tiny_onnx) -> Outcome:
         where = ("--cfg", TINY_CONFIG, "--model", model, *CPU, "DATASET.ROOT", tiny_data)
-        return script("higherhrnet.__main__", "run", "--workers", 1, "--dask", address, *where, *more)
+        return script("higherhrnet.__main__", "run", "--dask", address, *where, *more)
 
     return call
 
