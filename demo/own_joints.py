@@ -1,7 +1,7 @@
 """Generated scenes annotated with other joints than COCO's 17: an example of a data set of one's own.
 
-    python3 -m demo.own_joints --data data/demo --output data/own.json
-    python3 -m demo.own_joints --data data/demo --output data/five.json --joints nose,left_wrist,right_wrist
+    python3 -m demo.own_joints --data data/coco --output data/own.json
+    python3 -m demo.own_joints --data data/coco --output data/five.json --joints nose,left_wrist,right_wrist
 
 Joints are COCO's, neck (between the shoulders) and pelvis (between the hips), in any number and order; the default is
 COCO's and neck. The pictures stay where they are.
@@ -49,13 +49,15 @@ def relabelled(content: Mapping[str, Any], names: Sequence[str]) -> dict[str, An
     return {**content, "annotations": people, "categories": [category]}
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the annotation file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what demo.scenes wrote")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="data set of COCO's layout, as demo.scenes writes one"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="annotation file to write")
     parser.add_argument("--joints", default=",".join(EIGHTEEN), metavar="NAME,...", help="in the order of the maps")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     names = args.joints.split(",")
     known = {*joints.COCO.names, *BETWEEN}
     if len(set(names)) != len(names) or not known.issuperset(names):

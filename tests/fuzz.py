@@ -302,9 +302,11 @@ def mutate(rng: random.Random, seeds: tuple[bytes, ...]) -> bytes:
 
 
 def cases(rng: random.Random, found: dict[str, Parser], executions: int) -> Iterator[tuple[str, bytes]]:
-    """So many changed files, each with its parser's name."""
+    """So many files, each with its parser's name: those that changes begin with, then changed ones."""
     names, shares = list(found), [parser.share for parser in found.values()]
-    for name in rng.choices(names, shares, k=executions):
+    whole = [(name, seed) for name in names for seed in found[name].seeds]
+    yield from whole
+    for name in rng.choices(names, shares, k=executions - len(whole)):
         yield name, mutate(rng, found[name].seeds)
 
 

@@ -121,7 +121,7 @@ def _several(text: str, parse: Callable[[str], int]) -> tuple[int, ...]:
 
 def run_on(text: str) -> tuple[str, int | None]:
     """An argparse type: auto, cpu, cuda, cuda:N or OpenVINO's name; where to compute, and the number of the GPU."""
-    if re.fullmatch(r"[A-Z]\S*", text):
+    if re.fullmatch(r"(CPU|GPU|NPU|AUTO|HETERO|MULTI|BATCH)\b\S*", text):
         return text.lower() if text.lower() == CPU else text, None
     where, colon, number = text.partition(":")
     if where not in DEVICES or (colon and where != CUDA):

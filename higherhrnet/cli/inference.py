@@ -26,7 +26,7 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
         "--device",
         dest="run_on",
         type=flags.run_on,
-        default=(AUTO, None),
+        default=AUTO,
         metavar="D",
         help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one; openvino: its own "
         "names, CPU, GPU, GPU.1, NPU, AUTO ..., CPU without it",

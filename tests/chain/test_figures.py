@@ -111,11 +111,11 @@ def test_runs_of_the_same_work_replace_their_own_figures(benchmark: Script):
 def test_threads_that_time_nothing_are_named(benchmark: Script):
     """The dumps are there: another number of threads is another figure, which nobody measures."""
     assert "threads" not in benchmark().out
-    outcome = benchmark("--threads", 1)
+    outcome = benchmark("--threads", 2)
     assert "2 of 2 dumps were there" in outcome.out
-    assert "figures that were there are of threads not set, not 1; --overwrite times again" in outcome.out
-    assert "threads" not in benchmark("--threads", 1, "--overwrite").out
-    assert figures.read(Path("result"))[FIGURE.name].work.threads == 1
+    assert "figures that were there are of threads 1, not 2; --overwrite times again" in outcome.out
+    assert "threads" not in benchmark("--threads", 2, "--overwrite").out
+    assert figures.read(Path("result"))[FIGURE.name].work.threads == 2
 
 
 def test_a_new_model_takes_the_old_one_s_figures_away_and_nobody_else_s(benchmark: Script):

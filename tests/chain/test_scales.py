@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from higherhrnet.artifacts import inputs
 from higherhrnet.dataset import coco
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
-from tests.support.datasets import TINY_CONFIG
+from tests.support.datasets import TINY_CONFIG, TINY_IMAGES
 from tests.support.programs import CPU, Outcome, error
 
 pytestmark = pytest.mark.slow
@@ -99,8 +100,11 @@ def test_all_scales_are_preprocessed_run_and_fused(
 
 def test_flip_test_wants_both_trees(script: Script, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    """Where one tree alone is named, the other has its usual name: no pass is left out."""
     outcome = script("HigherHRNet_preprocess", "--output", "a", "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
-    assert outcome.status == 2
+    assert outcome.status == 0
+    assert "images in a and prep_data_flip" in outcome.out
+    assert len(inputs.find(Path("a"))) == len(inputs.find(Path("prep_data_flip"))) == len(TINY_IMAGES)
 
 
 def test_zipped_images_are_read_where_they_are(tiny_data: Path, tmp_path: Path):

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from higherhrnet.artifacts import atomic, claim
@@ -76,9 +77,7 @@ def test_two_workers_and_a_batch_give_the_same_people(
     model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
     script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
     outcome = run("--bs", 2, model=model)
-    assert re.search(
-        r"holds people of other work \(another model \(.*\), another batch size \(1, not 2\)\)", outcome.out
-    )
+    assert re.search(r"holds people of other work \(another batch size \(1, not 2\)\)", outcome.out)
     assert len(json.loads(results().read_bytes())) == len(json.loads(tiny_results))
 
 
@@ -113,7 +112,7 @@ def test_what_is_done_is_not_done_again(run: Script, tiny_results: bytes, monkey
 
 
 def test_a_change_that_would_mix_people_is_refused(
-    run: Script, script: Script, tiny_weights: Path, tiny_results: bytes, tmp_path: Path, monkeypatch
+    run: Script, tiny_onnx: Path, tiny_results: bytes, tmp_path: Path, monkeypatch
 ):
     from higherhrnet.pipeline.steps import Steps  # noqa: PLC0415
 
@@ -136,8 +135,10 @@ def test_a_change_that_would_mix_people_is_refused(
     assert "another shard (1/1, not 1/2)" in error(run("--shard", "1/2", "--work", "run_work"))
     other = write_dataset(tmp_path / "other", seed=1, sizes=(*TINY_IMAGES[:-1], (641, 480)))
     assert "another data set (" in error(run(data=other))
-    model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
-    script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
+    model = tmp_path / "other.onnx"
+    network = onnx.load(tiny_onnx)
+    network.graph.initializer.add(name="more", data_type=onnx.TensorProto.FLOAT, dims=[1], float_data=[0])
+    onnx.save(network, model)
     assert "another model (" in error(run(model=model))
     with monkeypatch.context() as changed:
         changed.setattr(transform, "VERSION", transform.VERSION + 1)

@@ -100,7 +100,12 @@ def expected(content: bytes) -> onnx_graph.Graph | None:
     initialisers = {tensor.name for tensor in graph.initializer}
     made = {name: (node.name, i) for node in graph.node for i, name in enumerate(node.output) if name}
     return onnx_graph.Graph(
-        values(v for v in graph.input if v.name not in initialisers), values(graph.output), made, {}, {}
+        inputs=values(v for v in graph.input if v.name not in initialisers),
+        outputs=values(graph.output),
+        producers=made,
+        weights={},
+        metadata={},
+        operators=frozenset(node.op_type for node in graph.node),
     )
 
 
