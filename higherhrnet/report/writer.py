@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 import higherhrnet
-from higherhrnet.artifacts import atomic, claim, outputs, perf, sources
+from higherhrnet.artifacts import atomic, claim, models, outputs, perf, sources
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
@@ -73,6 +73,8 @@ def check(job: ReportJob) -> None:
         raise UserError(f"DATASET.TEST is {job.location.split}, which has no annotations here; a report needs them")
     if len(job.dumps) > 1 + (job.against is not None):
         raise UserError(f"--dumps names {len(job.dumps)} directories; give those of --results, then those of --against")
+    if job.against is not None and models.same_file(job.results, job.against):
+        raise UserError(f"--results {job.results} and --against {job.against} are one file; give other results")
     if job.json is not None and job.output is not None and job.json.absolute() == job.output.absolute():
         raise UserError(f"the page and --json are both {job.json}; give two paths")
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]

@@ -161,6 +161,7 @@ def test_what_may_not_be_written_is_refused_before_anything_is_read(files: Files
         ({"output": tmp_path / "mine.html", "flag": "--report"}, "give another path with --report"),
         ({"json": files.results}, "is an input"),
         ({"output": wanted.json}, "are both"),
+        ({"against": files.root / "annotations/../results.json"}, "are one file; give other results"),
         ({"dumps": [tmp_path] * 3}, "--dumps names 3 directories"),
         ({"location": coco.Location(str(files.root), "test2017")}, "has no annotations here"),
     ):
