@@ -289,7 +289,9 @@ def _mask_area(segmentation: Any) -> float | None:
         counts, size = segmentation.get("counts"), segmentation.get("size")
         if isinstance(counts, str):
             counts = _run_lengths(counts)
-        if not isinstance(counts, list) or not are_numbers(counts, len(counts)) or not are_numbers(size, 2):
+        if not isinstance(counts, list) or not isinstance(size, list):
+            return None
+        if not are_numbers(counts, len(counts)) or not are_numbers(size, 2):
             return None
         if min(counts, default=-1) < 0 or sum(counts) > size[0] * size[1]:
             return None
