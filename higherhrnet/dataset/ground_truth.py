@@ -286,16 +286,7 @@ def _reordered(keypoints: Sequence[float], order: Sequence[int]) -> list[float]:
 def _mask_area(segmentation: Any) -> float | None:
     """Area of a mask: of polygons (the shoelace formula), or of COCO's run lengths; None of another or no mask."""
     if isinstance(segmentation, dict):
-        counts, size = segmentation.get("counts"), segmentation.get("size")
-        if isinstance(counts, str):
-            counts = _run_lengths(counts)
-        if not isinstance(counts, list) or not isinstance(size, list):
-            return None
-        if not are_numbers(counts, len(counts)) or not are_numbers(size, 2):
-            return None
-        if min(counts, default=-1) < 0 or sum(counts) > size[0] * size[1]:
-            return None
-        return float(sum(counts[1::2]))  # runs of background and foreground in turn
+        return _run_length_area(segmentation.get("counts"), segmentation.get("size"))
     if not isinstance(segmentation, list) or not segmentation:
         return None
     total = 0.0
@@ -305,6 +296,15 @@ def _mask_area(segmentation: Any) -> float | None:
         xs, ys = ring[::2], ring[1::2]
         total += abs(sum(x * ys[i - 1] - xs[i - 1] * y for i, (x, y) in enumerate(zip(xs, ys, strict=True)))) / 2
     return total
+
+
+def _run_length_area(counts: Any, size: Any) -> float | None:
+    runs = _run_lengths(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not are_numbers(runs, len(runs)) or not are_numbers(size, 2):
+        return None
+    if min(runs, default=-1) < 0 or sum(runs) > size[0] * size[1]:
+        return None
+    return float(sum(runs[1::2]))  # of background and foreground in turn
 
 
 def _run_lengths(text: str) -> list[int] | None:
