@@ -1,7 +1,11 @@
-"""TensorRT's trtexec: one engine for all input shapes, float16 or INT8, then a measurement of each shape.
+"""TensorRT's trtexec: one engine for all input shapes, in float16, float32 or INT8, then a measurement of each shape.
 
 No dumps: trtexec measures on random input. The guide's own line names an input ``image`` that does not exist, and
 trtexec then times a shape that it chooses itself.
+
+Until release 10 ``--fp16`` makes an engine of float16 from a float32 model. From 11 on trtexec has no flags of
+precision: engines are strongly typed, so the model itself has to be of float16, and one is made beside the logs. Which
+it is, its --help says.
 
 A quantized .onnx says itself what is INT8: the engine is strongly typed, with no calibration cache. What stays is then
 float32. TensorRT takes zero points of 0 alone: files that higherhrnet quantize made with --target tensorrt.
@@ -9,8 +13,10 @@ float32. TensorRT takes zero points of 0 alone: files that higherhrnet quantize 
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from higherhrnet.artifacts import trtexec_log
@@ -25,10 +31,53 @@ NAME_OF_TARGET = "tensorrt"
 """What higherhrnet quantize calls it."""
 
 
+FLOAT16, FLOAT32 = PRECISIONS = ("float16", "float32")
+"""Of a model that is not quantized; the first without a choice."""
+_FP16, _NO_TF32, _TYPED = "--fp16", "--noTF32", "--stronglyTyped"
+UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED})
+"""Flags of precision of releases 8 to 10."""
+
+
+def known_flags() -> frozenset[str]:
+    """The flags that the trtexec on PATH lists; UNTIL_10 where there is none, to print commands for elsewhere.
+
+    Raises UserError: a trtexec that lists none.
+    """
+    if shutil.which(NAME) is None:
+        return UNTIL_10
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = processes.run(processes.Command((NAME, "--help")), log=Path(folder, "help"), timeout=_HELP_SECONDS)
+    found = frozenset(re.findall(r"--[A-Za-z]\w*", outcome.text))
+    if "--onnx" not in found:
+        raise UserError(
+            f"{NAME} --help {outcome.ending} and does not list its flags: {reason(outcome)}; see that it runs, and "
+            f"that it is TensorRT's"
+        )
+    return found
+
+
+_HELP_SECONDS = 120.0  # it loads CUDA's libraries
+
+
+def reason(outcome: processes.Outcome) -> str:
+    """The first errors that trtexec logged, which later ones follow from; its last lines where there is none."""
+    errors = re.findall(r"\[E\] *(.*\w.*)", outcome.text)
+    return " | ".join(line.strip()[:300] for line in errors[:3]) or outcome.last_lines()
+
+
 def commands(
-    model: Path, shapes: Sequence[tuple[int, int]], *, batch: int, device: int, folder: Path
+    model: Path,
+    shapes: Sequence[tuple[int, int]],
+    *,
+    batch: int,
+    device: int,
+    folder: Path,
+    precision: str | None = None,
+    known: Collection[str] = UNTIL_10,
 ) -> list[tuple[processes.Command, Path]]:
     """A command per shape and where its log goes; the first also builds the engine and saves it in ``folder``.
+
+    ``known`` are trtexec's flags. Where it needs a float16 model for ``precision``, that is written into ``folder``.
 
     Shapes are (H, W). min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned
     for the square one, the first, as the guide measures that first.
@@ -38,7 +87,14 @@ def commands(
     UserError : an .onnx that cannot be read, not of this batch size, or quantized for CPUs
     """
     name = atc.input_name(onnx_graph.read(model), batch, model)
-    precision = "--stronglyTyped" if precision_of(model) == INT8 else "--fp16"
+    chosen = precision_of(model, precision)
+    typing = {INT8: _TYPED, FLOAT16: _FP16, FLOAT32: _NO_TF32}[chosen]
+    source = model
+    if chosen == FLOAT16 and _FP16 not in known:
+        from higherhrnet.model import half  # noqa: PLC0415  # needs onnx and onnxruntime, which older ones do not
+
+        source = folder / f"{model.stem}_float16.onnx"
+        half.write(model, source, flag="--save")
 
     def dims(height: int, width: int) -> str:
         return f"{name}:{batch}x3x{height}x{width}"
@@ -50,20 +106,25 @@ def commands(
         "optShapes": dims(*shapes[0]),
         "maxShapes": dims(max(heights), max(widths)),
     }
-    build = [f"--onnx={model}", precision, *(f"--{key}={value}" for key, value in profile.items())]
+    build = [f"--onnx={source}", *[typing] * (typing in known)]
+    build += [f"--{key}={value}" for key, value in profile.items()]
     result = []
     for i, shape in enumerate(shapes):
-        source = [*build, f"--saveEngine={engine}"] if i == 0 else [f"--loadEngine={engine}"]
-        arguments = (NAME, *source, f"--shapes={dims(*shape)}", f"--device={device}")
+        origin = [*build, f"--saveEngine={engine}"] if i == 0 else [f"--loadEngine={engine}"]
+        arguments = (NAME, *origin, f"--shapes={dims(*shape)}", f"--device={device}")
         result.append((processes.Command(arguments), trtexec_log.path(folder, batch, device, shape)))
     return result
 
 
-def precision_of(model: Path) -> str:
+def precision_of(model: Path, wanted: str | None = None) -> str:
     """What an engine of a model computes in. Raises UserError for one that TensorRT does not take."""
     found = quantized.read(model)
     if found is None:
-        return "float16"
+        if wanted not in {None, *PRECISIONS}:
+            raise UserError(f"--precision {wanted} is not for {NAME}, which builds {' or '.join(PRECISIONS)} engines")
+        return wanted or PRECISIONS[0]
+    if wanted not in {None, INT8}:
+        raise UserError(f"--precision {wanted}: model {model} is in INT8, and says so itself; omit the flag")
     if found.work is not None and found.work.target != NAME_OF_TARGET:
         raise UserError(
             f"model {model} is quantized for {found.work.target}, with zero points that TensorRT does not take; make "
@@ -79,6 +140,7 @@ def run(
     batch: int,
     device: int,
     folder: Path,
+    precision: str | None = None,
     timeout: float | None = None,
     begins: Callable[[tuple[int, int]], object] = lambda _: None,
     done: Callable[[tuple[int, int]], object] = lambda _: None,
@@ -94,15 +156,13 @@ def run(
             f"{NAME} is not on PATH; install TensorRT or add its bin folder, or see the commands with --print_commands "
             f"and bring the logs here"
         )
-    for (command, log), shape in zip(
-        commands(model, shapes, batch=batch, device=device, folder=folder), shapes, strict=True
-    ):
+    lines = commands(model, shapes, batch=batch, device=device, folder=folder, precision=precision, known=known_flags())
+    for (command, log), shape in zip(lines, shapes, strict=True):
         begins(shape)
         outcome = processes.run(command, log=log, timeout=timeout)
         if outcome.status != 0:
             raise UserError(
-                f"{NAME} {outcome.ending} at shape {shape[0]}x{shape[1]}; its last lines: {outcome.last_lines()}; all "
-                f"of them: {log}"
+                f"{NAME} {outcome.ending} at shape {shape[0]}x{shape[1]}; {reason(outcome)}; all its lines: {log}"
             )
         trtexec_log.parse(log.read_text(encoding="utf-8", errors="replace"), log)
         done(shape)

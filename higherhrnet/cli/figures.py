@@ -7,7 +7,7 @@ from pathlib import Path
 
 from higherhrnet.artifacts import claim
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco, evaluation, joints
+from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.stages import postprocess
 
@@ -46,17 +46,8 @@ def say(
 
 def of_annotations(dataset: coco.Dataset, people: People, figures: dict[str, float]) -> Iterator[str]:
     """What a reader of the figures should know of the annotations that they are over."""
-    if people.joints not in (joints.COCO, joints.CROWD_POSE):
-        found = people.joints
-        pairs = ", ".join(f"{a}-{b}" for a, b in found.flip_pairs) or "none"
-        yield f"=> {len(found)} joints of {found.name}; in the mirrored image change places: {pairs}"
-        if found.assumed:
-            yield (
-                f"=> figures with a sigma of {joints.SIGMA} for {len(found.assumed)} joints that DATASET.JOINTS gives "
-                f"none: {', '.join(found.assumed)}"
-            )
-    for note in dataset.truth.notes if dataset.truth else ():
-        yield f"=> {note}"
+    for remark in evaluation.remarks(dataset, people):
+        yield f"=> {remark}"
     if missing := evaluation.undefined(figures):
         yield f"=> {missing}"
 

@@ -35,7 +35,8 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
     to.add_argument(
         "--precision",
         choices=(*PRECISIONS, INT8),
-        help="torch: float16 where there is a CUDA GPU, else float32 without it; openvino: float32 without it",
+        help="torch: float16 where there is a CUDA GPU, else float32 without it; openvino: float32 without it; "
+        "trtexec: float16 without it",
     )
 
 

@@ -184,6 +184,7 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
         data=data,
         dataset=dataset,
         threads=0 if args.backend == trtexec.NAME else args.threads,
+        precision=args.precision if args.backend == trtexec.NAME else None,
     )
 
 

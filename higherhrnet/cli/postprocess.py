@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         network = dump_sources.joints(file.dataset(), args.dump_dir, plan, config.heads)
     config.check_joints(network, args.dump_dir, file)
     people = config.people if is_evaluated else None
-    dataset = file.dataset(people)
+    explained = config.people if args.report and location.has_annotations else people
+    dataset = file.dataset(explained)
     shard = postprocess.shard_of(args.dump_dir, args.shard)
     job = postprocess.PostprocessJob(
         args.dump_dir,
@@ -59,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         people=people,
     )
     report = writer.ReportJob(
-        location, job.results, args.report, "--report", dumps=[args.dump_dir], overwrite=args.overwrite
+        location, job.results, args.report, flag="--report", dumps=[args.dump_dir], overwrite=args.overwrite
     )
+    if explained is not None and args.report:
+        report = replace(report, people=explained)
     if args.report:
         writer.check(report)
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
@@ -75,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.say(
         f"=> {summary.people} people in {summary.images} images, {time.perf_counter() - start:.1f} s, {job.results}"
     )
-    for line in _remarks(summary, config, dataset, people):
+    remarks = list(_remarks(summary, config, dataset, people))
+    for line in remarks:
         log.say(line)
     if args.vis_dir:
         drawing = postprocess.DrawJob(
@@ -86,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.report:
         made = writer.run(replace(report, image_ids=summary.image_ids))
         for note in made.notes:
-            log.say(f"note: {note}")
+            if f"=> {note}" not in remarks:
+                log.say(f"note: {note}")
         log.say(f"=> {args.report} explains these figures")
 
 

@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config.location,
         args.results,
         args.output,
+        config.people,
         json=args.json,
         against=args.against,
         dumps=args.dumps,

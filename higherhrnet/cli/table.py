@@ -21,6 +21,7 @@ from higherhrnet.cli import flags, uses
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
+from higherhrnet.model import quantized
 from higherhrnet.report import accuracy as report
 from higherhrnet.report import chart, tables
 from higherhrnet.stages import accuracy, passes
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
     if args.int8 and not int8.is_file():
         raise UserError(f"--int8 {int8} does not exist; make it with higherhrnet quantize")
+    if args.int8 and quantized.read(int8) is None:
+        raise UserError(f"--int8 {int8} is not in INT8; make one that is with higherhrnet quantize")
     wanted, notes = stage.variants(model, int8 if int8.is_file() else None, args.weights, args.backends)
     if not wanted:
         raise UserError(f"nothing to measure: {'; '.join(notes)}")

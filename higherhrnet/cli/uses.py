@@ -167,7 +167,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--providers": Use((_ONNXRUNTIME,), ("--backend",), ("--compare",)),
         "--device": _MEASURED_HERE,
         "--tune": Use((_TORCH,), ("--backend",), ("--compare",)),
-        "--precision": Use((_TORCH, _OPENVINO), ("--backend",), ("--compare",)),
+        "--precision": Use((_TORCH, _OPENVINO, _TRTEXEC), ("--backend",), ("--compare",)),
         "--save": _MEASURED,
         "--overwrite": Use(beside=("--backend", "--chart"), without=("--compare",)),
         "--timeout": Use((_TRTEXEC,), ("--backend",), ("--compare",)),

@@ -60,11 +60,16 @@ class Config:
 
         Raises
         ------
-        UserError : no names anywhere, or other numbers of joints than the network's
+        UserError : nothing that names them, or other numbers of joints than the network's
         """
         described, file = self.described, self.location.annotations
         if described.names is not None:
             return self._of_number(described.complete(), file=None)
+        if not file.exists():
+            raise UserError(
+                f"nothing names the {self.result_joints} joints of config {self.file}: annotation file {file} does not "
+                f"exist; give it with DATASET.ANNOTATIONS, or a yaml file that has names: with DATASET.JOINTS"
+            )
         found = coco.AnnotationFile.read(file).category
         if described.skeleton is None:
             ground_truth.check_skeleton(found, file)

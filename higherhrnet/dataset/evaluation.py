@@ -9,14 +9,14 @@ import importlib.metadata
 import importlib.util
 import io
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from higherhrnet.artifacts import sources
-from higherhrnet.dataset import ground_truth
+from higherhrnet.dataset import ground_truth, joints
 from higherhrnet.dataset.coco import Dataset, load
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
@@ -141,6 +141,20 @@ def _nothing(truth_class: Any, content: dict[str, Any]) -> Any:
     found.dataset = {**content, "annotations": []}
     found.createIndex()
     return found
+
+
+def remarks(dataset: Dataset, people: People) -> Iterator[str]:
+    """What a reader of figures should know of the annotations that they are over."""
+    found = people.joints
+    if found not in (joints.COCO, joints.CROWD_POSE):
+        pairs = ", ".join(f"{a}-{b}" for a, b in found.flip_pairs) or "none"
+        yield f"{len(found)} joints of {found.name}; in the mirrored image change places: {pairs}"
+        if found.assumed:
+            yield (
+                f"figures with a sigma of {joints.SIGMA} for {len(found.assumed)} joints that DATASET.JOINTS gives "
+                f"none: {', '.join(found.assumed)}"
+            )
+    yield from dataset.truth.notes if dataset.truth else ()
 
 
 def undefined(figures: dict[str, float]) -> str:

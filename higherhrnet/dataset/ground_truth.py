@@ -286,10 +286,7 @@ def _reordered(keypoints: Sequence[float], order: Sequence[int]) -> list[float]:
 def _mask_area(segmentation: Any) -> float | None:
     """Area of a mask: of polygons (the shoelace formula), or of COCO's run lengths; None of another or no mask."""
     if isinstance(segmentation, dict):
-        counts = segmentation.get("counts")
-        if isinstance(counts, list) and are_numbers(counts, len(counts)):
-            return float(sum(counts[1::2]))  # runs of background and foreground in turn
-        return None
+        return _run_length_area(segmentation.get("counts"), segmentation.get("size"))
     if not isinstance(segmentation, list) or not segmentation:
         return None
     total = 0.0
@@ -299,6 +296,37 @@ def _mask_area(segmentation: Any) -> float | None:
         xs, ys = ring[::2], ring[1::2]
         total += abs(sum(x * ys[i - 1] - xs[i - 1] * y for i, (x, y) in enumerate(zip(xs, ys, strict=True)))) / 2
     return total
+
+
+def _run_length_area(counts: Any, size: Any) -> float | None:
+    runs = _run_lengths(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not are_numbers(runs, len(runs)) or not are_numbers(size, 2):
+        return None
+    if min(runs, default=-1) < 0 or sum(runs) > size[0] * size[1]:
+        return None
+    return float(sum(runs[1::2]))  # of background and foreground in turn
+
+
+def _run_lengths(text: str) -> list[int] | None:
+    """Run lengths of COCO's compressed masks (pycocotools, maskApi.c, rleFrString); None where the text is none.
+
+    Characters are six bits above 48: five of a number, the lowest first, and whether more follow; the last one's bit 4
+    is the sign. From the fourth number on they are differences to the one two before.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for code in text.encode("utf-8", "replace"):
+        bits = code - 48
+        if not 0 <= bits < 64 or shift > 60:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return None if shift else runs
 
 
 def _is_integer(value: Any) -> bool:

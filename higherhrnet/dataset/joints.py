@@ -63,6 +63,11 @@ class JointSet:
         return tuple((self.names[a], self.names[b]) for a, b in enumerate(self.flip) if a < b)
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """'left', 'right' or 'middle' of each joint."""
+        return tuple(_side(self.names, self.flip, joint) for joint in range(len(self)))
+
+    @property
     def with_center(self) -> JointSet:
         """One joint more, the mean of a person's (DATASET.WITH_CENTER), with which grouping begins."""
         center = len(self)
@@ -169,16 +174,17 @@ class Description:
         given = {**_COLORS, **(self.colors or {})}
         for name in given.keys() - _COLORS.keys():
             index(name, "colors")
+        return tuple(given.get(name, given[_side(names, flip, joint)]) for joint, name in enumerate(names))
 
-        def side(joint: int) -> str:
-            if flip[joint] == joint:
-                return "middle"
-            pair = zip(names[joint].lower(), names[flip[joint]].lower(), strict=False)
-            here, there = next(((a, b) for a, b in pair if a != b), ("", ""))
-            is_left = here == "l" if {here, there} == {"l", "r"} else joint < flip[joint]
-            return "left" if is_left else "right"
 
-        return tuple(given.get(name, given[side(joint)]) for joint, name in enumerate(names))
+def _side(names: Sequence[str], flip: Sequence[int], joint: int) -> str:
+    """'left', 'right' or 'middle': by the first letter in which a joint's name and its partner's differ."""
+    if flip[joint] == joint:
+        return "middle"
+    pair = zip(names[joint].lower(), names[flip[joint]].lower(), strict=False)
+    here, there = next(((a, b) for a, b in pair if a != b), ("", ""))
+    is_left = here == "l" if {here, there} == {"l", "r"} else joint < flip[joint]
+    return "left" if is_left else "right"
 
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")

@@ -46,7 +46,7 @@ def backend_for(inference: Inference, done: Callable[[int], object] = lambda _: 
 
 def skeleton(config: Config) -> joints.JointSet:
     """The joints of the people that a configuration's network finds, a center left out."""
-    return config.joints if len(config.joints) == config.result_joints else joints.COCO
+    return config.joint_set
 
 
 class Pose:

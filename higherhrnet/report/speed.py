@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.artifacts import claim, perf
+from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.errors import UserError
 from higherhrnet.report import performance
@@ -35,13 +36,8 @@ def beside(dump_dir: Path, results: Path) -> Beside:
         raise UserError(f"dump directory {dump_dir} does not exist; correct --dumps")
     dumps, people = claim.read(dump_dir, DumpsWork), claim.read(results, PeopleWork)
     made = None if dumps is None else dumps.work
-    if made is not None and people is not None and people.work.network:
-        for name, value in people.work.network.items():
-            if getattr(made, name) != value:
-                raise UserError(
-                    f"{results} was not made from {dump_dir}: another {name} ({str(value)[:12]}, not "
-                    f"{str(getattr(made, name))[:12]}); give the dumps that these results are of"
-                )
+    if made is not None and people is not None:
+        _refuse_others(dump_dir, made, results, people)
     folder = dump_dir.absolute().parent
     try:
         found = perf.find(folder, batch=None if made is None else {made.batch})
@@ -55,6 +51,25 @@ def beside(dump_dir: Path, results: Path) -> Beside:
     if unknown:
         notes = [*notes, f"{folder}: no record says what {unknown} of {len(of_it)} performance files are of"]
     return Beside(Source(None, of_it).columns(), notes)
+
+
+def _refuse_others(dump_dir: Path, made: DumpsWork, results: Path, people: Record[PeopleWork]) -> None:
+    """Raise UserError where results were made by another network than dumps, or from other pictures."""
+    network, pictures = people.work.network, people.facts.pictures
+    differing: list[tuple[str, object, object]] = [
+        (name, value, getattr(made, name)) for name, value in network.items()
+    ]
+    if made.inputs is not None:
+        differing.append(("data set", people.work.dataset, made.inputs.work.dataset))
+        differing.append(("number of images", people.work.images, made.inputs.work.images))
+        if pictures and made.inputs.pictures and made.shard == people.work.shard:  # merged results are of several
+            differing.append(("content of the pictures", pictures, made.inputs.pictures))
+    for name, of_results, of_dumps in differing:
+        if of_results != of_dumps:
+            raise UserError(
+                f"{results} was not made from {dump_dir}: another {name} ({str(of_results)[:12]}, not "
+                f"{str(of_dumps)[:12]}); give the dumps that these results are of"
+            )
 
 
 def _is_of(figure: perf.Perf, made: DumpsWork) -> bool:

@@ -12,9 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 import higherhrnet
-from higherhrnet.artifacts import atomic, claim, outputs, perf, sources
+from higherhrnet.artifacts import atomic, claim, models, outputs, perf, sources
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco, joints
+from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
@@ -33,6 +34,8 @@ class ReportJob:
     results: Path
     output: Path | None
     """The page; None makes none."""
+    people: People = field(default_factory=People)
+    """As what annotated people are read and evaluated."""
     flag: str = "--output"
     """What named the page, for messages."""
     json: Path | None = None
@@ -70,6 +73,8 @@ def check(job: ReportJob) -> None:
         raise UserError(f"DATASET.TEST is {job.location.split}, which has no annotations here; a report needs them")
     if len(job.dumps) > 1 + (job.against is not None):
         raise UserError(f"--dumps names {len(job.dumps)} directories; give those of --results, then those of --against")
+    if job.against is not None and models.same_file(job.results, job.against):
+        raise UserError(f"--results {job.results} and --against {job.against} are one file; give other results")
     if job.json is not None and job.output is not None and job.json.absolute() == job.output.absolute():
         raise UserError(f"the page and --json are both {job.json}; give two paths")
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
@@ -86,14 +91,14 @@ def run(job: ReportJob) -> Made:
     UserError : as ``check``; annotations or results that cannot be read, or that are of other data
     """
     check(job)
-    dataset = coco.load(job.location.annotations)
-    study, over, notes = _study(job, dataset)
+    dataset = coco.load(job.location.annotations, job.people)
+    study, said_of, notes = _study(job, dataset)
     computed = numbers.compute(study, job.amount)
     rates, more = _speed(job, computed)
     notes += more
     crops: dict[int, bytes] = {}
     if job.output is not None:
-        crops, unread = _crops(job.location, study.images, computed["pictures"])
+        crops, unread = _crops(job.location, study.images, computed["pictures"], exif=said_of.exif)
         notes += unread
     said = {
         "artifact": outputs.MARK.decode(),
@@ -103,7 +108,7 @@ def run(job: ReportJob) -> Made:
             "results": str(job.results),
             "against": None if job.against is None else str(job.against),
             "annotations": str(job.location.annotations),
-            "over": over,
+            "over": _over(len(study.images), len(dataset.images)),
             "notes": notes,
             "rates": perf.MEANING,
             "version": higherhrnet.__version__,
@@ -124,47 +129,57 @@ def _write(path: Path, text: str) -> None:
     atomic.write_text(path, text)
 
 
-def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, str, list[str]]:
-    """What is analysed, over which images in words, and notes."""
-    annotations = job.location.annotations
-    content = sources.read_json(annotations, "annotation file", coco.LIMIT)
-    crowded = job.location.kind == coco.CROWD_POSE
-    skeleton = joints.CROWD_POSE if crowded else joints.COCO
-    count = len(skeleton)
-    chosen = [_images(file, dataset) for file in (job.results, job.against) if file is not None]
-    ids = set(job.image_ids) if job.image_ids is not None else set.intersection(*(each for each, _ in chosen))
+@dataclass(frozen=True)
+class _Said:
+    """What the record of a results file says of it."""
+
+    ids: set[int]
+    """Of the images that it is over."""
+    exif: bool
+    """Pictures were turned as EXIF says, and people are where they are in turned ones."""
+    notes: Sequence[str]
+
+
+def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[str]]:
+    """What is analysed, what is known of the results, and notes."""
+    assert dataset.truth is not None, "the people were asked for"
+    files = [file for file in (job.results, job.against) if file is not None]
+    said = [_said(file, dataset) for file in files]
+    if len({each.exif for each in said}) > 1:
+        turned = files[0] if said[0].exif else files[1]
+        raise UserError(f"only {turned} is of pictures that were turned (--exif); compare results of equal pictures")
+    ids = set(job.image_ids) if job.image_ids is not None else set.intersection(*(each.ids for each in said))
     if not ids:
         raise UserError(f"{job.results} and {job.against} have no image in common; compare results over the same ones")
-    notes = [note for _, note in chosen if note and job.image_ids is None]
-    truth = people.truth(content, annotations, ids, joints=count, from_boxes=crowded)
+    notes = [*evaluation.remarks(dataset, job.people), *(note for each in said for note in each.notes)]
+    content, joints = dataset.truth.content, job.people.joints
+    truth = people.truth(content, ids, joints=len(joints))
+    all_ids = {image.image_id for image in dataset.images}
     found = [
         people.found(
-            people.check(sources.read_json(file, "results", coco.LIMIT), file, _ids(dataset), joints=count),
+            people.check(
+                sources.read_json(file, "results", coco.LIMIT),
+                file,
+                all_ids,
+                joints=len(joints),
+                category=dataset.person,
+            ),
             truth.images,
-            joints=count,
+            joints=len(joints),
         )
-        for file in (job.results, job.against)
-        if file is not None
+        for file in files
     ]
-    index = {row["id"]: row.get("crowdIndex") for row in content["images"] if row["id"] in ids} if crowded else {}
-    sound = bool(index) and all(type(value) in (int, float) and 0 <= value <= 1 for value in index.values())
-    if crowded and not sound:
-        notes.append(f"no AP (easy), (medium) and (hard): images in {annotations} have no crowdIndex of 0 to 1")
     study = Study(
         truth,
         found[0],
         found[1] if len(found) > 1 else None,
-        skeleton,
-        np.array(skeleton.sigmas),
+        joints,
+        np.array(joints.sigmas),
         job.location.kind,
         {image.image_id: image for image in dataset.images if image.image_id in ids},
-        index if sound else None,
+        {row["id"]: row["crowdIndex"] for row in content["images"]} if job.people.crowd_pose else None,
     )
-    return study, _over(len(ids), len(dataset.images)), notes
-
-
-def _ids(dataset: coco.Dataset) -> set[int]:
-    return {image.image_id for image in dataset.images}
+    return study, said[0], notes
 
 
 def _over(count: int, of: int) -> str:
@@ -173,8 +188,8 @@ def _over(count: int, of: int) -> str:
     return f"{count:,} of {of:,} images"
 
 
-def _images(results: Path, dataset: coco.Dataset) -> tuple[set[int], str]:
-    """The ids of the images that results are over, and a note where nothing says which these are.
+def _said(results: Path, dataset: coco.Dataset) -> _Said:
+    """What a results file is over, by its record; the whole data set, with a note, where there is none.
 
     Raises
     ------
@@ -182,14 +197,18 @@ def _images(results: Path, dataset: coco.Dataset) -> tuple[set[int], str]:
     """
     made = claim.read(results, PeopleWork)
     if made is None:
-        return _ids(dataset), f"{results} has no record of which images it is over; all of the data set are taken"
+        note = f"{results} has no record of which images it is over; all of the data set are taken"
+        return _Said({image.image_id for image in dataset.images}, False, [note])
     if made.work.dataset != dataset.fingerprint:
         raise UserError(f"{results} is of another data set than {dataset.annotations}; give that with DATASET.ROOT")
     if atomic.sha256(results) != made.facts.sha256:
         raise UserError(f"{results} was changed since it was written; run what made it again, or remove its record")
     shard, left_out = Shard.parse(made.work.shard), set(made.facts.left_out)
-    images = shard.select(dataset.images[: made.work.images])
-    return {image.image_id for image in images if image.index not in left_out}, ""
+    images = [image for image in shard.select(dataset.images[: made.work.images]) if image.index not in left_out]
+    notes = []
+    if calibrated := len(set(made.facts.calibrated_on).intersection(image.index for image in images)):
+        notes.append(f"the network of {results} was calibrated on {calibrated} of its images: the figures flatter it")
+    return _Said({image.image_id for image in images}, bool(made.work.inputs.get("exif")), notes)
 
 
 def _speed(job: ReportJob, computed: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -221,7 +240,11 @@ def _speed(job: ReportJob, computed: Mapping[str, Any]) -> tuple[list[dict[str, 
 
 
 def _crops(
-    location: coco.Location, images: Mapping[int, coco.Image], pictures: Sequence[Mapping[str, Any]]
+    location: coco.Location,
+    images: Mapping[int, coco.Image],
+    pictures: Sequence[Mapping[str, Any]],
+    *,
+    exif: bool,
 ) -> tuple[dict[int, bytes], list[str]]:
     """JPEGs by image id, and a note on pictures that could not be read."""
     crops: dict[int, bytes] = {}
@@ -229,7 +252,7 @@ def _crops(
     for picture in tqdm(pictures, desc="pictures", unit="image", disable=None):
         image = images[picture["image_id"]]
         try:
-            pixels = reader.read_image(location.picture(image))
+            pixels = reader.read_image(location.picture(image), exif=exif)
             if pixels.shape[:2] != (image.height, image.width):
                 raise BadImageError(
                     f"image {location.picture(image)} is {pixels.shape[1]}x{pixels.shape[0]} pixels, annotated are "

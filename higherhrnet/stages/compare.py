@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, dumps, sources
+from higherhrnet.artifacts import claim, dumps, models, sources
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -118,9 +118,12 @@ def run(
     people : as what annotated people are evaluated; COCO's by default
     distance : image pixels that a keypoint may move while its person stays the same
 
-    Raises UserError: dumps that are missing or damaged, or of other images than the reference's.
+    Raises UserError: dumps that are missing or damaged, of other images than the reference's, or the reference's own.
     """
     pairs = [(reference, other), (flip_of(reference), flip_of(other))]
+    for first, second in pairs:
+        if models.same_file(first, second):
+            raise UserError(f"{first} and {second} are one directory; give the dumps of two runs")
     differences: list[Difference] = []
     images = 0
     for names, (first, second) in zip(_PASSES, pairs, strict=True):

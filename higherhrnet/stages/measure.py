@@ -42,6 +42,8 @@ class MeasureJob:
     dataset: str = ""
     threads: int = 0
     """Of the CPU, as the backend is told."""
+    precision: str | None = None
+    """Of trtexec's engines; None leaves it to the model."""
 
     def work(self, batch: int, *, model: str = "", backend: str = "", runtime: str = "") -> FigureWork:
         """What the figures of a batch size are of; '' for what is not known yet."""
@@ -127,7 +129,11 @@ def with_trtexec(
     logs of other work, or of others, are there and not to be replaced (``overwrite``).
     """
     works = {
-        batch: job.work(batch, model=fingerprint.sha256(model), backend=f"{trtexec.NAME} {trtexec.precision_of(model)}")
+        batch: job.work(
+            batch,
+            model=fingerprint.sha256(model),
+            backend=f"{trtexec.NAME} {trtexec.precision_of(model, job.precision)}",
+        )
         for batch, model in job.models.items()
     }
     if not overwrite:
@@ -165,6 +171,7 @@ def _run_trtexec(
         batch=work.batch,
         device=job.device,
         folder=folder,
+        precision=job.precision,
         timeout=timeout,
         begins=begin,
         done=finish,
@@ -174,8 +181,11 @@ def _run_trtexec(
 def trtexec_lines(job: MeasureJob, folder: Path) -> list[str]:
     """What ``with_trtexec`` runs, as shell lines."""
     lines = []
+    known = trtexec.known_flags()
     for batch, model in job.models.items():
         lines.append(f"mkdir -p {folder}")
-        for command, log in trtexec.commands(model, job.shapes, batch=batch, device=job.device, folder=folder):
+        for command, log in trtexec.commands(
+            model, job.shapes, batch=batch, device=job.device, folder=folder, precision=job.precision, known=known
+        ):
             lines.append(f"{command.shell()} > {log} 2>&1")
     return lines

@@ -9,19 +9,24 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from higherhrnet.artifacts import perf
+from higherhrnet.backends import trtexec
 from higherhrnet.backends.in_process import Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
+from higherhrnet.model.ort import onnxruntime
 from higherhrnet.report import chart, published
 from higherhrnet.report.tables import Column
 from higherhrnet.stages import measure
+from higherhrnet.system import processes
 from tests.support.ascend_host import search_path
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, TINY_SIDE
 from tests.support.programs import Outcome, error
@@ -255,6 +260,86 @@ def test_trtexec_s_commands_bound_all_17_shapes(with_trtexec: Path, script: Scri
         "--device=0 > result/trtexec/trtexec_batchsize_1_device_0_1024x512.log 2>&1"
     )
     assert not Path("result").exists()
+
+
+def test_trtexec_without_flags_of_precision_gets_a_float16_model(
+    with_trtexec: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    """TensorRT 11 and newer: engines are strongly typed."""
+    monkeypatch.setenv("STAND_IN_TENSORRT_11", "1")
+    call = ("HigherHRNet_performance", "--backend", "trtexec", "--cfg", TINY_CONFIG, "--shapes", "128x128")
+    outcome = script(*call)
+    assert outcome.status == 0, outcome
+    half = with_trtexec / "result/trtexec/tiny_bs1_dynamic_float16.onnx"
+    log = (with_trtexec / "result/trtexec/trtexec_batchsize_1_device_0_128x128.log").read_text()
+    assert log.startswith(f"$ trtexec --onnx={half.relative_to(with_trtexec)} --minShapes=")
+    weights = {tensor.data_type for tensor in onnx.load(half).graph.initializer if len(tensor.dims) > 1}
+    assert weights == {onnx.TensorProto.FLOAT16}
+    image = np.random.default_rng(0).standard_normal((1, 3, 128, 128), dtype=np.float32)
+    plain, typed = (
+        onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]).run(None, {"input": image})
+        for file in (with_trtexec / "models/tiny_bs1_dynamic.onnx", half)
+    )
+    for expected, found in zip(plain, typed, strict=True):
+        assert found.dtype == np.float32
+        assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()  # float16 has 11 bits
+    shown = script(*call, "--print_commands").out
+    assert "--onnx=result/trtexec/tiny_bs1_dynamic_float16.onnx --minShapes" in shown
+    float32 = ("--precision", "float32", "--save", "float32")
+    assert script(*call, *float32).status == 0
+    assert sorted(file.suffix for file in (with_trtexec / "float32").iterdir()) == [".engine", ".json", ".log"]
+    half.write_bytes(b"somebody's")
+    refused = (
+        f"{half.relative_to(with_trtexec)} is a file that this program did not make; give another path with --save"
+    )
+    assert refused in error(script(*call))
+    assert half.read_bytes() == b"somebody's"
+    monkeypatch.delenv("STAND_IN_TENSORRT_11")
+    assert "--noTF32" in script(*call, *float32, "--print_commands").out
+
+
+def test_trtexec_s_first_errors_are_shown(with_trtexec: Path, monkeypatch: pytest.MonkeyPatch):
+    """And not the help that follows them."""
+    monkeypatch.setenv("STAND_IN_TENSORRT_11", "1")
+    log = with_trtexec / "log"
+    outcome = processes.run(processes.Command(("trtexec", "--onnx=m.onnx", "--fp16")), log=log)
+    assert trtexec.reason(outcome) == "Unknown option: --fp16"
+    log.write_text("")
+    nothing = replace(outcome, text="a\nb\nc\nd\n")
+    assert trtexec.reason(nothing) == "b | c | d"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("--precision", "bfloat16"),
+            "--precision bfloat16 is not for trtexec, which builds float16 or float32 engines",
+        ),
+        (("--precision", "int8"), "--precision int8 is not for trtexec"),
+    ],
+)
+def test_precisions_that_trtexec_does_not_build(
+    with_trtexec: Path, script: Script, flags: tuple[str, ...], message: str
+):
+    call = ("HigherHRNet_performance", "--backend", "trtexec", "--cfg", TINY_CONFIG, *flags)
+    assert message in error(script(*call))
+    assert message in error(script(*call, "--print_commands"))
+
+
+def test_a_trtexec_that_does_not_list_its_flags_is_named(
+    with_trtexec: Path, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    """As one whose libraries are not found."""
+    other = tmp_path / "bin/trtexec"
+    other.parent.mkdir()
+    other.write_text(
+        "#!/bin/sh\necho 'trtexec: error while loading shared libraries: libnvinfer.so.11' >&2\nexit 127\n"
+    )
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{other.parent}:{search_path()}")
+    message = error(script("HigherHRNet_performance", "--backend", "trtexec", "--cfg", TINY_CONFIG))
+    assert "trtexec --help ended with status 127 and does not list its flags: trtexec: error while loading" in message
 
 
 # The chart

@@ -42,6 +42,14 @@ def test_a_row_is_measured_and_its_people_are_the_six_scripts(
     assert told(rows[0].found.people) == told(json.loads(tiny_results))
 
 
+def test_a_float32_model_is_not_taken_for_the_int8_one(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    """Two flags given one thing would be two rows of it."""
+    assert program.run(table.main, [*arguments[:2], "--int8", *arguments[1:]]) == 1
+    assert (
+        f"--int8 {arguments[1]} is not in INT8; make one that is with higherhrnet quantize" in capsys.readouterr().err
+    )
+
+
 @pytest.mark.slow
 def test_rows_are_processes_of_their_own(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     assert program.run(table.main, ["--backends", "onnxruntime", *arguments]) == 0

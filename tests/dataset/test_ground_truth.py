@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pycocotools.mask
 import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.strategies import integers
 
-from higherhrnet.dataset import coco, joints
+from higherhrnet.dataset import coco, ground_truth, joints
 from higherhrnet.dataset.ground_truth import People, Truth
 from higherhrnet.errors import UserError
 from tests.support.datasets import TINY_CONFIG, write_dataset
@@ -168,7 +173,14 @@ def test_what_is_missing_is_derived_and_said(tiny_data: Path, tmp_path: Path):
         ({"counts": [5, 7, 3, 4], "size": [10, 2]}, 11, "mask"),
         ([], None, "box"),
         ([[1, 2]], None, "box"),
+        ({"counts": "0111", "size": [2, 2]}, 3, "mask"),  # runs of 0, 1, 1 and 1 + 1
         ({"counts": "abc", "size": [10, 2]}, None, "box"),
+        ({"counts": [5, 7, 3, 40], "size": [10, 2]}, None, "box"),
+        ({"counts": [5, -7], "size": [10, 2]}, None, "box"),
+        ({"counts": "5N", "size": [10, 2]}, None, "box"),
+        ({"counts": "\u00e9", "size": [10, 2]}, None, "box"),
+        ({"counts": "o" * 99, "size": [10, 2]}, None, "box"),
+        ({"counts": "5"}, None, "box"),
     ],
 )
 def test_an_area_comes_from_the_mask_first(tiny_data: Path, tmp_path: Path, mask: Any, area: float | None, whose: str):
@@ -180,6 +192,15 @@ def test_an_area_comes_from_the_mask_first(tiny_data: Path, tmp_path: Path, mask
     row = found.content["annotations"][0]
     assert row["area"] == (row["bbox"][2] * row["bbox"][3] if area is None else area)
     assert found.notes == (f"7 annotations lack area; it is the {whose}'s",)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=60), elements=integers(0, 1)))
+def test_compressed_masks_have_pycocotools_areas(mask: np.ndarray):
+    """As it writes them itself: the annotations of crowds in COCO's own files, and what label tools give."""
+    rle = pycocotools.mask.encode(np.asfortranarray(mask))
+    text = {"size": rle["size"], "counts": rle["counts"].decode()}
+    assert ground_truth._mask_area(text) == pycocotools.mask.area(rle) == mask.sum()
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,22 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from higherhrnet.artifacts import atomic, claim, outputs
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset import coco, evaluation, joints
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.report import writer
 from higherhrnet.report.analysis.numbers import Amount
 from higherhrnet.report.writer import ReportJob
-from tests.support import reports
+from tests.support import crowd, reports
 from tests.support.reports import Files
 
 QUICK = Amount(draws=5, pictures=2)
@@ -62,25 +66,36 @@ def test_both_files_hold_the_same_numbers_and_these_are_the_official_ones(files:
 def test_equal_work_gives_equal_bytes_and_replaces_its_own(files: Files, tmp_path: Path) -> None:
     wanted = job(files, tmp_path)
     first = [file.read_bytes() for file in writer.run(wanted).files]
-    assert [file.read_bytes() for file in writer.run(wanted).files] == first
-    assert all(outputs.is_marked(file) for file in writer.run(wanted).files)
+    again = writer.run(wanted).files
+    assert [file.read_bytes() for file in again] == first
+    assert all(outputs.is_marked(file) for file in again)
 
 
 def test_a_picture_that_is_missing_is_counted(files: Files, tmp_path: Path) -> None:
     wanted = replace(job(files, tmp_path), amount=Amount(draws=0, pictures=12))
-    notes = " ".join(writer.run(wanted).notes)
+    made = writer.run(wanted)
+    notes = " ".join(made.notes)
     assert re.search(r"1 of \d+ pictures are drawn without their image; the first: cannot read image .*12\.jpg", notes)
     said = json.loads((tmp_path / "out/report.json").read_text())
     assert said["figures"][0]["interval"] is None  # no draws
-    assert said["subject"]["notes"] == list(writer.run(wanted).notes)
+    assert said["subject"]["notes"] == list(made.notes)
 
 
-def of_record(files: Files, folder: Path, *, images: int, left_out: list[int]) -> Path:
+def of_record(
+    files: Files,
+    folder: Path,
+    *,
+    images: int,
+    left_out: list[int],
+    inputs: dict[str, Any] | None = None,
+    calibrated_on: list[int] | None = None,
+) -> Path:
     """The results with a record that says what they are over."""
     results = folder / "recorded.json"
     results.write_bytes(files.results.read_bytes())
-    work = PeopleWork(coco.load(files.annotations).fingerprint, images, "1/1", {}, {}, {}, 1)
-    claim.write(results, Record(work, Facts(left_out=left_out, sha256=atomic.sha256(results)), complete=True))
+    work = PeopleWork(coco.load(files.annotations).fingerprint, images, "1/1", inputs or {}, {}, {}, 1)
+    facts = Facts(left_out=left_out, calibrated_on=calibrated_on or [], sha256=atomic.sha256(results))
+    claim.write(results, Record(work, facts, complete=True))
     return results
 
 
@@ -95,14 +110,14 @@ def test_a_record_says_over_which_images_results_are(files: Files, tmp_path: Pat
     official = evaluation.evaluate(coco.load(files.annotations), results, ids)
     assert said["figures"][0]["value"] == pytest.approx(official["AP"], abs=1e-9)
     assert "Over 7 of 12 images." in (tmp_path / "out/report.html").read_text()
-    chosen = replace(wanted, image_ids=ids[:2])
+    chosen = replace(wanted, image_ids=ids[:2], output=None)
     writer.run(chosen)
     assert json.loads((tmp_path / "out/report.json").read_text())["subject"]["over"] == "2 of 12 images"
 
 
 def test_compared_are_the_images_of_both(files: Files, tmp_path: Path) -> None:
     results = of_record(files, tmp_path, images=5, left_out=[])
-    writer.run(replace(job(files, tmp_path), against=results))
+    writer.run(replace(job(files, tmp_path), against=results, output=None))
     assert json.loads((tmp_path / "out/report.json").read_text())["subject"]["over"] == "5 of 12 images"
 
 
@@ -146,6 +161,7 @@ def test_what_may_not_be_written_is_refused_before_anything_is_read(files: Files
         ({"output": tmp_path / "mine.html", "flag": "--report"}, "give another path with --report"),
         ({"json": files.results}, "is an input"),
         ({"output": wanted.json}, "are both"),
+        ({"against": files.root / "annotations/../results.json"}, "are one file; give other results"),
         ({"dumps": [tmp_path] * 3}, "--dumps names 3 directories"),
         ({"location": coco.Location(str(files.root), "test2017")}, "has no annotations here"),
     ):
@@ -154,12 +170,79 @@ def test_what_may_not_be_written_is_refused_before_anything_is_read(files: Files
     writer.check(replace(wanted, output=tmp_path / "mine.html", overwrite=True))
 
 
-def test_people_of_two_categories_are_refused(files: Files, tmp_path: Path) -> None:
-    content = json.loads(files.annotations.read_text())
-    content["categories"].append({"id": 2, "name": "dog"})
-    content["annotations"][0]["category_id"] = 2
-    (tmp_path / "annotations").mkdir()
-    (tmp_path / "annotations/person_keypoints_val2017.json").write_text(json.dumps(content))
-    wanted = replace(job(files, tmp_path), location=coco.Location(str(tmp_path), "val2017"))
-    with pytest.raises(UserError, match="has annotations of category 2, expected 1 alone"):
+def own_data(folder: Path) -> tuple[ReportJob, coco.Dataset]:
+    """Five joints of other names, category 0, ids from 0, no iscrowd, another category beside people's."""
+    names = ("nose", "L_Wrist", "R_Wrist", "L_Ankle", "R_Ankle")
+    of = joints.Description().complete(names)
+    content = crowd.drawn(8, seed=3, names=of)
+    entries = crowd.exact(content, np.random.default_rng(2), noise=1.0)
+    for row in content["annotations"]:
+        row |= {"id": row["id"] - 1, "category_id": 0}
+        del row["iscrowd"]
+    for row in content["annotations"][::2]:
+        del row["area"]  # the box's
+    content["annotations"].append({"id": 999, "image_id": 1, "category_id": 7})
+    content["categories"] = [
+        {"id": 7, "name": "dog"},
+        {"id": 0, "name": "person", "keypoints": list(names), "skeleton": [[1, 2]]},
+    ]
+    (folder / "people.json").write_text(json.dumps(content))
+    (folder / "results.json").write_text(json.dumps([{**entry, "category_id": 0} for entry in entries]))
+    location = coco.Location("", "val2017", annotation_file=str(folder / "people.json"), image_folder=str(folder))
+    people = People(of)
+    wanted = ReportJob(location, folder / "results.json", folder / "r.html", people, json=folder / "r.json")
+    return replace(wanted, amount=QUICK), coco.load(folder / "people.json", people)
+
+
+def test_own_data_are_read_as_the_evaluation_reads_them(tmp_path: Path) -> None:
+    """Its figures, its notes, its joints; left and right are told as the joint set tells them."""
+    wanted, dataset = own_data(tmp_path)
+    notes = writer.run(wanted).notes
+    official = evaluation.evaluate(dataset, wanted.results, range(1, 9), wanted.people)
+    said = json.loads((tmp_path / "r.json").read_text())
+    found = {row["name"]: row["value"] for row in said["figures"]}
+    assert found == pytest.approx({k: None if v < 0 else v for k, v in official.items()}, abs=1e-9)
+    assert 0.1 < found["AP"] < 0.9
+    assert said["names"] == ["nose", "L_Wrist", "R_Wrist", "L_Ankle", "R_Ankle"]
+    assert said["sides"] == ["middle", "left", "right", "left", "right"]
+    assert {row["name"] for row in said["joints"]} == set(said["names"])
+    together = " ".join(notes)
+    assert "1 annotations of other categories do not count" in together
+    assert "with a sigma of 0.072 for 4 joints" in together
+    assert re.search("[0-9]+ annotations lack area; it is the box's", together)
+    page = (tmp_path / "r.html").read_text()
+    assert "in the mirrored image change places: L_Wrist-R_Wrist, L_Ankle-R_Ankle" in page
+
+
+def test_results_of_another_category_are_named(tmp_path: Path) -> None:
+    wanted, _ = own_data(tmp_path)
+    entries = json.loads(wanted.results.read_text())
+    wanted.results.write_text(json.dumps([{**entry, "category_id": 1} for entry in entries]))
+    with pytest.raises(UserError, match=r"expected a person \(category_id 0\) .* with 15 numbers as keypoints"):
         writer.run(wanted)
+
+
+def test_pictures_are_turned_as_the_results_were(files: Files, tmp_path: Path) -> None:
+    """Recorded as made with --exif: pictures are read so, and other results have to be of such pictures too."""
+    root = tmp_path / "turned"
+    (root / "annotations").mkdir(parents=True)
+    (root / "images/val2017").mkdir(parents=True)
+    (root / "annotations/person_keypoints_val2017.json").write_bytes(files.annotations.read_bytes())
+    orientation = PIL.Image.Exif()
+    orientation[0x112] = 6
+    width, height = crowd.SIDE
+    lying = PIL.Image.fromarray(np.full((width, height, 3), 90, np.uint8))  # [H, W] of the other order
+    for row in files.content["images"]:
+        lying.save(root / "images/val2017" / row["file_name"], exif=orientation)
+    results = of_record(files, tmp_path, images=12, left_out=[], inputs={"exif": True})
+    wanted = replace(job(files, tmp_path), location=coco.Location(str(root), "val2017"), results=results, against=None)
+    assert not writer.run(wanted).notes
+    assert (tmp_path / "out/report.html").read_text().count("data:image/jpeg;base64,") > 3
+    with pytest.raises(UserError, match=r"only .*recorded\.json is of pictures that were turned \(--exif\)"):
+        writer.run(replace(wanted, against=files.against))
+
+
+def test_calibration_images_are_said(files: Files, tmp_path: Path) -> None:
+    results = of_record(files, tmp_path, images=8, left_out=[2], calibrated_on=[1, 2, 5])
+    notes = writer.run(replace(job(files, tmp_path), results=results, against=None, output=None)).notes
+    assert notes == [f"the network of {results} was calibrated on 2 of its images: the figures flatter it"]

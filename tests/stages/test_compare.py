@@ -163,7 +163,13 @@ def test_differences_are_found_and_end_with_status_1(
     for left in dumps.BENCHMARK.paths(tmp_path / "other", 0):
         left.unlink()
     assert "are of different images: 1 are in one of them only, the first is 000000000000" in script(*call).err
+    for name in (BS1, f"{runs}/./{BS1}"):
+        one = ("HigherHRNet_performance", "--compare", BS1, name, *DEMO)
+        assert "are one directory; give the dumps of two runs" in error(script(*one))
     shutil.rmtree(tmp_path / "other_flip")
+    (tmp_path / "other_flip").symlink_to(runs / f"{BS1}_flip")
+    assert f"{BS1}_flip and {tmp_path}/other_flip are one directory" in error(script(*call))
+    (tmp_path / "other_flip").unlink()
     assert "has no other_flip beside it" in script(*call).err
 
 

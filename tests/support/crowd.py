@@ -66,7 +66,7 @@ def study(
 ) -> Study:
     """Over all images."""
     ids = [row["id"] for row in annotated["images"]]
-    truth = people.truth(annotated, FILE, ids, joints=len(names), from_boxes=False)
+    truth = people.truth(annotated, ids, joints=len(names))
     found, old = (
         people.found(people.check(rows, FILE, set(ids), joints=len(names)), truth.images, joints=len(names))
         for rows in (entries, before or [])

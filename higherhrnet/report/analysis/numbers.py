@@ -72,6 +72,7 @@ def compute(study: Study, amount: Amount = Amount()) -> dict[str, Any]:
         "names": list(study.joints.names),
         "limbs": [list(limb) for limb in study.joints.limbs],
         "flip": list(study.joints.flip),
+        "sides": list(study.joints.sides),
         "sigmas": study.sigmas.tolist(),
         "kind": study.kind,
         "bootstrap": {"draws": amount.draws, "seed": amount.seed, "interval": figures.INTERVAL},

@@ -77,41 +77,22 @@ class Found:
         return replace(self, scores=scores[order], **{name: getattr(self, name)[order] for name in names}), order
 
 
-def truth(
-    content: Mapping[str, Any], file: Path, image_ids: Collection[int], *, joints: int, from_boxes: bool
-) -> Truth:
-    """The annotated people of the images named, of an annotation file's content.
-
-    Parameters
-    ----------
-    content : checked by ground_truth.check, as coco.load does
-    from_boxes : areas are 0.53 of the boxes', as crowdposetools has it: CrowdPose annotates none
-
-    Raises
-    ------
-    UserError : people of a second category, over which COCOeval would average
-    """
+def truth(content: Mapping[str, Any], image_ids: Collection[int], *, joints: int) -> Truth:
+    """The annotated people of the images named: of what ground_truth.read made of a file, and COCOeval evaluates."""
     images = np.array(sorted(image_ids), np.int64)
     wanted = set(images.tolist())
     rows = [row for row in content["annotations"] if row["image_id"] in wanted]
-    if others := {row["category_id"] for row in rows} - {ground_truth.PERSON}:
-        raise UserError(
-            f"annotation file {file} has annotations of category {min(others)}, expected {ground_truth.PERSON} alone; "
-            f"leave the others out"
-        )
     image = np.searchsorted(images, np.array([row["image_id"] for row in rows], np.int64))
     order = np.argsort(image, kind="stable")
     rows = [rows[i] for i in order]
-    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-    areas = boxes[:, 2] * boxes[:, 3] * 0.53 if from_boxes else np.array([row["area"] for row in rows], np.float64)
     crowd = np.array([bool(row["iscrowd"]) for row in rows], bool)
     return Truth(
         images,
         image[order],
         np.array([row["id"] for row in rows], np.int64),
         np.array([row["keypoints"] for row in rows], np.float64).reshape(-1, joints, 3),
-        boxes,
-        areas,
+        np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4),
+        np.array([row["area"] for row in rows], np.float64),
         crowd,
         crowd | np.array([row["num_keypoints"] == 0 for row in rows], bool),
     )
@@ -142,8 +123,12 @@ def found(entries: Sequence[Mapping[str, Any]], images: np.ndarray, *, joints: i
     )
 
 
-def check(entries: Any, file: Path, image_ids: Collection[int], *, joints: int) -> Sequence[Mapping[str, Any]]:
+def check(
+    entries: Any, file: Path, image_ids: Collection[int], *, joints: int, category: int = ground_truth.PERSON
+) -> Sequence[Mapping[str, Any]]:
     """The entries of a results file of any program: people of the images named, with keypoints and score.
+
+    ``category`` is the id of people in the data set.
 
     Raises
     ------
@@ -156,14 +141,14 @@ def check(entries: Any, file: Path, image_ids: Collection[int], *, joints: int) 
             isinstance(entry, dict)
             and type(entry.get("image_id")) is int
             and entry["image_id"] in image_ids
-            and entry.get("category_id") == ground_truth.PERSON
+            and entry.get("category_id") == category
             and ground_truth.are_numbers(entry.get("keypoints"), 3 * joints)
             and ground_truth.are_numbers([entry.get("score")], 1)
         )
         if not sound:
             raise UserError(
                 f"results {file}: entry {place} is {str(entry)[:120]}, expected a person (category_id "
-                f"{ground_truth.PERSON}) of one of the data set's images with {3 * joints} numbers as keypoints and a "
-                f"score; give the results of this data set"
+                f"{category}) of one of the data set's images with {3 * joints} numbers as keypoints and a score; give "
+                f"the results of this data set"
             )
     return entries

@@ -56,7 +56,8 @@ def mending(numbers: Numbers, names: Mapping[str, str]) -> Markup:
             )
         axes.axvline(ap, color=INK, linewidth=1)
         least = min(ap, *(row["AP"] or 0 for row in rows))
-        axes.set(xlim=(least - 0.02, 1.12), xlabel="AP; the line is AP as it is")
+        axes.set(xlabel="AP; the line is AP as it is")
+        _up_to_one(axes, least - 0.02)
         _names(axes, [names[row["name"]] for row in rows])
 
     return svg.draw("mending", f"AP {_value(ap)}, and AP after mending each kind of error", _height(len(rows)), paint)
@@ -76,7 +77,8 @@ def in_turn(numbers: Numbers, names: Mapping[str, str]) -> Markup:
         axes.barh(places, [ap, *before[1:]], color=MUTED, height=0.62)
         for place, value in enumerate(values):
             _note(axes, _value(value), value, place)
-        axes.set(xlim=(0, 1.15), xlabel="AP")
+        axes.set(xlabel="AP")
+        _up_to_one(axes)
         _names(axes, labels)
 
     return svg.draw("inturn", "AP as errors are mended one after another", _height(len(rows) + 1), paint)
@@ -113,7 +115,8 @@ def precision_of_joints(numbers: Numbers) -> Markup:
                 _value(joint["AP"]), (joint["AP"] or 0, place), (3, 0), textcoords="offset points", va="center"
             )
         _names(axes, [_short(joint["name"]) for joint in joints])
-        axes.set(xlim=(0, 1.15), xlabel="AP with that joint alone")
+        axes.set(xlabel="AP with that joint alone")
+        _up_to_one(axes)
 
     return svg.draw("jointap", "AP with each joint alone", _height(len(joints)), paint)
 
@@ -135,7 +138,7 @@ def group(place: int, numbers: Numbers) -> Markup:
                     _value(value), (value, p + offset), (3, 0), textcoords="offset points", va="center", fontsize=8
                 )
         _names(axes, [f"{row['label']} ({row['people']:,})" for row in rows])
-        axes.set(xlim=(0, 1.15))
+        _up_to_one(axes)
         axes.figure.legend(loc="outside upper center", ncols=2)
 
     title = f"{first} and {second} by {division['by']}"
@@ -219,6 +222,12 @@ def _names(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
+
+
+def _up_to_one(axes: Axes, low: float = 0.0) -> None:
+    """An axis of shares: it has room for values beside full bars, and no ticks there."""
+    axes.set_xlim(low, 1.15)
+    axes.set_xticks([tick for tick in axes.get_xticks() if low <= tick <= 1 + 1e-9])
 
 
 def _note(axes: Axes, text: str, x: float, y: float, *, size: int = 10) -> None:

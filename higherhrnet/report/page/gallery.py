@@ -119,7 +119,7 @@ def show(numbers: Mapping[str, Any], crops: Mapping[int, bytes], names: Mapping[
 def _show(
     number: int, picture: Mapping[str, Any], numbers: Mapping[str, Any], content: bytes, names: Mapping[str, str]
 ) -> Shown:
-    drawing = _Drawing(numbers["names"], numbers["limbs"])
+    drawing = _Drawing(numbers["names"], numbers["limbs"], numbers["sides"])
     people = picture["annotated"]
     missed = sum(person["missed"] for person in people)
     panels = [Panel("annotated", f"{_many(len(people))}" + (f", {missed} missed" if missed else ""))]
@@ -190,9 +190,9 @@ def _errors(found: Mapping[str, Any], joints: Sequence[str], names: Mapping[str,
 class _Drawing:
     """A skeleton as paths, in a picture's pixels."""
 
-    def __init__(self, names: Sequence[str], limbs: Sequence[Sequence[int]]) -> None:
+    def __init__(self, names: Sequence[str], limbs: Sequence[Sequence[int]], sides: Sequence[str]) -> None:
         self.names = names
-        self._limbs = [(a, b, _side(names[a], names[b])) for a, b in limbs]
+        self._limbs = [(a, b, sides[a] if sides[a] == sides[b] else "middle") for a, b in limbs]
 
     def person(self, known: Mapping[int, Sequence[float]], style: str, title: str = "") -> list[Stroke]:
         """Limbs by side, then joints; those that are not ``known`` are left out."""
@@ -204,8 +204,3 @@ class _Drawing:
         strokes = [Stroke(f"limb {side} {style}", path, title) for side, path in parts.items() if path]
         joints = "".join(f"M{x:g} {y:g}h0" for x, y in known.values())
         return [*strokes, *([Stroke(f"joint {style}", joints, title)] if joints else [])]
-
-
-def _side(*names: str) -> str:
-    sides = {name.partition("_")[0] for name in names}
-    return sides.pop() if sides in ({"left"}, {"right"}) else "middle"

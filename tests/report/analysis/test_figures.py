@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from higherhrnet.dataset import coco, evaluation, joints
+from higherhrnet.dataset.ground_truth import People
 from higherhrnet.report.analysis import figures, people
 from higherhrnet.report.analysis.evaluator import Evaluator
 from higherhrnet.report.analysis.figures import Draws
-from tests.support import crowd, golden, official_figures
+from tests.support import crowd, crowd_pose, golden, official_figures
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +89,14 @@ def test_crowd_pose_s_nine_figures_are_cocoeval_s_with_its_areas_and_groups() ->
     entries = crowd.exact(content, rng, noise=0.9)
     index = {row["id"]: float(rng.choice([0.1, 0.2, 0.5, 0.8, 0.9])) for row in content["images"]}
     ids = list(index)
-    truth = people.truth(content, crowd.FILE, ids, joints=14, from_boxes=True)
+    for row in content["annotations"]:
+        row["area"] = 0.53 * row["bbox"][2] * row["bbox"][3]
+    truth = people.truth(content, ids, joints=14)
     found = people.found(entries, truth.images, joints=14)
     sigmas = np.array([0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79]) / 10
     ours = Evaluator(truth, found, sigmas, names.flip)
     values = figures.read(figures.parts(ours, coco.CROWD_POSE, index), coco.CROWD_POSE)
     assert tuple(values) == tuple(evaluation.CROWD_POSE_STATISTICS)
-    for row in content["annotations"]:
-        row["area"] = 0.53 * row["bbox"][2] * row["bbox"][3]
 
     def official(chosen: list[int]) -> official_figures.Official:
         return official_figures.evaluate(content, entries, image_ids=chosen, sigmas=sigmas.tolist())
@@ -109,3 +110,21 @@ def test_crowd_pose_s_nine_figures_are_cocoeval_s_with_its_areas_and_groups() ->
     without = figures.read(figures.parts(ours, coco.CROWD_POSE, None), coco.CROWD_POSE)
     assert "AP (easy)" not in without
     assert without.items() <= values.items()
+
+
+def test_crowd_pose_s_nine_figures_are_its_own_package_s(tmp_path: Path) -> None:
+    """Of the original package (golden/crowd_pose.json), on 240 made images and on part of them."""
+    content = crowd_pose.annotation_file()
+    entries = crowd_pose.results(content)
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    as_ = People(joints.CROWD_POSE, crowd_pose=True)
+    read = coco.load(tmp_path / "a.json", as_).truth
+    assert read is not None
+    for name, (part, _) in {"all": (content, entries), "part": crowd_pose.part(content, entries)}.items():
+        ids = {row["id"] for row in part["images"]}
+        truth = people.truth(read.content, ids, joints=14)
+        found = people.found(entries, truth.images, joints=14)
+        ours = Evaluator(truth, found, np.array(as_.joints.sigmas), as_.joints.flip)
+        index = {row["id"]: row["crowdIndex"] for row in content["images"]}
+        values = figures.read(figures.parts(ours, coco.CROWD_POSE, index), coco.CROWD_POSE)
+        assert values == pytest.approx(golden.read("crowd_pose.json")[name], abs=1e-6)

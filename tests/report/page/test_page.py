@@ -91,6 +91,15 @@ def test_ids_are_unique_and_references_lead_to_them(made: Path) -> None:
     assert used <= set(ids)
 
 
+def test_axes_of_shares_end_at_1(made: Path) -> None:
+    """They are longer, for the values beside full bars."""
+    charts = re.findall(r'<svg class="chart".*?</svg>', made.read_text(), re.DOTALL)
+    assert len(charts) == 14
+    for chart in charts:
+        ticks = re.findall(r">([01]\.\d)</text>", chart)
+        assert not [tick for tick in ticks if float(tick) > 1], chart[:200]
+
+
 def test_names_in_data_are_text(made: Path) -> None:
     found = Parsed(made.read_text())
     assert HOSTILE in found.texts

@@ -1,0 +1,49 @@
+"""An .onnx that computes in float16, for runtimes that take the precision from the model: TensorRT 11 and newer."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+
+from higherhrnet.artifacts import atomic, outputs
+from higherhrnet.errors import UserError
+from higherhrnet.model import fingerprint, onnx_graph
+from higherhrnet.model.ort import onnxruntime  # noqa: F401  # before its parts, so that it reports nothing
+
+_KEY = "float16_of"
+"""Among the metadata: the SHA-256 of the model that a file is made of."""
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        return _KEY in onnx_graph.read(file).metadata
+    except UserError:
+        return False
+
+
+def write(source: Path, target: Path, *, flag: str) -> None:
+    """Write ``source`` with weights and layers in float16; its input and outputs stay float32.
+
+    Weights beyond the range of float16 become its largest, or 0. ``flag`` is what names another place than ``target``.
+
+    Raises UserError: a model that cannot be converted, or a file of others in its place.
+    """
+    outputs.check(target, flag, ours=_is_ours, inputs=[source], overwrite=None)
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of each weight that is too small
+        try:
+            made = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+        except Exception as e:  # whatever a model of others makes it raise
+            reason = " ".join(str(e).split())[:200]
+            raise UserError(
+                f"model {source} cannot be converted to float16 ({type(e).__name__}: {reason}); give --precision "
+                f"float32"
+            ) from e
+    made.metadata_props.add(key=_KEY, value=fingerprint.sha256(source))
+    atomic.make_directory(target.parent)
+    with atomic.writing(target) as partial:
+        onnx.save(made, partial)
