@@ -159,12 +159,12 @@ def _read_npy(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
         raise UserError(f"cannot read dump {file}: {e.strerror or e}; run the network again") from e
     except _BAD_HEADER as e:
         raise UserError(f"dump {file} is not a NumPy array ({e}); run the network again") from e
-    if array.dtype != np.float32 or array.shape not in {shape, (1, *shape)}:
+    if array.dtype not in _TYPES.values() or array.shape not in {shape, (1, *shape)}:
         raise UserError(
-            f"dump {file}: found {array.dtype} {list(array.shape)}, expected float32 {list(shape)}; "
+            f"dump {file}: found {array.dtype} {list(array.shape)}, expected float32 or float16 {list(shape)}; "
             f"run the network again on this data set's inputs"
         )
-    return np.ascontiguousarray(array.reshape(shape).view(np.ndarray))
+    return np.ascontiguousarray(array.reshape(shape).view(np.ndarray), np.float32)
 
 
 def missing(files: Sequence[Path], shapes: Sequence[tuple[int, int, int]], dtype: str = FLOAT32) -> str | None:

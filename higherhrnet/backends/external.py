@@ -44,6 +44,10 @@ class Setting:
     """Seconds that a run of one shape may take; None is no limit."""
     done: Callable[[int], object] = lambda _: None
     """Called with numbers of images while they are made."""
+    input_dtype: str = inputs.FLOAT32
+    """What the .om takes: float32 or float16 [N, 3, H, W], or uint8 [N, H, W, 3] with AIPP."""
+    output_dtype: str = dumps.FLOAT32
+    """What the .om gives: float32, or float16 by --output_type."""
 
 
 class ExternalTool(abc.ABC):
@@ -112,10 +116,13 @@ class ExternalTool(abc.ABC):
     def scratch_bytes(self, shape: tuple[int, int], dump_dtype: str) -> int:
         """Two dumps as the program leaves them, and a copy of the input, which some programs need.
 
-        ``dump_dtype`` float16 changes nothing: programs leave float32, which is converted file by file afterwards.
+        ``dump_dtype`` changes nothing: programs leave what the .om gives, which is converted file by file afterwards.
         """
-        dumped = self._setting.largest if self.whole_buffers else shape
-        return sum(dumps.output_bytes(dumped, self._setting.heads)) + inputs.size(shape)
+        setting = self._setting
+        dumped = setting.largest if self.whole_buffers else shape
+        return sum(dumps.output_bytes(dumped, setting.heads, setting.output_dtype)) + inputs.size(
+            shape, setting.input_dtype
+        )
 
     def end(self) -> None:
         """End all runs of other threads."""
@@ -154,8 +161,9 @@ class ExternalTool(abc.ABC):
 
     def _collect(self, work: Work) -> tuple[int, str]:
         """Move every whole pair of dumps to the dump directory; return their number and what is missing."""
-        exact = dumps.output_bytes(work.shape, self._setting.heads)
-        largest = dumps.output_bytes(self._setting.largest, self._setting.heads)
+        given = self._setting.output_dtype
+        exact = dumps.output_bytes(work.shape, self._setting.heads, given)
+        largest = dumps.output_bytes(self._setting.largest, self._setting.heads, given)
         made, problem = 0, ""
         for entry in work.entries:
             index = inputs.index_of(entry.path)
@@ -168,7 +176,7 @@ class ExternalTool(abc.ABC):
                 problem = problem or next(filter(None, faults))
                 continue
             for file, need, target in zip(files, exact, dumps.BENCHMARK.paths(work.dumps, index), strict=True):
-                _move(file, target, need, work.dump_dtype)
+                _move(file, target, need, given, work.dump_dtype)
             made += 1
         shutil.rmtree(work.private, ignore_errors=True)
         return made, problem
@@ -214,12 +222,13 @@ def _fault(file: Path, sizes: set[int]) -> str:
     return f"{file.name} has {found} bytes, expected {' or '.join(map(str, sorted(sizes)))}"
 
 
-def _move(file: Path, target: Path, size: int, dtype: str) -> None:
-    """Cut a dump to its shape's bytes and give it its final name, on the same file system, as ``dtype``."""
+def _move(file: Path, target: Path, size: int, given: str, dtype: str) -> None:
+    """Cut a dump of type ``given`` to its shape's bytes and give it its final name, on the same disk, as ``dtype``."""
     try:
         os.truncate(file, size)
-        if dtype != dumps.FLOAT32:
-            atomic.write_bytes(target, dumps.encode(np.fromfile(file, "<f4"), dtype, target.name))
+        if dtype != given:
+            values = np.fromfile(file, given).astype(np.float32)
+            atomic.write_bytes(target, dumps.encode(values, dtype, target.name))
             file.unlink()
             return
         file.replace(target)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from higherhrnet.artifacts import atomic, dumps, inputs, models
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert, session
+from higherhrnet.backends.ascend import options as atc_options
+from higherhrnet.backends.ascend.options import AtcOptions
 from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
@@ -31,6 +33,12 @@ ON_ASCEND = frozenset({BENCHMARK, ASCEND, AIS_BENCH})
 """Backends that run an .om."""
 PROGRAMS = frozenset({BENCHMARK, AIS_BENCH})
 """Backends that run another program, through files."""
+
+_FOR_INPUTS = {
+    inputs.FLOAT32: "no --input_fp16_nodes",
+    inputs.FLOAT16: "--input_fp16_nodes input",
+    inputs.UINT8: "--aipp",
+}
 
 MODELS = Path("models")
 """Where models are looked for."""
@@ -65,6 +73,8 @@ class InferenceOptions:
     auto_tune: bool = False
     aipp: bool = False
     dynamic_dims: bool = False
+    atc: AtcOptions = field(default_factory=AtcOptions)
+    """What ATC is told beside that."""
     timeout: float = 0
     """Seconds that one run of a program may take; 0 is no limit."""
 
@@ -230,7 +240,6 @@ def on_ascend(
     *,
     benchmark_path: Path | None,
     dynamic_dims: bool,
-    input_dtype: str,
     must_run: bool,
 ) -> Backend:
     """The benchmark tool, ais_bench, or ais_bench's interface in process, on an .om.
@@ -249,7 +258,7 @@ def on_ascend(
     if must_run and (why := ais_bench.missing(in_process=name == ASCEND)):
         raise UserError(f"--backend {name}: {why}; install Ascend's wheels aclruntime and ais_bench for this python3")
     if name == ASCEND:
-        return session.Ascend(setting, dynamic_dims=dynamic_dims, dtype=input_dtype)
+        return session.Ascend(setting, dynamic_dims=dynamic_dims)
     return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)
 
 
@@ -334,7 +343,7 @@ class Inference:
         """What inputs a backend takes: uint8 with AIPP, else the dumps' type, where the backend can."""
         if self.options.aipp:
             return inputs.UINT8
-        return inputs.FLOAT32 if backend in ON_ASCEND else self.options.dtype
+        return self.options.atc.input_dtype if backend in ON_ASCEND else self.options.dtype
 
     def check_inputs(self, backend: str, source: str, dtype: str, shapes: dict[tuple[int, int], str]) -> None:
         """Refuse before anything starts what would not fit the .om.
@@ -348,6 +357,12 @@ class Inference:
             return
         expected = self.input_dtype(backend)
         if dtype != expected:
+            if inputs.FLOAT16 in {dtype, expected}:
+                without = "with" if expected == inputs.FLOAT16 else "without"
+                raise UserError(
+                    f"the inputs in {source} are {dtype}, an .om {without} --input_fp16_nodes takes {expected}; give "
+                    f"--dtype {expected} to HigherHRNet_preprocess.py, or {_FOR_INPUTS[dtype]} to this script"
+                )
             raise UserError(
                 f"the inputs in {source} are {dtype}, an .om {'with' if self.options.aipp else 'without'} --aipp takes "
                 f"{expected}; give --aipp to both HigherHRNet_preprocess.py and this script, or to neither"
@@ -430,13 +445,14 @@ class Inference:
             logs=logs,
             timeout=options.timeout,
             done=done,
+            input_dtype=self.input_dtype(name),
+            output_dtype=options.atc.output_dtype,
         )
         return on_ascend(
             name,
             setting,
             benchmark_path=options.benchmark_path,
             dynamic_dims=options.dynamic_dims,
-            input_dtype=self.input_dtype(name),
             must_run=must_run,
         )
 
@@ -484,6 +500,7 @@ def _convertible(
     """An .onnx, given or found, or an .om."""
     if options.aipp and options.dynamic_dims:
         raise UserError("--aipp does not go with --dynamic dims: ATC takes AIPP with --dynamic image_size only")
+    atc_options.check(options.atc, aipp=options.aipp)
     model = options.model or _found(options)
     if model.suffix != ".om":
         return convert.Request(
@@ -496,13 +513,20 @@ def _convertible(
             dynamic_dims=options.dynamic_dims,
             auto_tune=options.auto_tune,
             device=options.device,
+            chosen=options.atc,
         )
     if converts:
         raise UserError(f"--convert_only and --auto_tune make an .om, but the model is {model}; give an .onnx")
-    if options.soc_version:
-        raise UserError(f"--soc_version is for converting, but {model} is converted already; omit it")
+    for flag, given in (
+        ("--soc_version", options.soc_version),
+        ("--precision_mode", options.atc.precision_mode),
+        ("--atc_args", options.atc.others),
+    ):
+        if given:
+            raise UserError(f"{flag} is for converting, but {model} is converted already; omit it")
     if not model.is_file():
         raise UserError(f"model {model} does not exist; correct --model")
+    convert.check_made(model, options.atc, aipp=options.aipp, dynamic_dims=options.dynamic_dims)
     return Om(model)
 
 

@@ -106,7 +106,7 @@ def _job(args: argparse.Namespace, inference: Inference, model: Path, result: Pa
         inference.heads,
         device=inference.options.device,
         devices=args.device_ids,
-        dtype=args.dtype,
+        dtype=inference.options.dtype,
         threads=args.threads,
         overwrite=args.overwrite,
     )

@@ -143,9 +143,22 @@ def add_config(to: argparse.ArgumentParser) -> None:
     group.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides, for example DATASET.ROOT data/coco")
 
 
+VERBATIM = "--atc_args"
+"""The flag whose value begins with dashes, which argparse takes for a flag where it stands alone."""
+
+
+def joined(argv: Sequence[str]) -> list[str]:
+    """Arguments with the value of VERBATIM in the same argument."""
+    found = list(argv)
+    for place in range(len(found) - 2, -1, -1):
+        if found[place] == VERBATIM and "--" not in found[:place]:
+            found[place : place + 2] = ["=".join(found[place : place + 2])]
+    return found
+
+
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, Config]:
     """Parse arguments whose options may stand before, between or after the overrides; load the configuration."""
-    args = parser.parse_intermixed_args(argv)
+    args = parser.parse_intermixed_args(joined(sys.argv[1:] if argv is None else argv))
     config = loader.load(args.cfg, args.opts)
     if config.weights is not None and not config.weights.is_file():
         raise UserError(f"TEST.MODEL_FILE {config.weights} is no file; correct it, or give TEST.MODEL_FILE ''")

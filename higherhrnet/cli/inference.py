@@ -8,6 +8,8 @@ from pathlib import Path
 
 from higherhrnet.artifacts import dumps
 from higherhrnet.backends import select
+from higherhrnet.backends.ascend import options as atc_options
+from higherhrnet.backends.ascend.options import AtcOptions
 from higherhrnet.backends.base import AUTO, INT8, PRECISIONS
 from higherhrnet.cli import flags
 from higherhrnet.errors import UserError
@@ -64,7 +66,9 @@ def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None
         help="onnxruntime, openvino, torch; 0 leaves it to them",
     )
     add_in_process(parser)
-    parser.add_argument("--dtype", choices=dumps.DTYPES, default=dumps.FLOAT32, help="on disk; float16 halves it")
+    parser.add_argument(
+        "--dtype", choices=dumps.DTYPES, help="on disk; float16 halves it (float32, with --output_type FP16 float16)"
+    )
     ascend = parser.add_argument_group("Ascend")
     ascend.add_argument("--benchmark_path", type=Path, metavar="FILE", help="the benchmark tool, if not in this folder")
     ascend.add_argument("--soc_version", metavar="NAME", help="chip, for example Ascend310P3; npu-smi says without it")
@@ -75,6 +79,15 @@ def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None
         choices=("image_size", "dims"),
         default="image_size",
         help="shape profiles of the .om; dims is for ais_bench",
+    )
+    ascend.add_argument("--precision_mode", choices=atc_options.PRECISION_MODES, help="ATC's; force_fp16 without it")
+    ascend.add_argument("--output_type", choices=atc_options.OUTPUT_TYPES, help="of the .om; FP16 halves the dumps")
+    ascend.add_argument("--input_fp16_nodes", default="", metavar="NAME", help="input: the .om takes float16 inputs")
+    ascend.add_argument(
+        "--atc_args",
+        default="",
+        metavar="TEXT",
+        help='more options of ATC, as in "--op_select_implmode=high_precision"',
     )
     ascend.add_argument(
         "--timeout", type=flags.non_negative, default=0, metavar="S", help="limit of one program's run; 0 is none"
@@ -92,4 +105,13 @@ def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
         if given.get("device_ids") or given.get("device_id") not in {None, number}:
             raise UserError(f"--device cuda:{number} names a GPU, and so do --device_id or --device_ids; give one")
         values["device_id"] = number
-    return select.InferenceOptions(**values, batch=batch, dynamic_dims=given.get("dynamic") == "dims")
+    atc = AtcOptions(
+        given.get("precision_mode"),
+        given.get("input_fp16_nodes", ""),
+        given.get("output_type") or "",
+        atc_options.parse(given.get("atc_args", "")),
+    )
+    values["dtype"] = given.get("dtype") or atc.output_dtype
+    if values["dtype"] != atc.output_dtype == dumps.FLOAT16:
+        raise UserError("--output_type FP16 does not go with --dtype float32, which widens it again; omit one of them")
+    return select.InferenceOptions(**values, atc=atc, batch=batch, dynamic_dims=given.get("dynamic") == "dims")

@@ -150,8 +150,9 @@ def _settings(
     if args.no_long_side_limit and backend in select.ON_ASCEND:
         raise UserError(f"--no_long_side_limit: an .om, which {backend} runs, has fixed shapes; omit the flag")
     input_dtype = inference.input_dtype(backend)
-    if input_dtype == inputs.FLOAT32 != args.dtype:
-        print(f"inputs stay float32, which {backend} takes; dumps are {args.dtype}")
+    dump_dtype = inference.options.dtype
+    if input_dtype == inputs.FLOAT32 != dump_dtype:
+        print(f"inputs stay float32, which {backend} takes; dumps are {dump_dtype}")
     return Settings(
         annotations=dataset.annotations.absolute(),
         location=config.location.absolute(),
@@ -163,7 +164,7 @@ def _settings(
         device=inference.options.device,
         devices=args.device_ids,
         input_dtype=input_dtype,
-        dump_dtype=args.dtype,
+        dump_dtype=dump_dtype,
         skip_bad=args.skip_bad,
         category=dataset.person,
         exif=args.exif,

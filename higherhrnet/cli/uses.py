@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from higherhrnet.cli import flags
 from higherhrnet.errors import UserError
 
 
@@ -57,6 +58,10 @@ _INFERENCE = {
     "--auto_tune": Use(_ASCEND),
     "--aipp": Use(_ASCEND),
     "--dynamic": Use(_ASCEND),
+    "--precision_mode": Use(_ASCEND),
+    "--output_type": Use(_ASCEND),
+    "--input_fp16_nodes": Use(_ASCEND),
+    "--atc_args": Use(_ASCEND),
     "--timeout": Use(_ASCEND),
 }
 _CONVERT = ("--convert_only",)
@@ -267,7 +272,7 @@ def check(command: str, argv: Sequence[str] | None, *, backend: str = "", flip: 
 
 def _flags(argv: Sequence[str]) -> Iterator[str]:
     """The flags among arguments: no value of one begins with dashes, for argparse refuses that."""
-    for argument in argv:
+    for argument in flags.joined(argv):
         if argument == "--":
             return
         if argument.startswith("--"):

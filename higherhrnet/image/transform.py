@@ -49,8 +49,11 @@ _TABLE = _normalisation_table()
 def normalise(image: np.ndarray, tensor: np.ndarray | None = None) -> np.ndarray:
     """RGB uint8 [H, W, 3] to the network's input: float32 [3, H, W], (x / 255 - mean) / std; into ``tensor`` if given.
 
-    A given ``tensor`` must have its rows in C order.
+    A given ``tensor`` must have its rows in C order; into a float16 one the values are rounded.
     """
+    if tensor is not None and tensor.dtype != np.float32:  # OpenCV would fill another array in its place
+        tensor[:] = normalise(image)
+        return tensor
     tensor = np.empty((3, *image.shape[:2]), np.float32) if tensor is None else tensor
     for channel, plane in enumerate(cv2.split(image)):
         cv2.LUT(plane, _TABLE[channel], dst=tensor[channel])

@@ -37,11 +37,19 @@ def test_npy_dumps_with_and_without_batch_axis(tmp_path: Path, lead: tuple[int, 
     np.testing.assert_array_equal(dumps.read(tmp_path / "a.npy", SMALL, LARGE), values(SMALL))
 
 
+def test_npy_dumps_in_float16_are_widened(tmp_path: Path):
+    """Of an .om with --output_type=FP16; a .npy says its type itself."""
+    np.save(tmp_path / "a.npy", values(SMALL).astype(np.float16))
+    found = dumps.read(tmp_path / "a.npy", SMALL, LARGE)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, values(SMALL).astype(np.float16))
+
+
 def test_npy_dumps_of_other_type_shape_or_with_pickles_are_refused(tmp_path: Path):
     file = tmp_path / "a.npy"
     for array in (values(SMALL).astype(np.float64), values(SMALL).astype(">f4"), values((2, 4, 3))):
         np.save(file, array)
-        with pytest.raises(UserError, match=r"expected float32 \[2, 3, 4\]"):
+        with pytest.raises(UserError, match=r"expected float32 or float16 \[2, 3, 4\]"):
             dumps.read(file, SMALL, LARGE)
     np.save(file, np.array([{}], object), allow_pickle=True)
     with pytest.raises(UserError, match="is not a NumPy array"):

@@ -92,3 +92,11 @@ def test_opencv_5_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cv2, "__version__", "5.0.0")
     with pytest.raises(UserError, match=r"OpenCV 5.0.0 found, expected 4.x"):
         transform.check_opencv()
+
+
+def test_an_input_in_float16_is_the_rounded_one():
+    """A session on an NPU may take it so; OpenCV would leave such a target as it was."""
+    pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    half = np.zeros((3, 4, 5), np.float16)
+    assert transform.normalise(pixels, half) is half
+    np.testing.assert_array_equal(half, transform.normalise(pixels).astype(np.float16))

@@ -81,7 +81,7 @@ class AisBench(ExternalTool):
         for entry in work.entries:
             target = private / INPUTS / entry.path.name
             if self._dynamic_dims and self.batch == 1:
-                _write_npy(entry.path, work.shape, target.with_suffix(".npy"))
+                _write_npy(entry.path, work.dtype, work.shape, target.with_suffix(".npy"))
             else:
                 place(entry.path, target)
         (private / _OUTPUT).mkdir()
@@ -151,7 +151,7 @@ def place(source: Path, target: Path) -> None:
     target.chmod(0o640)
 
 
-def _write_npy(source: Path, shape: tuple[int, int], target: Path) -> None:
+def _write_npy(source: Path, dtype: str, shape: tuple[int, int], target: Path) -> None:
     """Write an input as .npy [1, 3, H, W], which tells the tool its shape profile."""
-    np.save(target, np.fromfile(source, np.float32).reshape(1, inputs.CHANNELS, *shape))
+    np.save(target, np.fromfile(source, dtype).reshape(1, inputs.CHANNELS, *shape))
     target.chmod(0o640)

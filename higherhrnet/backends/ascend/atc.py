@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from higherhrnet.artifacts import dumps
+from higherhrnet.backends.ascend.options import AtcOptions
 from higherhrnet.errors import UserError
 from higherhrnet.model import onnx_graph
 from higherhrnet.system.processes import Command
@@ -37,6 +38,7 @@ class Conversion:
     """Shape profiles by --dynamic_dims instead of --dynamic_image_size: only ais_bench's auto mode takes these."""
     aipp: Path | None = None
     """AIPP configuration; inputs are then uint8 [H, W, 3]. ATC does not take it with ``dynamic_dims``."""
+    chosen: AtcOptions = field(default_factory=AtcOptions)
 
     def settings(self) -> dict[str, str]:
         """The options that decide what the .om computes, by name without dashes."""
@@ -49,7 +51,7 @@ class Conversion:
         }
         if self.aipp is not None:
             settings["insert_op_conf"] = str(self.aipp)
-        return settings
+        return settings | self.chosen.settings()
 
     def atc(self, model: Path, output: Path, *, auto_tune: bool = False) -> Command:
         """ATC's command: ``model`` .onnx to ``output``, which has no .om yet."""

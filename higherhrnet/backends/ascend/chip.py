@@ -21,6 +21,8 @@ _NAME = re.compile(r"(?:310(?:[PB]\d?)?|910[A-Z]\w*(?:-\d)?|(?:910|950[A-Z]*)_\w
 _HALF = re.compile(r"910|950[A-Z]*")
 """What newer chips call themselves, whose name for ATC has their NPU's too."""
 _SOC_VERSION = re.compile(r"(?:Ascend)?(.+)")
+_UNTUNED = re.compile(r"Ascend910(?:B|_93)\w*(?:-\d)?")
+"""Atlas A2 and A3: CANN's documentation of AOE says that its offline tuning does not support them."""
 _BOARD = "npu-smi info -t board -i 0 -c 0 says both"
 _SECONDS = 60.0  # a driver that does not answer hangs npu-smi
 _INSTEAD = "give the chip with --soc_version, for example --soc_version Ascend310P3"
@@ -58,6 +60,15 @@ def soc_version(name: str) -> str:
     if not match or not _NAME.fullmatch(match[1]):
         raise UserError(f"--soc_version {name}: expected a name like Ascend310 or Ascend310P3; npu-smi info shows it")
     return f"Ascend{match[1]}"
+
+
+def check_tunes(soc_version: str) -> None:
+    """Refuse tuning on a chip for which neither ATC nor AOE has it. Raises UserError."""
+    if _UNTUNED.fullmatch(soc_version):
+        raise UserError(
+            f"--auto_tune: AOE does not tune for {soc_version} (Atlas A2 and A3), and the ATC of these chips has no "
+            f"tuning of its own; omit --auto_tune"
+        )
 
 
 def _incomplete(name: str) -> str:

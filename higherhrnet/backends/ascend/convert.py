@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from higherhrnet.artifacts import atomic, claim, dumps, lock, models
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.work import OmWork
 from higherhrnet.backends.ascend import aipp, atc, chip
+from higherhrnet.backends.ascend.options import AtcOptions
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint, onnx_graph
 from higherhrnet.system import processes
@@ -35,6 +36,7 @@ class Request:
     auto_tune: bool = False
     device: int = 0
     """Where AOE tunes."""
+    chosen: AtcOptions = field(default_factory=AtcOptions)
 
     @property
     def output(self) -> Path:
@@ -54,14 +56,21 @@ class Request:
     def conversion(self, soc_version: str) -> atc.Conversion:
         """All of ATC's options. Raises UserError for an .onnx that is not HigherHRNet's."""
         graph = onnx_graph.read(self.onnx)
+        name = atc.input_name(graph, self.batch, self.onnx)
+        if self.chosen.input_fp16_nodes not in {"", name}:
+            raise UserError(
+                f"--input_fp16_nodes {self.chosen.input_fp16_nodes}: the input of {self.onnx} is called {name}; give "
+                f"that name"
+            )
         return atc.Conversion(
-            input_name=atc.input_name(graph, self.batch, self.onnx),
+            input_name=name,
             batch=self.batch,
             shapes=self.shapes,
             out_nodes=atc.out_nodes(graph, self.heads, self.onnx),
             soc_version=soc_version,
             dynamic_dims=self.dynamic_dims,
             aipp=self.aipp_file,
+            chosen=self.chosen,
         )
 
 
@@ -100,6 +109,28 @@ def _stale(request: Request, conversion: atc.Conversion, om: Path) -> str:
     return f"{om} has changed since it was made" * (atomic.sha256(om) != made.facts.sha256)
 
 
+def check_made(om: Path, chosen: AtcOptions, *, aipp: bool, dynamic_dims: bool) -> None:
+    """Refuse flags that are not of an .om as its record has it; nothing is known of one without.
+
+    Raises
+    ------
+    UserError : naming the first flag, and how the .om was made
+    """
+    made = claim.read(om, OmWork)
+    if made is None:
+        return
+    settings = made.work.settings
+    for flag, has, given in (
+        ("--aipp", "insert_op_conf" in settings, aipp),
+        ("--dynamic dims", "dynamic_dims" in settings, dynamic_dims),
+        ("--input_fp16_nodes", "input_fp16_nodes" in settings, bool(chosen.input_fp16_nodes)),
+        ("--output_type FP16", settings.get("output_type") == "FP16", chosen.output_type == "FP16"),
+    ):
+        if has != given:
+            made_so, remedy = ("with", "give it") if has else ("without", "omit it")
+            raise UserError(f"model {om} was made {made_so} {flag}, says {claim.record_of(om)}; {remedy}")
+
+
 def _named(request: Request) -> Path:
     """The .om that its record is named after, wherever ATC puts it."""
     return atc.candidates(request.output)[0]
@@ -111,7 +142,8 @@ def _work(request: Request, conversion: atc.Conversion, soc_version: str) -> OmW
 
 def _settings(conversion: atc.Conversion) -> dict[str, str]:
     """The settings as the record keeps them: of the AIPP file not its path but what it says."""
-    settings = conversion.settings()
+    chosen = conversion.chosen
+    settings = {k: v for k, v in conversion.settings().items() if k not in chosen.settings()} | chosen.recorded()
     if conversion.aipp is not None:
         settings["insert_op_conf"] = aipp.configuration()
     return settings
@@ -133,6 +165,8 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
         soc_version = chip.soc_version(request.soc_version)
     else:
         soc_version = chip.ask(output.with_name(f"{output.name}.npu-smi.log"))
+    if request.auto_tune:
+        chip.check_tunes(soc_version)
     conversion = request.conversion(soc_version)
     record = Record(_work(request, conversion, soc_version))
     if conversion.aipp is not None:
@@ -160,6 +194,8 @@ def commands(request: Request) -> list[str]:
     lines = []
     if request.soc_version:
         soc_version = chip.soc_version(request.soc_version)
+        if request.auto_tune:
+            chip.check_tunes(soc_version)
     else:
         soc_version = _UNKNOWN_CHIP
         lines += [chip.COMMAND.shell(), "# the chip's name from that table goes in place of CHIP (or --soc_version)"]

@@ -43,17 +43,16 @@ class Ascend(InProcess):
 
     name = NAME
 
-    def __init__(self, setting: Setting, *, dynamic_dims: bool = False, dtype: str = inputs.FLOAT32) -> None:
+    def __init__(self, setting: Setting, *, dynamic_dims: bool = False) -> None:
         """Take the setting; no process is started.
 
         Parameters
         ----------
         dynamic_dims : the .om has shape profiles by that option, not by dynamic_image_size
-        dtype : of the .om's inputs: float32, float16, or uint8 with AIPP
         """
         super().__init__(batch=setting.batch, heads=setting.heads, done=setting.done)
         self.runtime = _versions()
-        self._setting, self._dynamic_dims, self._dtype = setting, dynamic_dims, dtype
+        self._setting, self._dynamic_dims = setting, dynamic_dims
         self._stop = threading.Event()
         self._lanes: dict[int, _Lane] = {}
         self._making = threading.Lock()
@@ -79,7 +78,7 @@ class Ascend(InProcess):
         with self._making:
             if device not in self._lanes:
                 held = _Device(device, self._setting, self._stop, dynamic_dims=self._dynamic_dims)
-                self._lanes[device] = _Lane(held, self._setting, self._dtype)
+                self._lanes[device] = _Lane(held, self._setting)
             return self._lanes[device]
 
 
@@ -89,9 +88,9 @@ class _Lane(InProcess):
     name = NAME
     runtime = ""
 
-    def __init__(self, device: _Device, setting: Setting, dtype: str) -> None:
+    def __init__(self, device: _Device, setting: Setting) -> None:
         super().__init__(batch=setting.batch, heads=setting.heads, done=setting.done)
-        self._device, self._dtype = device, dtype
+        self._device, self._dtype = device, setting.input_dtype
 
     def open(self, shape: tuple[int, int], device: int = 0) -> Session:
         joints, tags = self.heads
