@@ -14,6 +14,8 @@ from pathlib import Path
 from higherhrnet.cli import flags, uses
 from higherhrnet.stages import dataset_info
 
+_SHOWN = 5  # names
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage and print what was written."""
@@ -28,4 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     list_files = dataset_info.list_inputs if args.file_type == "bin" else dataset_info.list_images
     everything, *by_shape = list_files(args.directory, args.name, args.shard, overwrite=args.overwrite)
+    if args.file_type == "jpg" and (others := dataset_info.not_listed(args.directory)):
+        names = ", ".join(others[:_SHOWN]) + ", ..." * (len(others) > _SHOWN)
+        print(f"{len(others)} other files and folders of {args.directory} are not listed: {names}")
     print(f"{everything}" + (f" and {len(by_shape)} lists by shape" if by_shape else ""))

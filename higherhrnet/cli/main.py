@@ -43,6 +43,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Run one command, as the guide's scripts do; return its exit status."""
     terminal.prepare()
     try:
+        importlib.import_module("numpy")  # first: where it does not load, OpenCV advises to install it
         # Imported before signals raise: OpenCV's import, for one, prints advice when an exception goes through it.
         called = importlib.import_module(f"higherhrnet.cli.{command}").main
     except ImportError as e:

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log = Log(job.results.parent.parent / f"{config.file.stem}_{stamp}_valid{shard.suffix}.log")
     log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{config.text}")
     if not decode.is_compiled():
-        log.say("=> compiling the decode kernel: about half a minute, once")
+        log.say(f"=> {decode.compiling()}")
         decode.compile()
     start = time.perf_counter()
     with workers.Pool(args.workers) as pool:

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     say = terminal.say if to_lines else print
     say(f"backend {why}, model {model}")
     if not decode.is_compiled():
-        say("compiling the decode kernel: about half a minute, once")
+        say(decode.compiling())
         decode.compile()
     plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
     reading, chosen = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)

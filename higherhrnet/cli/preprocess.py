@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=flags.count, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="replace inputs that are there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
+    parser.add_argument("--no_eval", action="store_true", help="do not check annotated people, for no figures")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--aipp", action="store_true", help="uint8 inputs, a quarter of the bytes, for an .om with AIPP")
     form.add_argument("--dtype", choices=_DTYPES, default=inputs.FLOAT32, help="of the inputs; float16 halves them")
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     plan = replace(config.plan, limited=not args.no_long_side_limit)
     uses.check("preprocess", argv, flip=plan.flip)
-    dataset = coco.load(config.location.annotations)
+    is_evaluated = config.location.has_annotations and not args.no_eval  # what that refuses is refused before the work
+    dataset = coco.load(config.location.annotations, config.people if is_evaluated else None)
     with workers.Pool(args.workers) as pool:
         for factor in plan.factors:
             job = preprocess.PreprocessJob(

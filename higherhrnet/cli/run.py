@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _compile_decode() -> None:
     if not decode.is_compiled():
-        print("compiling the decode kernel: about half a minute, once", flush=True)
+        print(decode.compiling(), flush=True)
         decode.compile()
 
 

@@ -90,6 +90,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--limit": _ALWAYS,
         "--overwrite": _ALWAYS,
         "--skip_bad": _ALWAYS,
+        "--no_eval": _ALWAYS,
         "--aipp": _ALWAYS,
         "--dtype": _ALWAYS,
         "--no_long_side_limit": _ALWAYS,

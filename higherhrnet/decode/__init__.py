@@ -20,6 +20,7 @@ __all__ = [
     "Outputs",
     "People",
     "compile",
+    "compiling",
     "decode",
     "decode_image",
     "fused",
@@ -36,6 +37,16 @@ _ENTRIES = (kernel.PEOPLE, whole.PEOPLE, resize)
 def is_compiled() -> bool:
     """True where every decode starts at once: this process or the cache has all for these sources and this CPU."""
     return all(entry.is_compiled() for entry in _ENTRIES)
+
+
+def compiling() -> str:
+    """What compiling takes, in words; also where nothing can be written that would keep what is compiled."""
+    if all(entry.is_kept() for entry in _ENTRIES):
+        return "compiling the decode kernel: about half a minute, once"
+    return (
+        "compiling the decode kernel: about half a minute in each process and at each start, because no folder can be "
+        "written that keeps it; set NUMBA_CACHE_DIR to one"
+    )
 
 
 def compile() -> None:

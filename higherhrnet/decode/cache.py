@@ -7,19 +7,62 @@ of those constants: an entry's maker takes it as argument.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
+from numba.core import caching, dispatcher
+
+from higherhrnet.errors import UserError
 
 
 def _fingerprint() -> int:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return int.from_bytes(hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "little")
+
+
+_InTree: Any = vars(caching).get("InTreeCacheLocator") or vars(caching)["_InTreeCacheLocator"]  # before Numba 0.61
+
+
+class _Beside(_InTree):
+    """__pycache__ beside the sources where it cannot be written, which Numba would not even read."""
+
+    def ensure_cache_path(self) -> None:
+        """Be content with any."""
+
+
+class _Stored(caching.CompileResultCacheImpl):
+    _locator_classes = [_Beside]  # noqa: RUF012, as its base has it
+
+
+class _ReadOnly(caching.FunctionCache):
+    _impl_class = _Stored
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep nothing."""
+
+
+def _dispatcher(function: Callable, signature: tuple) -> Any:
+    """A function as Numba calls it, with the cache that is there, the one that can be written, or none."""
+    folder = Path(function.__code__.co_filename).parent
+    place = folder / "__pycache__"
+    made = njit(nogil=True)(function)
+    if not isinstance(made, dispatcher.Dispatcher):
+        raise UserError("NUMBA_DISABLE_JIT is set, with which an image takes minutes to decode; unset it")
+    is_own = not vars(config)["CACHE_DIR"] and not os.access(place if place.is_dir() else folder, os.W_OK)
+    stored = _ReadOnly(function) if is_own else None
+    if stored is not None and stored.load_overload(signature, made.targetctx) is not None:
+        made._cache = stored  # type: ignore[attr-defined]
+    elif stored is None or os.path.isabs(os.path.expanduser("~")):  # else Numba would make a folder called ~
+        with contextlib.suppress(RuntimeError):  # no place can be written
+            made.enable_caching()
+    return made
 
 
 class Entry:
@@ -33,7 +76,7 @@ class Entry:
 
     @cached_property
     def _dispatcher(self) -> Any:
-        return njit(cache=True, nogil=True)(self._make(_fingerprint()))
+        return _dispatcher(self._make(_fingerprint()), self._signature)
 
     def is_compiled(self) -> bool:
         """True where the next call starts at once: this process or the cache has it for these sources and this CPU."""
@@ -41,10 +84,19 @@ class Entry:
         # Numba has no public way to look into a cache without compiling what is not there.
         return bool(entry.signatures) or entry._cache.load_overload(self._signature, entry.targetctx) is not None
 
+    def is_kept(self) -> bool:
+        """Whether what is compiled now need not be the next time."""
+        return not isinstance(self._dispatcher._cache, caching.NullCache)
+
     def compile(self) -> None:
         """Load the function from the cache, or compile it and leave it there.
 
-        The cache is __pycache__ beside the sources, or where that cannot be written a folder of the user's.
+        The cache is __pycache__ beside the sources, or where that cannot be written a folder of the user's; where there
+        is none either, nothing is left.
+
+        Raises
+        ------
+        UserError : Numba is told not to compile
         """
         with self._lock:
             if not self._dispatcher.signatures:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import zipfile
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -32,6 +33,9 @@ def read(path: str | os.PathLike[str]) -> bytes:
         raise BadImageError(
             f"cannot read image {path}: {e.strerror or e}; put it there or correct the data set's path"
         ) from e
+    except KeyError as e:
+        remedy = "use the .zip file that belongs to the annotations"
+        raise BadImageError(f"cannot read image {path}: {e.args[0]}; {remedy}") from e
     except Exception as e:  # whatever the damage of a .zip file leads its reader and the decompressors to
         remedy = "get the .zip file again" if ".zip@" in str(path) else "correct its name"
         raise BadImageError(f"cannot read image {path}: {' '.join(map(str, e.args))}; {remedy}") from e
@@ -108,17 +112,39 @@ def _read(path: str) -> bytes:
     archive, found, member = path.partition(".zip@")
     if not found:
         return sources.read(path, _MOST_BYTES)
-    with _archive(f"{archive}.zip", os.getpid()).open(member) as file:
+    opened = _archive(f"{archive}.zip", os.getpid())
+    with opened.file.open(opened.find(member)) as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise sources.too_large(path, _MOST_BYTES)
     return content
 
 
+@dataclass(frozen=True)
+class _Archive:
+    """A .zip file, with images in it as they are or in a folder, as COCO's own downloads have them."""
+
+    file: zipfile.ZipFile
+    folders: tuple[str, ...]
+    """Those of its first level."""
+
+    def find(self, image: str) -> str:
+        """What an image is called in it. Raises KeyError where that is nothing, or more than one."""
+        names = self.file.NameToInfo
+        if image in names:
+            return image
+        found = [name for folder in self.folders if (name := f"{folder}/{image}") in names]
+        if len(found) != 1:
+            what = f"it is there {len(found)} times ({', '.join(found[:2])})" if found else "it is not in the archive"
+            raise KeyError(what)
+        return found[0]
+
+
 @functools.lru_cache(maxsize=2)
-def _archive(path: str, _process: int) -> zipfile.ZipFile:
+def _archive(path: str, _process: int) -> _Archive:
     """An open archive: reading the list of 5,000 names for every image would cost more than the image."""
-    return zipfile.ZipFile(sources.open_file(path))
+    file = zipfile.ZipFile(sources.open_file(path))
+    return _Archive(file, tuple({name.partition("/")[0]: None for name in file.namelist() if "/" in name}))
 
 
 MOST_PIXELS = 100_000_000

@@ -52,6 +52,15 @@ def _write(name: str, entries: list[info.Entry], *, by_shape: bool, overwrite: b
     return written
 
 
+def not_listed(folder: Path) -> list[str]:
+    """Names in a folder that ``list_images`` passes over: other kinds of files, and folders."""
+    return sorted(path.name for path in folder.iterdir() if not _is_listed(path))
+
+
+def _is_listed(path: Path) -> bool:
+    return path.suffix.lower() in _IMAGE_SUFFIXES and not path.is_dir()
+
+
 def list_images(folder: Path, name: str, shard: Shard = ALL, *, overwrite: bool = False) -> list[Path]:
     """Write NAME.info for a folder of images (of a ``shard``), by file name; return the path written, in a list.
 
@@ -59,7 +68,7 @@ def list_images(folder: Path, name: str, shard: Shard = ALL, *, overwrite: bool 
     """
     if not folder.is_dir():
         raise UserError(f"image folder {folder} does not exist; give the folder of the .jpg files")
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES)
+    files = sorted(filter(_is_listed, folder.iterdir()))
     files = [file for index, file in enumerate(files) if shard.holds(index)]
     if not files:
         raise UserError(f"image folder {folder} holds no .jpg, .jpeg or .png files; give the folder of the images")

@@ -44,14 +44,30 @@ def problem(error: ImportError) -> str:
         if not package:
             return ""
         return f"package {package} is not installed for {sys.executable}; pip install -r {file}"
-    broken = package or next((pip for key, (pip, _) in _PACKAGES.items() if key in str(reason)), "")
+    broken = package or _importing(error) or next((p for key, (p, _) in _PACKAGES.items() if key in str(reason)), "")
     if not broken:
         return ""
     said = " ".join(str(reason).split())[:200]
+    if "map segment" in said or "allocate memory" in said:
+        return (
+            f"package {broken} is installed but does not load ({said}): there is too little memory (ulimit -v), or it "
+            f"lies in a file system that runs no programs (noexec)"
+        )
     return (
         f"package {broken} is installed but does not load ({said}); check LD_LIBRARY_PATH and what set_env.sh put "
         f"on it, or install the package again"
     )
+
+
+def _importing(error: ImportError) -> str:
+    """The package in whose import an error arose, which it need not name; '' of another."""
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        found = _PACKAGES.get(name, (found,))[0]
+        trace = trace.tb_next
+    return found
 
 
 def _root(error: BaseException) -> BaseException:

@@ -115,7 +115,7 @@ def test_zipped_images_are_read_where_they_are(tiny_data: Path, tmp_path: Path):
         assert zipped == tmp_path / f"images/test2017.zip@{image.file_name}"
         unzipped = coco.Location(str(tiny_data), "val2017").picture(image)
         np.testing.assert_array_equal(reader.read_image(zipped), reader.read_image(unzipped))
-    with pytest.raises(BadImageError, match=r"test2017\.zip@no\.jpg: .*no\.jpg.* in the archive"):
+    with pytest.raises(BadImageError, match=r"test2017\.zip@no\.jpg: it is not in the archive; use the"):
         reader.read_image(tmp_path / "images/test2017.zip@no.jpg")
     with pytest.raises(BadImageError, match=r"test2018\.zip@no\.jpg: No such file"):
         reader.read_image(tmp_path / "images/test2018.zip@no.jpg")

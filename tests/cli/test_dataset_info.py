@@ -32,6 +32,21 @@ def test_lists_of_images(tiny_data: Path, script: Script, tmp_path: Path):
     assert len(lines) == 7
 
 
+def test_what_is_not_listed_is_counted_and_named(tiny_data: Path, script: Script, tmp_path: Path):
+    """Other formats, which the guide's original passes over too, and folders."""
+    folder = tmp_path / "pictures"
+    (folder / "more.jpg").mkdir(parents=True)
+    picture = next((tiny_data / "images/val2017").iterdir())
+    for name in ("a.jpg", "b.bmp", "c.tiff", "d.webp", "e.txt", "f.jpg.part"):
+        shutil.copy(picture, folder / name)
+    outcome = script("gen_dataset_info", "jpg", folder, tmp_path / "list")
+    assert outcome.out.splitlines() == [
+        f"6 other files and folders of {folder} are not listed: b.bmp, c.tiff, d.webp, e.txt, f.jpg.part, ...",
+        f"{tmp_path}/list.info",
+    ]
+    assert len((tmp_path / "list.info").read_text().splitlines()) == 1
+
+
 def test_gen_dataset_info_refuses_wrong_input(tiny_inputs: Path, script: Script, tmp_path: Path):
     def listing(kind: str, tree: Path) -> Outcome:
         return script("gen_dataset_info", kind, tree, tmp_path / "list")

@@ -310,7 +310,9 @@ def test_they_are_refused_before_the_work(script: Callable[..., Outcome], tiny_o
     where = ["--cfg", TINY_CONFIG, "DATASET.ROOT", data, "OUTPUT_DIR", tmp_path / "output"]
     both = ["--dump_dir", tmp_path, "--dump_dir_flip", tmp_path]
     model = ["--work", tmp_path / "work", *CPU, "--model", tiny_onnx]
+    trees = ["--output", tmp_path / "bins", "--output_flip", tmp_path / "flip", "--workers", 1]
     for program in (
+        ["HigherHRNet_preprocess", *trees, *where],
         ["HigherHRNet_postprocess", *both, *where],
         ["higherhrnet.__main__", "run", *model, *where],
         ["higherhrnet.__main__", "merge", *where],
@@ -319,3 +321,4 @@ def test_they_are_refused_before_the_work(script: Callable[..., Outcome], tiny_o
         error(outcome)
         assert outcome.err.startswith(f"error: annotation file {data / FILE}: annotations[3] is ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco"]
+    assert script("HigherHRNet_preprocess", *trees, "--no_eval", *where).status == 0

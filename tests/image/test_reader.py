@@ -266,6 +266,28 @@ def test_damaged_archives_are_bad_images(tmp_path: Path, method: int):
             reader.read_image(f"{file}@1.jpg")
 
 
+@pytest.mark.parametrize("folder", ["", "val2017/", "anything else/"])
+def test_archives_hold_images_as_they_are_or_in_a_folder(tmp_path: Path, folder: str):
+    """COCO's own val2017.zip has a folder val2017; the official code's reader expects none."""
+    file, picture = tmp_path / "val2017.zip", tmp_path / "1.jpg"
+    picture.write_bytes(jpeg())
+    with zipfile.ZipFile(file, "w") as made:
+        made.write(picture, f"{folder}1.jpg")
+        made.writestr("__MACOSX/._1.jpg", "of a file manager")
+    np.testing.assert_array_equal(reader.read_image(f"{file}@1.jpg"), reader.read_image(picture))
+    with pytest.raises(BadImageError, match=r"2\.jpg: it is not in the archive; use the \.zip file that belongs"):
+        reader.read_image(f"{file}@2.jpg")
+
+
+def test_an_image_that_an_archive_holds_twice_is_not_guessed(tmp_path: Path):
+    file = tmp_path / "both.zip"
+    with zipfile.ZipFile(file, "w") as made:
+        for folder in ("a", "b"):
+            made.writestr(f"{folder}/1.jpg", jpeg())
+    with pytest.raises(BadImageError, match=r"it is there 2 times \(a/1\.jpg, b/1\.jpg\)"):
+        reader.read_image(f"{file}@1.jpg")
+
+
 def test_a_zip_bomb_is_a_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reader, "_MOST_BYTES", 1000)
     with pytest.raises(BadImageError, match="more than 1,000 bytes"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,19 @@ def test_a_library_that_does_not_load_is_said_with_the_loader_s_reason():
         said = packages.problem(e)
     assert said.startswith("package numpy is installed but does not load (libstdc++.so.6: version `GLIBCXX_3.4.29'")
     assert "\n" not in said
+
+
+def test_a_package_that_an_error_does_not_name_is_the_one_that_was_imported(tmp_path: Path, monkeypatch):
+    """As NumPy's newest, and ONNX Runtime, in whose path another package's name is."""
+    folder = tmp_path / "onnxruntime"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise ImportError('/lib/libstdc++.so.6: file too short')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module("onnxruntime")
+    said = packages.problem(caught.value)
+    assert said.startswith("package onnxruntime is installed but does not load (/lib/libstdc++.so.6: file too short)")
 
 
 def test_an_old_python_is_refused(monkeypatch: pytest.MonkeyPatch):
