@@ -21,11 +21,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet import decode
 from higherhrnet.artifacts import claim, figures, inputs, models, outputs, perf
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import select, trtexec
-from higherhrnet.cli import benchmark, flags, uses
+from higherhrnet.cli import benchmark, decoding, flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco
@@ -240,8 +239,7 @@ def _compare(args: argparse.Namespace, config: Config) -> None:
     config.require_plain()
     people = config.people
     dataset = coco.load(config.location.annotations, people)
-    if not decode.is_compiled():
-        decode.compile()
+    decoding.prepare(terminal.say)
     with workers.Pool(args.workers) as pool:
         found = compare.run(
             dataset,

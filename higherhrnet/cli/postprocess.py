@@ -17,8 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from higherhrnet import decode
-from higherhrnet.cli import figures, flags, uses
+from higherhrnet.cli import decoding, figures, flags, uses
 from higherhrnet.cli.log import Log
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
@@ -69,9 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
     log = Log(job.results.parent.parent / f"{config.file.stem}_{stamp}_valid{shard.suffix}.log")
     log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{config.text}")
-    if not decode.is_compiled():
-        log.say(f"=> {decode.compiling()}")
-        decode.compile()
+    decoding.prepare(lambda line: log.say(f"=> {line}"))
     start = time.perf_counter()
     with workers.Pool(args.workers) as pool:
         summary = postprocess.run(dataset, job, pool)

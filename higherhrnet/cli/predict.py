@@ -19,7 +19,7 @@ from tqdm import tqdm
 from higherhrnet import decode
 from higherhrnet.artifacts.work import PosesWork
 from higherhrnet.backends import select
-from higherhrnet.cli import flags, terminal, uses
+from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config import loader
 from higherhrnet.errors import UserError
@@ -49,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     to_lines = str(args.output) == _LINES
     say = terminal.say if to_lines else print
     say(f"backend {why}, model {model}")
-    if not decode.is_compiled():
-        say(decode.compiling())
-        decode.compile()
+    decoding.prepare(say)
     plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
     reading, chosen = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)
     job = predict.PredictJob(args.sources, reading, chosen, skeleton(config), args.track)

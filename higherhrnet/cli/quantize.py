@@ -16,12 +16,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet import decode
 from higherhrnet.artifacts import claim, models, outputs
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends import select
 from higherhrnet.backends.ascend import amct
-from higherhrnet.cli import flags, uses
+from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
@@ -121,8 +120,7 @@ class _Judge:
                 f"{len(twice)} of the pictures that {args.info}_HxW.info list are among those to calibrate on; give "
                 f"others, or --allow_evaluation_images"
             )
-        if not decode.is_compiled():
-            decode.compile()
+        decoding.prepare(terminal.say)
         with tempfile.TemporaryDirectory() as folder, workers.Pool(workers.cores()) as pool:
             job = postprocess.PostprocessJob(
                 args.dumps,

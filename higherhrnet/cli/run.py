@@ -18,14 +18,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet import decode
 from higherhrnet.artifacts import atomic, inputs
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import select
 from higherhrnet.backends.base import Backend
 from higherhrnet.backends.select import Inference
-from higherhrnet.cli import figures, flags, uses
+from higherhrnet.cli import decoding, figures, flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"note: {remark}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
-    _compile_decode()
+    decoding.prepare()
     work = args.work or Path(f"run_work{args.shard.suffix}")
     run = _Run(inference, chosen.name, settings, images, args.disk_budget, args.workers, work)
     if args.dry_run:
@@ -99,12 +98,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
     figures.say(dataset, images, results, config.network, people=people)
-
-
-def _compile_decode() -> None:
-    if not decode.is_compiled():
-        print(decode.compiling(), flush=True)
-        decode.compile()
 
 
 def _parser() -> argparse.ArgumentParser:

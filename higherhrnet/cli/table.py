@@ -14,10 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet import decode
 from higherhrnet.artifacts import models, outputs
 from higherhrnet.backends import select
-from higherhrnet.cli import flags, uses
+from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
@@ -55,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 select.InferenceOptions(backend=variant.backend, model=variant.model, batch=args.bs), config
             )
     job = _job(args, config)
-    if not decode.is_compiled():
-        decode.compile()
+    decoding.prepare(terminal.say)
     with tqdm(total=len(wanted), desc="measure", unit="row", disable=None) as bar:
         rows = stage.measure(job, wanted, done=bar.update)
     notes.insert(0, f"{hardware.cpu()}, {', '.join(dict.fromkeys(row.runtime for row in rows))}")

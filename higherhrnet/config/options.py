@@ -35,20 +35,6 @@ class Options:
     """Of the joints that are results, for ``oks_nms``."""
 
     @property
-    def scalars(self) -> tuple[float, float, int, int, bool, bool, bool, bool]:
-        """What the kernels depend on but ``flip`` and ``order``, in their order and types."""
-        return (
-            float(self.detection_threshold),
-            float(self.tag_threshold),
-            int(self.max_people),
-            int(self.nms_kernel),
-            bool(self.use_detection_value),
-            bool(self.ignore_too_much),
-            bool(self.adjust),
-            bool(self.refine),
-        )
-
-    @property
     def recorded(self) -> dict[str, Any]:
         """By name, what decides the people: of filters only those that are on."""
         values = asdict(self)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from higherhrnet.decode.cache import inner
+
 
 @njit
 def assign(costs):
@@ -20,7 +22,11 @@ def assign(costs):
     rows, size = costs.shape
     cost = np.zeros((size, size))  # rows added to make it square cost nothing
     for i in range(rows):
-        cost[i] = costs[i] - costs[i].min()
+        least = costs[i, 0]
+        for j in range(size):
+            least = min(least, costs[i, j])
+        for j in range(size):
+            cost[i, j] = costs[i, j] - least
     row_covered, column_covered = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     star_in_row, star_in_column = np.full(size, -1), np.full(size, -1)
     prime_in_row = np.full(size, -1)
@@ -34,14 +40,14 @@ def assign(costs):
     while stars < size:
         for j in range(size):
             column_covered[j] = star_in_column[j] >= 0
-        row_covered[:] = False
-        prime_in_row[:] = -1
-        row, column = 0, 0
+            row_covered[j] = False
+            prime_in_row[j] = -1
+        row, column = np.int64(0), np.int64(0)
         while True:
             row, column = _uncovered_zero(cost, row_covered, column_covered, row, column)
             if row < 0:
                 _make_zero(cost, row_covered, column_covered)
-                row, column = 0, 0
+                row, column = np.int64(0), np.int64(0)
                 continue
             prime_in_row[row] = column  # once a row: it is covered now, or the search ends here
             if star_in_row[row] < 0:
@@ -54,7 +60,7 @@ def assign(costs):
     return star_in_row[:rows]
 
 
-@njit
+@inner
 def _uncovered_zero(cost, row_covered, column_covered, first_row, first_column):
     """The zero that the package takes next, or -1, -1.
 
@@ -77,7 +83,7 @@ def _uncovered_zero(cost, row_covered, column_covered, first_row, first_column):
     return -1, -1
 
 
-@njit
+@inner
 def _make_zero(cost, row_covered, column_covered):
     """Take the smallest uncovered cost from uncovered columns and add it to covered rows."""
     size = len(cost)
@@ -95,7 +101,7 @@ def _make_zero(cost, row_covered, column_covered):
                 cost[i, j] -= smallest  # of a covered row too: adding and taking away again may round
 
 
-@njit
+@inner
 def _augment(row, column, star_in_row, star_in_column, prime_in_row):
     """Star the primes and unstar the stars along the path that starts at the prime at (row, column)."""
     while True:

@@ -21,6 +21,13 @@ from numba.core import caching, dispatcher
 
 from higherhrnet.errors import UserError
 
+# Without what Python would call them by: that is a third of compiling.
+_ALONE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner: Any = njit(**_ALONE)
+"""Compiles a function that only compiled functions call."""
+inlined: Any = njit(inline="always", **_ALONE)
+"""The same for a long one that is called in one place: it is not compiled by itself, which would be for nothing."""
+
 
 def _fingerprint() -> int:
     sources = sorted(Path(__file__).parent.glob("*.py"))

@@ -23,8 +23,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from higherhrnet.decode.cache import inner
 from higherhrnet.decode.intrinsics import fma
 
 HALF = np.float32(0.5)
@@ -44,13 +44,12 @@ class PassMaps(NamedTuple):
     output2: np.ndarray  # float32 [K, H/2, W/2]: heatmaps
 
 
-class JointMaps(NamedTuple):
-    """One joint's maps in both passes."""
+class Maps(NamedTuple):
+    """The outputs of both passes; without flip test there is one, and it stands in the other's place too."""
 
-    image: PassMaps
-    mirror: PassMaps
-    joint: int
-    mirror_joint: int  # the mirror pass's map that shows this joint
+    passes: tuple[PassMaps, PassMaps]  # of the image, of its mirror image
+    with_mirror: bool
+    flip: np.ndarray  # int64 [K], the mirror pass's map that shows each joint
 
 
 class Scratch(NamedTuple):
@@ -63,7 +62,7 @@ class Scratch(NamedTuple):
     mirrored: np.ndarray
 
 
-@njit
+@inner
 def make_scratch(height: int, width: int) -> Scratch:
     """Scratch for rectangles of up to height x width full-resolution pixels."""
     rows, columns = height // 2 + 4, width + 8
@@ -76,7 +75,7 @@ def make_scratch(height: int, width: int) -> Scratch:
     )
 
 
-@njit
+@inner
 def _mix_rows(rows, above, first, count, odd, out, out_row):
     """Row ``out_row`` of ``out``: between rows ``above`` and above + 1, columns [first, first + count).
 
@@ -90,7 +89,7 @@ def _mix_rows(rows, above, first, count, odd, out, out_row):
         out[to, x] = fma(rows[a, x + skip], weight_a, rows[b, x + skip] * weight_b)
 
 
-@njit
+@inner
 def _half_resolution(maps, channel, with_heat, top, bottom, left, right, scratch):
     """Fill scratch.half with rows [top, bottom) and columns [left, right) of one pass at half resolution.
 
@@ -139,28 +138,25 @@ def _half_resolution(maps, channel, with_heat, top, bottom, left, right, scratch
                 half[i, columns - 1] = half[i, columns - 2]
 
 
-@njit
-def _upsample_along_x(half, rows, columns, wide):
-    for i in range(np.uintp(rows)):
-        for p in range(np.uintp(columns - 1)):
-            a, b = half[i, p], half[i, p + ONE]
-            wide[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
-            wide[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
-
-
-@njit
-def _upsample_mirrored_along_x(half, rows, columns, wide):
+@inner
+def _upsample_along_x(half, rows, columns, mirrored, wide):
     last = np.uintp(columns - 1)
     for i in range(np.uintp(rows)):
-        for p in range(last):
-            a, b = half[i, last - p], half[i, last - p - ONE]
-            wide[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
-            wide[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
+        if mirrored:
+            for p in range(last):
+                a, b = half[i, last - p], half[i, last - p - ONE]
+                wide[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
+                wide[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
+        else:
+            for p in range(last):
+                a, b = half[i, p], half[i, p + ONE]
+                wide[i, TWO * p] = fma(a, THREE_QUARTERS, b * QUARTER)
+                wide[i, TWO * p + ONE] = fma(a, QUARTER, b * THREE_QUARTERS)
 
 
-@njit
-def _upsample_both(maps, first_channel, box, scratch):
-    """Fill scratch.upright and scratch.mirrored with the rows around ``box`` upsampled along x.
+@inner
+def _upsample(maps, joint, first_channel, box, scratch):
+    """Fill scratch.upright and, of two passes, scratch.mirrored with the rows around ``box`` upsampled along x.
 
     first_channel : output1's channel of the first joint: 0 for heat, K for tags
 
@@ -170,29 +166,27 @@ def _upsample_both(maps, first_channel, box, scratch):
     half_top, half_bottom = (top - 1) >> 1, (bottom >> 1) + 1
     half_left, half_right = (left - 1) >> 1, (right >> 1) + 1
     rows, columns = half_bottom - half_top, half_right - half_left
-    with_heat = first_channel == 0
-    channel, mirror_channel = first_channel + maps.joint, first_channel + maps.mirror_joint
-    _half_resolution(maps.image, channel, with_heat, half_top, half_bottom, half_left, half_right, scratch)
-    _upsample_along_x(scratch.half, rows, columns, scratch.upright)
-    width = maps.image.output2.shape[2]
-    left_in_mirror, right_in_mirror = width - half_right, width - half_left
-    _half_resolution(
-        maps.mirror, mirror_channel, with_heat, half_top, half_bottom, left_in_mirror, right_in_mirror, scratch
-    )
-    _upsample_mirrored_along_x(scratch.half, rows, columns, scratch.mirrored)
+    width = maps.passes[0].output2.shape[2]
+    for number in range(2 if maps.with_mirror else 1):
+        mirrored = number == 1
+        channel = first_channel + (maps.flip[joint] if mirrored else joint)
+        first = width - half_right if mirrored else half_left
+        _half_resolution(
+            maps.passes[number], channel, first_channel == 0, half_top, half_bottom, first, first + columns, scratch
+        )
+        _upsample_along_x(scratch.half, rows, columns, mirrored, scratch.mirrored if mirrored else scratch.upright)
     return half_top, left - (2 * half_left + 1)
 
 
-@njit
-def heat_in(maps, box, scratch, heat):
+@inner
+def heat_in(maps, joint, box, scratch, heat):
     """Fill ``heat`` with a joint's fused heatmap in ``box``.
 
-    maps : the joint's
     box : rows [top, bottom) and columns [left, right) of the full resolution, as (top, bottom, left, right)
     heat : float32, at least [bottom - top, right - left]
     """
     top, bottom, left, right = box
-    half_top, skip = _upsample_both(maps, 0, box, scratch)
+    half_top, skip = _upsample(maps, joint, np.int64(0), box, scratch)
     upright, mirrored = scratch.upright, scratch.mirrored
     first = np.uintp(skip)
     for y in range(top, bottom):
@@ -200,17 +194,24 @@ def heat_in(maps, box, scratch, heat):
         below = above + ONE
         weight_a = THREE_QUARTERS if y & 1 else QUARTER
         weight_b = QUARTER if y & 1 else THREE_QUARTERS
+        if not maps.with_mirror:
+            for x in range(np.uintp(right - left)):
+                heat[to, x] = fma(upright[above, x + first], weight_a, upright[below, x + first] * weight_b)
+            continue
         for x in range(np.uintp(right - left)):
             a = fma(upright[above, x + first], weight_a, upright[below, x + first] * weight_b)
             b = fma(mirrored[above, x + first], weight_a, mirrored[below, x + first] * weight_b)
             heat[to, x] = (a + b) * HALF
 
 
-@njit
-def tags_in(maps, box, scratch, tag, mirror_tag):
-    """Fill ``tag`` and ``mirror_tag`` with both passes' tags of a joint in ``box``; parameters as heat_in's."""
+@inner
+def tags_in(maps, joint, box, scratch, tag, mirror_tag):
+    """Fill ``tag`` and ``mirror_tag`` with both passes' tags of a joint in ``box``; parameters as heat_in's.
+
+    Without a mirror image its tags are 0, which changes no distance: the root of a square is the number itself.
+    """
     top, bottom, left, right = box
-    half_top, skip = _upsample_both(maps, maps.image.output2.shape[0], box, scratch)
+    half_top, skip = _upsample(maps, joint, len(maps.flip), box, scratch)
     upright, mirrored = scratch.upright, scratch.mirrored
     first = np.uintp(skip)
     for y in range(top, bottom):
@@ -220,4 +221,7 @@ def tags_in(maps, box, scratch, tag, mirror_tag):
         weight_b = QUARTER if y & 1 else THREE_QUARTERS
         for x in range(np.uintp(right - left)):
             tag[to, x] = fma(upright[above, x + first], weight_a, upright[below, x + first] * weight_b)
-            mirror_tag[to, x] = fma(mirrored[above, x + first], weight_a, mirrored[below, x + first] * weight_b)
+            mirror_tag[to, x] = 0
+        if maps.with_mirror:
+            for x in range(np.uintp(right - left)):
+                mirror_tag[to, x] = fma(mirrored[above, x + first], weight_a, mirrored[below, x + first] * weight_b)

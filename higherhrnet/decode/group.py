@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from higherhrnet.decode.assignment import assign
+from higherhrnet.decode.cache import inlined, inner
 
 _PADDING_COST = 1e10  # lib/core/group.py: no real cost comes near, so a padding column is taken only for want of people
 
 
-@njit
+@inlined
 def group(counts, points, values, tags, order, max_people, tag_threshold, use_detection_value, ignore_too_much):
     """Join candidates into people, joint by joint in ``order``.
 
@@ -29,6 +29,7 @@ def group(counts, points, values, tags, order, max_people, tag_threshold, use_de
     -------
     people : float32 [P, K, 3], x, y, value; value 0 where the person lacks the joint; P may exceed ``max_people``
     people_tags : float32 [P, K, 2], 0 where the joint is missing
+    means : float32 [P, 2], of each person's tags where the value is above 0; NaN where it nowhere is
     """
     joints = len(counts)
     most = 0
@@ -73,12 +74,30 @@ def group(counts, points, values, tags, order, max_people, tag_threshold, use_de
                     person += 1
                 found = max(found, person + 1)
                 keys[person] = key
-                sums[person] = 0
+                sums[person, 0] = sums[person, 1] = 0
                 members[person] = 0
             people[person, joint, 0] = points[joint, row, 0]
             people[person, joint, 1] = points[joint, row, 1]
             people[person, joint, 2] = values[joint, row]
-            people_tags[person, joint] = tags[joint, row]
-            sums[person] += tags[joint, row]
+            for i in range(2):
+                people_tags[person, joint, i] = tags[joint, row, i]
+                sums[person, i] += tags[joint, row, i]
             members[person] += 1
-    return people[:found].copy(), people_tags[:found].copy()
+    people, people_tags = people[:found].copy(), people_tags[:found].copy()
+    return people, people_tags, _means(people, people_tags)
+
+
+@inner
+def _means(people, people_tags):
+    """Each person's mean tag, summed in joint order as np.mean does."""
+    means = np.zeros((people.shape[0], 2), np.float32)
+    for person in range(people.shape[0]):
+        members = np.float32(0)
+        for joint in range(people.shape[1]):
+            if people[person, joint, 2] > 0:
+                members += np.float32(1)
+                means[person, 0] += people_tags[person, joint, 0]
+                means[person, 1] += people_tags[person, joint, 1]
+        for i in range(2):
+            means[person, i] = means[person, i] / members if members > 0 else np.nan
+    return means

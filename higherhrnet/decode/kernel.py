@@ -1,69 +1,87 @@
-"""The compiled whole of the fast decode: one scale, flip test, a tag map per joint."""
+"""The compiled steps of the fast decode: one scale, with or without flip test, a tag map per joint.
+
+Each is compiled by itself: as one function they took twice as long to compile, and going from one to the next takes
+microseconds. An entry's arguments are those of its step, where ``maps`` is what ``passes`` returns.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import types
 
-from higherhrnet.decode.cache import Entry
-from higherhrnet.decode.fuse import PassMaps
+from higherhrnet.config.options import Options
+from higherhrnet.decode.cache import Entry, inlined
+from higherhrnet.decode.fuse import Maps, PassMaps
 from higherhrnet.decode.group import group
 from higherhrnet.decode.peaks import find
-from higherhrnet.decode.refine import adjust, refine
-from higherhrnet.decode.tiles import limits
+from higherhrnet.decode.refine import places, points
+from higherhrnet.decode.tiles import Limits, limits
 
-_MAPS = types.Array(types.float32, 3, "C", readonly=True)
-_INDICES = types.Array(types.int64, 1, "C")
-_SIGNATURE = (
-    *(_MAPS, _MAPS, _MAPS, _MAPS),
-    *(_INDICES, _INDICES),  # flip, order
-    *(types.float64, types.float64),  # thresholds
-    *(types.int64, types.int64),  # max_people, nms_kernel
-    *(types.boolean, types.boolean, types.boolean, types.boolean),
-)
+_INT, _FLOAT, _BOOL = types.int64, types.float64, types.boolean
+_GIVEN = types.Array(types.float32, 3, "C", readonly=True)
+_INTS1, _INTS3 = types.Array(_INT, 1, "C"), types.Array(_INT, 3, "C")
+_FLOATS2, _FLOATS3 = types.Array(types.float32, 2, "C"), types.Array(types.float32, 3, "C")
+_PASSES = (_GIVEN, _GIVEN, _GIVEN, _GIVEN, _INTS1, _BOOL)
+
+Passes = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]
 
 
-def _make(fingerprint):
-    def people(
-        output1,
-        output2,
-        flip_output1,
-        flip_output2,
-        flip,
-        order,
-        detection_threshold,
-        tag_threshold,
-        max_people,
-        nms_kernel,
-        use_detection_value,
-        ignore_too_much,
-        with_adjust,
-        with_refine,
-    ):
-        image, mirror = PassMaps(output1, output2), PassMaps(flip_output1, flip_output2)
-        joints = output2.shape[0]
-        tile_limits, bad = limits(image, mirror, flip)
-        if bad != 0 or fingerprint < 0:  # never negative: named here so that it belongs to this function
-            nobody = np.empty((0, joints, 3), np.float32)
-            return bad, nobody, nobody, np.empty((0, joints, 2), np.float32)
-        counts, points, values, tags = find(
-            image, mirror, flip, tile_limits.heat, nms_kernel, max_people, detection_threshold
-        )
-        found, found_tags = group(
-            counts, points, values, tags, order, max_people, tag_threshold, use_detection_value, ignore_too_much
-        )
-        result = found.copy()
-        if with_adjust:
-            adjust(image, mirror, flip, result)
-        if with_refine:
-            refine(image, mirror, flip, tile_limits, result, found_tags)
-        return bad, result, found, found_tags
+def passes(arrays: list[np.ndarray], options: Options) -> Passes:
+    """What the steps take of output1 and output2 of the image and, with flip test, of its mirror image.
 
-    return people
+    Arrays are float32 in C order and read-only.
+    """
+    first, second, *mirror = arrays
+    mirror1, mirror2 = mirror or (first, second)
+    return first, second, mirror1, mirror2, np.array(options.flip, np.int64), bool(mirror)
 
 
-PEOPLE = Entry(_make, _SIGNATURE)
-"""Arguments as in _SIGNATURE; returns which array is bad, people, people before adjust, tags.
+@inlined
+def _maps(output1, output2, mirror1, mirror2, flip, with_mirror):
+    return Maps((PassMaps(output1, output2), PassMaps(mirror1, mirror2)), with_mirror, flip)
 
-Compiling takes about half a minute.
-"""
+
+# Fingerprints are never negative: each is named in its step so that it belongs to it.
+
+
+def _limits(fingerprint):
+    def step(o1, o2, m1, m2, flip, with_mirror):
+        return limits(_maps(o1, o2, m1, m2, flip, with_mirror and fingerprint >= 0))
+
+    return step
+
+
+def _find(fingerprint):
+    def step(o1, o2, m1, m2, flip, with_mirror, tile_heat, kernel, limit, threshold):
+        return find(_maps(o1, o2, m1, m2, flip, with_mirror and fingerprint >= 0), tile_heat, kernel, limit, threshold)
+
+    return step
+
+
+def _group(fingerprint):
+    def step(counts, points, values, tags, order, max_people, tag_threshold, use_detection_value, ignore_too_much):
+        ignores = ignore_too_much and fingerprint >= 0
+        return group(counts, points, values, tags, order, max_people, tag_threshold, use_detection_value, ignores)
+
+    return step
+
+
+def _places(fingerprint):
+    def step(o1, o2, m1, m2, flip, with_mirror, limits, people, means):
+        return places(_maps(o1, o2, m1, m2, flip, with_mirror and fingerprint >= 0), limits, people, means)
+
+    return step
+
+
+def _points(fingerprint):
+    def step(o1, o2, m1, m2, flip, with_mirror, people, places, with_adjust):
+        points(_maps(o1, o2, m1, m2, flip, with_mirror and fingerprint >= 0), people, places, with_adjust)
+
+    return step
+
+
+LIMITS = Entry(_limits, _PASSES)
+FIND = Entry(_find, (*_PASSES, _FLOATS3, _INT, _INT, _FLOAT))
+GROUP = Entry(_group, (_INTS1, _INTS3, _FLOATS2, _FLOATS3, _INTS1, _INT, _FLOAT, _BOOL, _BOOL))
+PLACES = Entry(_places, (*_PASSES, types.NamedUniTuple(_FLOATS3, 5, Limits), _FLOATS3, _FLOATS2))
+POINTS = Entry(_points, (*_PASSES, _FLOATS3, _INTS3, _BOOL))

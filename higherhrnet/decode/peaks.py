@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from higherhrnet.decode.fuse import JointMaps, heat_in, make_scratch, tags_in
+from higherhrnet.decode.cache import inlined, inner
+from higherhrnet.decode.fuse import heat_in, make_scratch, tags_in
 from higherhrnet.decode.tiles import TILE
 
 
-@njit
-def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
+@inlined
+def find(maps, tile_heat, kernel, limit, threshold):
     """The highest local maxima of each joint's fused heatmap, and the tags there.
 
     A pixel counts if it equals the maximum of the ``kernel`` x ``kernel`` window around it, cut at the borders, and is
@@ -25,7 +25,7 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
     points : int64 [K, limit, 2], x and y; values : float32 [K, limit]; tags : float32 [K, limit, 2]
         the first counts[j] of joint j are set, highest first
     """
-    joints, half_height, half_width = image.output2.shape
+    joints, half_height, half_width = maps.passes[0].output2.shape
     height, width = 2 * half_height, 2 * half_width
     margin = kernel // 2
     scratch = make_scratch(min(TILE + 2 * margin, height), width)
@@ -37,7 +37,6 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
     tag, mirror_tag = np.empty((1, 1), np.float32), np.empty((1, 1), np.float32)
     rows, columns = tile_heat.shape[1:]
     for joint in range(joints):
-        maps = JointMaps(image, mirror, joint, flip[joint])
         for row in range(rows):
             column = 0
             while column < columns:
@@ -54,20 +53,20 @@ def find(image, mirror, flip, tile_heat, kernel, limit, threshold):
                     max(inner[2] - margin, 0),
                     min(inner[3] + margin, width),
                 )
-                heat_in(maps, outer, scratch, heat)
+                heat_in(maps, joint, outer, scratch, heat)
                 counts[joint] = collect(
                     heat, inner, outer, margin, threshold, counts[joint], points[joint], values[joint]
                 )
                 column = end
         for i in range(counts[joint]):
             x, y = points[joint, i]
-            tags_in(maps, (y, y + 1, x, x + 1), scratch, tag, mirror_tag)
+            tags_in(maps, joint, (y, y + 1, x, x + 1), scratch, tag, mirror_tag)
             tags[joint, i, 0] = tag[0, 0]
             tags[joint, i, 1] = mirror_tag[0, 0]
     return counts, points, values, tags
 
 
-@njit
+@inner
 def collect(heat, inner, outer, margin, threshold, count, points, values):
     """Put the local maxima of the box ``inner`` in their places among the ``count`` best so far; the new count."""
     top, bottom, left, right = outer
@@ -109,7 +108,7 @@ def collect(heat, inner, outer, margin, threshold, count, points, values):
     return count
 
 
-@njit
+@inner
 def _is_highest(heat, value, window):
     """No value in the window is higher. The corners first: on a slope one of them is, which settles most pixels."""
     top, bottom, left, right = window

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from higherhrnet.config.options import Options
-from higherhrnet.decode.kernel import PEOPLE
+from higherhrnet.decode.kernel import FIND, GROUP, LIMITS, PLACES, POINTS, passes
 
 Outputs = tuple[np.ndarray, np.ndarray]
 """output1 and output2 of one input."""
@@ -39,10 +39,8 @@ class People:
         return People(self.keypoints[kept], self.scores[kept], self.tags[kept])
 
 
-def decode(
-    outputs: tuple[np.ndarray, np.ndarray], flip_outputs: tuple[np.ndarray, np.ndarray], options: Options | None = None
-) -> People:
-    """Decode the network outputs of an image and of its mirror image.
+def decode(outputs: Outputs, flip_outputs: Outputs | None = None, options: Options | None = None) -> People:
+    """Decode the network outputs of an image and, with flip test, of its mirror image.
 
     Each pair is output1 float32 [2K, H/4, W/4] (K heatmaps, then K tag maps) and output2 float32 [K, H/2, W/2]
     (heatmaps), of any memory layout, values finite and below 1e37 in magnitude.
@@ -53,18 +51,39 @@ def decode(
         the arrays or themselves
     """
     options = options or Options()
-    arrays = [np.asarray(array) for array in (*outputs, *flip_outputs)]
+    arrays = [np.asarray(array) for array in (*outputs, *(flip_outputs or ()))]
     _check_shapes(arrays)
     check_options(options, joint_count=len(arrays[1]))
-    bad, people, found, tags = PEOPLE(
-        *(plain(array) for array in arrays),
-        np.array(options.flip, np.int64),
-        np.array(options.order, np.int64),
-        *options.scalars,
-    )
+    maps = passes([plain(array) for array in arrays], options)
+    limits, bad = LIMITS(*maps)
     if bad:
         raise ValueError(f"{ARRAYS[bad - 1]} holds NaN, infinity or a value beyond 1e37; expected finite heat and tags")
-    return People(people, found[:, :, 2].mean(axis=1), tags)
+    peaks = FIND(*maps, limits.heat, *search(options))
+    people, tags, means = group(peaks, options)
+    scores = people[:, :, 2].mean(axis=1)
+    missing = PLACES(*maps, limits, people, means) if options.refine else np.full((*people.shape[:2], 2), -1)
+    POINTS(*maps, people, missing, bool(options.adjust))
+    return People(people, scores, tags if flip_outputs else tags[:, :, :1].copy())
+
+
+def search(options: Options) -> tuple[int, int, float]:
+    """What ``find`` takes of the options."""
+    return int(options.nms_kernel), int(options.max_people), float(options.detection_threshold)
+
+
+def group(
+    peaks: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], options: Options
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """People, their tags and the means of these, from what a ``find`` returns."""
+    order = np.array(options.order, np.int64)
+    return GROUP(
+        *peaks,
+        order,
+        int(options.max_people),
+        float(options.tag_threshold),
+        bool(options.use_detection_value),
+        bool(options.ignore_too_much),
+    )
 
 
 def plain(array: np.ndarray) -> np.ndarray:
@@ -78,12 +97,12 @@ def plain(array: np.ndarray) -> np.ndarray:
 
 
 def _check_shapes(arrays: list[np.ndarray]) -> None:
-    for name, array in zip(ARRAYS, arrays, strict=True):
+    for name, array in zip(ARRAYS, arrays, strict=False):
         if array.dtype != np.float32 or array.ndim != 3 or 0 in array.shape:
             raise ValueError(f"{name} is {array.dtype} {list(array.shape)}, expected float32 with three dimensions")
     joint_count, height, width = arrays[1].shape
     expected = ((2 * joint_count, height / 2, width / 2), arrays[1].shape) * 2
-    for name, array, shape in zip(ARRAYS, arrays, expected, strict=True):
+    for name, array, shape in zip(ARRAYS, arrays, expected, strict=False):
         if array.shape != shape:
             raise ValueError(
                 f"{name} has shape {list(array.shape)}, expected {[int(n) for n in shape]} beside output2 of "

@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from higherhrnet.decode.fuse import JointMaps, Scratch, heat_in, make_scratch, tags_in
+from higherhrnet.decode.cache import inlined, inner
+from higherhrnet.decode.fuse import Scratch, heat_in, make_scratch, tags_in
 from higherhrnet.decode.intrinsics import larger
 from higherhrnet.decode.tiles import TILE, Limits
 
@@ -37,61 +37,53 @@ class _Search(NamedTuple):
     scratch: Scratch
 
 
-@njit
-def _shift(maps, x, y, scratch, around):
-    """The point of pixel (x, y): its center, moved a quarter pixel toward the higher neighbour in x and in y.
+@inlined
+def points(maps, people, places, with_adjust):
+    """Set the joints of people [P, K, 3], in place.
 
-    Newell et al. 2016, Stacked Hourglass, section 3.3. Ties and lower neighbours move it the negative way; at the
-    border the neighbour is the pixel itself.
+    Those that were found are moved from their pixel to its point ``with_adjust``; those that were not get the point of
+    their place (``search``) and its heat, if that is above 0.
+
+    The point of a pixel is its center, moved a quarter pixel toward the higher neighbour in x and in y. Newell et al.
+    2016, Stacked Hourglass, section 3.3. Ties and lower neighbours move it the negative way; at the border the
+    neighbour is the pixel itself.
     """
-    half_height, half_width = maps.image.output2.shape[1:]
-    left, right = max(x - 1, 0), min(x + 1, 2 * half_width - 1)
-    top, bottom = max(y - 1, 0), min(y + 1, 2 * half_height - 1)
-    heat_in(maps, (top, bottom + 1, left, right + 1), scratch, around)
-    rightward = around[y - top, right - left] > around[y - top, 0]
-    downward = around[bottom - top, x - left] > around[0, x - left]
-    return x + 0.5 + (0.25 if rightward else -0.25), y + 0.5 + (0.25 if downward else -0.25)
-
-
-@njit
-def adjust(image, mirror, flip, people):
-    """Move every found joint of people [P, K, 3] from its pixel to its point, in place."""
-    scratch, around = make_scratch(3, 3), np.empty((3, 3), np.float32)
+    half_height, half_width = maps.passes[0].output2.shape[1:]
+    scratch, around = make_scratch(np.int64(3), np.int64(3)), np.empty((3, 3), np.float32)
     for person in range(people.shape[0]):
         for joint in range(people.shape[1]):
             if people[person, joint, 2] > 0:
-                maps = JointMaps(image, mirror, joint, flip[joint])
-                x, y = int(people[person, joint, 0]), int(people[person, joint, 1])
-                people[person, joint, 0], people[person, joint, 1] = _shift(maps, x, y, scratch, around)
+                if not with_adjust:
+                    continue
+                x, y = np.int64(people[person, joint, 0]), np.int64(people[person, joint, 1])
+            else:
+                x, y = places[person, joint, 0], places[person, joint, 1]
+                if x < 0:
+                    continue
+            left, right = max(x - 1, 0), min(x + 1, 2 * half_width - 1)
+            top, bottom = max(y - 1, 0), min(y + 1, 2 * half_height - 1)
+            heat_in(maps, joint, (top, bottom + 1, left, right + 1), scratch, around)
+            value = around[y - top, x - left]
+            if not value > 0:
+                continue
+            rightward = around[y - top, right - left] > around[y - top, 0]
+            downward = around[bottom - top, x - left] > around[0, x - left]
+            people[person, joint, 0] = x + 0.5 + (0.25 if rightward else -0.25)
+            people[person, joint, 1] = y + 0.5 + (0.25 if downward else -0.25)
+            people[person, joint, 2] = value
 
 
-@njit
-def mean_tags(people, people_tags):
-    """Each person's mean tag [P, 2] over its found joints, summed in joint order as np.mean does; NaN where none is."""
-    means = np.zeros((people.shape[0], 2), np.float32)
-    for person in range(people.shape[0]):
-        members = 0
-        for joint in range(people.shape[1]):
-            if people[person, joint, 2] > 0:
-                members += 1
-                means[person] += people_tags[person, joint]
-        means[person] /= np.float32(members)
-    return means
+@inlined
+def places(maps, limits, people, means):
+    """Where each person's missing joints are, int64 [P, K, 2], x and y, -1 where there is no place or none is missing.
 
-
-@njit
-def refine(image, mirror, flip, limits, people, people_tags):
-    """Fill each person's missing joints where heat is high and the tag is near the person's mean tag, in place.
-
-    people, people_tags : float32 [P, K, 3] and [P, K, 2] from grouping; tags are read at the joints' own pixels
+    people, means : float32 [P, K, 3] and [P, 2], the mean tags, from grouping
     limits : of all tiles; those of heat are lowered to the true maxima where these become known
 
-    The place is the largest heat - round(tag distance), the first in row order among equals; it is taken if its heat
-    is above 0.
+    The place is the largest heat - round(tag distance), the first in row order among equals, where its heat is above 0.
     """
+    found = np.full((people.shape[0], people.shape[1], 2), -1)
     rows, columns = limits.heat.shape[1:]
-    means = mean_tags(people, people_tags)
-    around = np.empty((3, 3), np.float32)
     search = _Search(
         np.empty((rows, columns), np.int64),
         np.empty(rows * columns, np.int8),
@@ -102,12 +94,11 @@ def refine(image, mirror, flip, limits, people, people_tags):
         np.empty(columns, np.float32),
         np.empty((TILE, TILE), np.float32),
         np.empty((TILE, columns * TILE), np.float32),
-        make_scratch(TILE, columns * TILE),
+        make_scratch(np.int64(TILE), columns * TILE),
     )
     for joint in range(people.shape[1]):
-        if limits.heat[joint].max() <= 0:
+        if not _highest(limits.heat[joint].reshape(-1)) > 0:
             continue  # whatever place is best, its heat is not above 0
-        maps = JointMaps(image, mirror, joint, flip[joint])
         of_joint = Limits(
             limits.heat[joint],
             limits.tag_low[joint],
@@ -115,32 +106,37 @@ def refine(image, mirror, flip, limits, people, people_tags):
             limits.mirror_low[joint],
             limits.mirror_high[joint],
         )
-        search.slot[:] = -1
-        search.holds[:] = 0
-        used, patience = 0, _FEW_TILES
+        for row in range(rows):
+            for column in range(columns):
+                search.slot[row, column] = -1
+        for slot in range(len(search.holds)):
+            search.holds[slot] = 0
+        used, patience = np.int64(0), np.int64(_FEW_TILES)
         for person in range(people.shape[0]):
             if people[person, joint, 2] != 0:
                 continue
             mean = means[person, 0], means[person, 1]
+            if math.isnan(mean[0]):  # no found joint: all scores are NaN, and the first of them counts as the largest
+                found[person, joint, 0], found[person, joint, 1] = 0, 0
+                continue
             x, y, heat = -1, -1, np.float32(0)
             while x < 0:
                 while used < len(search.holds) and search.holds[used]:
                     used += 1
-                x, y, heat = _best_place(maps, of_joint, mean, search, (used, patience))
+                x, y, heat = _best_place(maps, joint, of_joint, mean, search, (used, patience))
                 if x < 0:
-                    _find_maxima(maps, of_joint.heat, search)
-                    patience = rows * columns
+                    _find_maxima(maps, joint, of_joint.heat, search)
+                    patience = np.int64(rows * columns)
             if heat > 0:
-                point = _shift(maps, x, y, search.scratch, around)
-                people[person, joint, 0], people[person, joint, 1] = point
-                people[person, joint, 2] = heat
+                found[person, joint, 0], found[person, joint, 1] = x, y
+    return found
 
 
-@njit
-def _best_place(maps, limits, mean, search, slots):
+@inlined
+def _best_place(maps, joint, limits, mean, search, slots):
     """Column, row and heat of a joint's best place for a person of this mean tag.
 
-    maps, limits : the joint's, the limits as arrays [rows, columns] of tiles
+    limits : the joint's, as arrays [rows, columns] of tiles
     mean : the mean tags of the image and of its mirror image
     slots : the first free one, and the last that may be used: instead of taking more the search gives up, with column
         and row -1
@@ -152,10 +148,7 @@ def _best_place(maps, limits, mean, search, slots):
     the tile before the best place in row order: all tiles left have lower bounds, or the same bound and later pixels.
     Lowering limits to true maxima on the way keeps them limits.
     """
-    height, width = 2 * maps.image.output2.shape[1], 2 * maps.image.output2.shape[2]
-    if math.isnan(mean[0]):  # no found joint: all scores are NaN, and the first of them counts as the largest
-        heat_in(maps, (0, 1, 0, 1), search.scratch, search.score)
-        return 0, 0, search.score[0, 0]
+    height, width = 2 * maps.passes[0].output2.shape[1], 2 * maps.passes[0].output2.shape[2]
     _bound_tiles(limits, mean, search)
     used, patience = slots
     best, best_index, best_heat = np.float32(-np.inf), height * width, np.float32(0)
@@ -176,8 +169,10 @@ def _best_place(maps, limits, mean, search, slots):
             search.holds[slot] = _HEAT
             heat = search.heat[slot]
             if box[1] - y0 < TILE or box[3] - x0 < TILE:  # the part beyond the map's border never counts
-                heat[:], search.tag[slot], search.mirror_tag[slot] = -np.inf, 0, 0
-            heat_in(maps, box, search.scratch, heat)
+                _fill(heat, -np.inf)
+                _fill(search.tag[slot], 0.0)
+                _fill(search.mirror_tag[slot], 0.0)
+            heat_in(maps, joint, box, search.scratch, heat)
             highest = _highest(heat.reshape(-1))
             if highest < limits.heat[row, column]:  # the true maximum: does this tile still come first?
                 limits.heat[row, column] = highest
@@ -188,7 +183,7 @@ def _best_place(maps, limits, mean, search, slots):
                 search.column_bound[column] = _column_highest(search.bound, column)
                 continue
         if search.holds[slot] == _HEAT:
-            tags_in(maps, box, search.scratch, search.tag[slot], search.mirror_tag[slot])
+            tags_in(maps, joint, box, search.scratch, search.tag[slot], search.mirror_tag[slot])
             search.holds[slot] = _HEAT_AND_TAGS
         heat = search.heat[slot]
         tag, mirror_tag = search.tag[slot].reshape(-1), search.mirror_tag[slot].reshape(-1)
@@ -203,14 +198,14 @@ def _best_place(maps, limits, mean, search, slots):
         search.column_bound[column] = _column_highest(search.bound, column)
 
 
-@njit
-def _find_maxima(maps, heat_limit, search):
+@inner
+def _find_maxima(maps, joint, heat_limit, search):
     """Lower the limits of a joint's heat [rows, columns] to the true maxima, a row of tiles at a time."""
-    height, width = 2 * maps.image.output2.shape[1], 2 * maps.image.output2.shape[2]
+    height, width = 2 * maps.passes[0].output2.shape[1], 2 * maps.passes[0].output2.shape[2]
     row_heat = search.row_heat
     for row in range(heat_limit.shape[0]):
-        row_heat[:] = -np.inf  # what lies beyond the map's border stays so
-        heat_in(maps, (row * TILE, min((row + 1) * TILE, height), 0, width), search.scratch, row_heat)
+        _fill(row_heat, -np.inf)  # what lies beyond the map's border stays so
+        heat_in(maps, joint, (row * TILE, min((row + 1) * TILE, height), np.int64(0), width), search.scratch, row_heat)
         for y in range(np.uintp(1), np.uintp(TILE)):
             for x in range(np.uintp(width)):
                 row_heat[0, x] = larger(row_heat[y, x], row_heat[0, x])
@@ -218,13 +213,21 @@ def _find_maxima(maps, heat_limit, search):
             heat_limit[row, column] = _highest(row_heat[0, column * TILE : (column + 1) * TILE])
 
 
-@njit
+@inner
+def _fill(values, value):
+    # Not values[:] = value: what that would say of shapes that do not fit takes seconds to compile.
+    for y in range(np.uintp(values.shape[0])):
+        for x in range(np.uintp(values.shape[1])):
+            values[y, x] = value
+
+
+@inner
 def _distance(a, b):
     """Rounded length of the tag difference (a, b), in float32 as the reference."""
     return np.rint(math.sqrt(a * a + b * b))
 
 
-@njit
+@inner
 def _beyond(value, low, high):
     """How far ``value`` lies outside [low, high]."""
     below, above = low - value, value - high
@@ -232,12 +235,13 @@ def _beyond(value, low, high):
     return outside if outside > 0 else np.float32(0)
 
 
-@njit
+@inner
 def _bound_tiles(limits, mean, search):
     """Set the bound of every tile, and of every column of tiles."""
     heat, low, high, mirror_low, mirror_high = limits
     bound, column_bound = search.bound, search.column_bound
-    column_bound[:] = -np.inf
+    for i in range(np.uintp(len(column_bound))):
+        column_bound[i] = -np.inf
     for row in range(np.uintp(bound.shape[0])):
         for i in range(np.uintp(bound.shape[1])):
             a = _beyond(mean[0], low[row, i], high[row, i])
@@ -247,7 +251,7 @@ def _bound_tiles(limits, mean, search):
             column_bound[i] = most if most > column_bound[i] else column_bound[i]
 
 
-@njit
+@inner
 def _score_tile(heat, tag, mirror_tag, mean, score):
     """Set ``score`` to heat - rounded distance over a whole tile, all flat; returns the highest."""
     highest = np.float32(-np.inf)
@@ -257,7 +261,7 @@ def _score_tile(heat, tag, mirror_tag, mean, score):
     return highest
 
 
-@njit
+@inner
 def _highest(values):
     highest = values[0]
     for i in range(np.uintp(len(values))):
@@ -265,7 +269,7 @@ def _highest(values):
     return highest
 
 
-@njit
+@inner
 def _column_highest(values, column):
     i = np.uintp(column)
     highest = values[0, i]
@@ -274,7 +278,7 @@ def _column_highest(values, column):
     return highest
 
 
-@njit
+@inner
 def _first_place(bound, column_bound, value):
     """First row, and in it first column, where ``bound`` is ``value``, the highest of all."""
     first_row, first_column = bound.shape[0], 0

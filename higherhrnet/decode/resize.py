@@ -8,15 +8,15 @@ and width together are at most 128 take another kernel in PyTorch; no network in
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from higherhrnet.decode.cache import Entry
+from higherhrnet.decode.cache import Entry, inner
 from higherhrnet.decode.intrinsics import fma
 
 _HALF = np.float32(0.5)
 
 
-@njit
+@inner
 def _taps(source, target):
     """The first of the two samples around each target pixel, the second, and the second's weight."""
     first = np.empty(target, np.int64)

@@ -17,7 +17,7 @@ import numpy as np
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.decode import filters, whole
-from higherhrnet.decode.people import Outputs, People, check_options, decode, plain
+from higherhrnet.decode.people import Outputs, People, check_options, decode, group, plain, search
 from higherhrnet.decode.resize import resize
 from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 from higherhrnet.image import geometry
@@ -50,22 +50,20 @@ def fused(
     joints = len(options.flip)
     check_options(options, joints)
     kept = [[without_center(each, joints) for each in passes] for passes in outputs]
-    if len(kept) == 1 and len(kept[0]) == 2:
-        first, mirrored = kept[0]
-        if len(first[0]) == 2 * joints and size == tuple(2 * side for side in first[1].shape[1:]):
+    if len(kept) == 1 and size == tuple(2 * side for side in kept[0][0][1].shape[1:]):
+        first, mirrored = kept[0][0], kept[0][1] if len(kept[0]) == 2 else None
+        if len(first[0]) == 2 * joints:
             return decode(first, mirrored, options)  # which checks the arrays as it reads them
     for number, passes in enumerate(kept):
         for output1, output2 in passes:
             _check(output1, output2, joints, f"scale {number}")
     heat, tags = whole_maps(kept, size, tags_of, options.flip)
-    people, found, people_tags = whole.PEOPLE(
-        plain(heat),
-        plain(tags[0]),
-        plain(tags[1] if len(tags) > 1 else np.zeros_like(tags[0])),
-        np.array(options.order, np.int64),
-        *options.scalars,
-    )
-    return People(people, found[:, :, 2].mean(axis=1), people_tags[:, :, : len(tags)])
+    maps = plain(heat), plain(tags[0]), plain(tags[1] if len(tags) > 1 else np.zeros_like(tags[0]))
+    peaks = whole.FIND(*maps, *search(options))
+    people, people_tags, means = group(peaks, options)
+    scores = people[:, :, 2].mean(axis=1)
+    whole.FINISH(*maps, people, means, bool(options.adjust), bool(options.refine))
+    return People(people, scores, people_tags[:, :, : len(tags)])
 
 
 def without_center(outputs: Outputs, joints: int) -> Outputs:

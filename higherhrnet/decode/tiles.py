@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from higherhrnet.decode.cache import inlined, inner
 from higherhrnet.decode.fuse import HALF, ONE, TWO
 from higherhrnet.decode.intrinsics import fma
 
@@ -40,90 +40,90 @@ class Limits(NamedTuple):
     mirror_high: np.ndarray
 
 
-class _Columns(NamedTuple):
-    """What is known of the columns of one tile row."""
-
-    highest: np.ndarray  # float32 [columns]
-    lowest: np.ndarray
-    squares: np.ndarray  # float32, sum of squares of all values ever seen, and 1
-
-
-@njit
-def limits(image, mirror, flip):
+@inlined
+def limits(maps):
     """Limits of all tiles, and which array has values beyond MAGNITUDE_LIMIT or NaN.
 
-    flip[j] is the mirrored pass's map that shows joint j. The second result is 1 to 4 for the first such array in the
-    order image.output1, image.output2, mirror.output1, mirror.output2, and 0 where all are fine.
+    The second result is 1 to 4 for the first such array in the order output1 and output2 of the image, output1 and
+    output2 of the mirror image, and 0 where all are fine. Without a mirror image its limits are 0, as its tags are.
     """
-    joints, height, width = image.output2.shape
-    shape = (joints, (2 * height + TILE - 1) // TILE, (2 * width + TILE - 1) // TILE)
+    joints, height, width = maps.passes[0].output2.shape
+    rows, columns = (2 * height + TILE - 1) // TILE, (2 * width + TILE - 1) // TILE
     result = Limits(
-        np.empty(shape, np.float32),
-        np.empty(shape, np.float32),
-        np.empty(shape, np.float32),
-        np.empty(shape, np.float32),
-        np.empty(shape, np.float32),
+        np.empty((joints, rows, columns), np.float32),
+        np.empty((joints, rows, columns), np.float32),
+        np.empty((joints, rows, columns), np.float32),
+        np.zeros((joints, rows, columns), np.float32),
+        np.zeros((joints, rows, columns), np.float32),
     )
-    columns = (_columns(width // 2), _columns(width), _columns(width // 2), _columns(width))
-    highest = np.empty((4, shape[2]), np.float32)
-    padded1 = np.empty(shape[2] * _SIDE1 + 2, np.float32)
-    padded2 = np.empty(shape[2] * _SIDE2 + 2, np.float32)
+    low, high = (result.tag_low, result.mirror_low), (result.tag_high, result.mirror_high)
+    # Of the columns of one tile row, of output1 and output2:
+    highest, lowest = np.empty((2, width), np.float32), np.empty(width // 2, np.float32)
+    squares = np.ones((2, 2, width), np.float32)  # of each pass, sums of squares of all values ever seen, and 1
+    of_tiles = np.empty((2, 2, columns), np.float32)
+    padded1 = np.empty(columns * _SIDE1 + 2, np.float32)
+    padded2 = np.empty(columns * _SIDE2 + 2, np.float32)
     for joint in range(joints):
-        other = flip[joint]
-        for row in range(shape[1]):
-            _highest_columns(image.output1, joint, row * _SIDE1, _SIDE1, columns[0])
-            _highest_columns(image.output2, joint, row * _SIDE2, _SIDE2, columns[1])
-            _highest_columns(mirror.output1, other, row * _SIDE1, _SIDE1, columns[2])
-            _highest_columns(mirror.output2, other, row * _SIDE2, _SIDE2, columns[3])
-            _highest_tiles1(columns[0].highest, False, padded1, highest[0])
-            _highest_tiles2(columns[1].highest, False, padded2, highest[1])
-            _highest_tiles1(columns[2].highest, True, padded1, highest[2])
-            _highest_tiles2(columns[3].highest, True, padded2, highest[3])
-            for i in range(np.uintp(shape[2])):
-                upright, mirrored = (highest[0, i] + highest[1, i]) * HALF, (highest[2, i] + highest[3, i]) * HALF
-                result.heat[joint, row, i] = (upright + mirrored) * HALF
-
-            _extreme_columns(image.output1, joints + joint, row * _SIDE1, _SIDE1, columns[0])
-            _extreme_columns(mirror.output1, joints + other, row * _SIDE1, _SIDE1, columns[2])
-            _highest_tiles1(columns[0].highest, False, padded1, result.tag_high[joint, row])
-            _lowest_tiles1(columns[0].lowest, False, padded1, result.tag_low[joint, row])
-            _highest_tiles1(columns[2].highest, True, padded1, result.mirror_high[joint, row])
-            _lowest_tiles1(columns[2].lowest, True, padded1, result.mirror_low[joint, row])
-    arrays = (image.output1, image.output2, mirror.output1, mirror.output2)
-    for i in range(4):
-        # Squares of values up to 1e19 leave the sum finite; where it is not, the values themselves decide.
-        if not np.isfinite(columns[i].squares.sum()) and _exceeds_limit(arrays[i]):
-            return result, i + 1
+        for row in range(rows):
+            for number in range(2 if maps.with_mirror else 1):
+                mirrored = number == 1
+                one = maps.passes[number]
+                channel = maps.flip[joint] if mirrored else joint
+                for which in range(2):
+                    side, seen = _SIDE2 if which else _SIDE1, squares[number, which]
+                    _highest_columns(one[which], channel, row * side, side, highest[which], seen)
+                columns1, seen1 = highest[0, : width // 2], squares[number, 0]
+                _highest_tiles1(columns1, mirrored, padded1, of_tiles[number, 0])
+                _highest_tiles2(highest[1], mirrored, padded2, of_tiles[number, 1])
+                _extreme_columns(one.output1, joints + channel, row * _SIDE1, _SIDE1, columns1, lowest, seen1)
+                _highest_tiles1(columns1, mirrored, padded1, high[number][joint, row])
+                _lowest_tiles1(lowest, mirrored, padded1, low[number][joint, row])
+            for i in range(np.uintp(columns)):
+                upright = (of_tiles[0, 0, i] + of_tiles[0, 1, i]) * HALF
+                if maps.with_mirror:
+                    other = (of_tiles[1, 0, i] + of_tiles[1, 1, i]) * HALF
+                    upright = (upright + other) * HALF
+                result.heat[joint, row, i] = upright
+    for number in range(2 if maps.with_mirror else 1):
+        for which in range(2):
+            # Squares of values up to 1e19 leave the sum finite; where it is not, the values themselves decide.
+            if not _is_finite(squares[number, which]) and _exceeds_limit(maps.passes[number][which]):
+                return result, 2 * number + which + 1
     return result, 0
 
 
-@njit
-def _columns(count):
-    return _Columns(np.empty(count, np.float32), np.empty(count, np.float32), np.ones(count, np.float32))
+@inner
+def _is_finite(values):
+    finite = True
+    for value in values:
+        finite = finite and np.isfinite(value)
+    return finite
 
 
-@njit
+@inner
 def _exceeds_limit(maps):
-    return not np.all(np.abs(maps) <= MAGNITUDE_LIMIT)
+    within = True
+    for value in maps.flat:
+        within = within and abs(value) <= MAGNITUDE_LIMIT  # False of NaN too
+    return not within
 
 
-@njit
+@inner
 def _larger(a, b):
     return a if a > b else b
 
 
-@njit
+@inner
 def _smaller(a, b):
     return a if a < b else b
 
 
-@njit
-def _highest_columns(maps, channel, first, count, columns):
+@inner
+def _highest_columns(maps, channel, first, count, highest, squares):
     """Each column's highest value over ``count`` rows from ``first`` on and one row on either side."""
     height, width = maps.shape[1:]
     plane = np.uintp(channel)
     row, end = np.uintp(max(first - 1, 0)), np.uintp(min(first + count + 1, height))
-    highest, squares = columns.highest, columns.squares
     for x in range(np.uintp(width)):
         a = maps[plane, row, x]
         highest[x] = a
@@ -143,13 +143,12 @@ def _highest_columns(maps, channel, first, count, columns):
         row += ONE
 
 
-@njit
-def _extreme_columns(maps, channel, first, count, columns):
+@inner
+def _extreme_columns(maps, channel, first, count, highest, lowest, squares):
     """As _highest_columns, and the lowest values too."""
     height, width = maps.shape[1:]
     plane = np.uintp(channel)
     start, end = np.uintp(max(first - 1, 0)), np.uintp(min(first + count + 1, height))
-    highest, lowest, squares = columns.highest, columns.lowest, columns.squares
     for x in range(np.uintp(width)):
         highest[x] = lowest[x] = maps[plane, start, x]
     for row in range(start, end):
@@ -160,7 +159,7 @@ def _extreme_columns(maps, channel, first, count, columns):
             squares[x] = fma(a, a, squares[x])
 
 
-@njit
+@inner
 def _pad(values, mirrored, padded):
     """Copy ``values``, mirrored if asked, with the border repeated: once before, and to the end of ``padded`` after."""
     width = np.uintp(len(values))
@@ -172,10 +171,11 @@ def _pad(values, mirrored, padded):
         for x in range(width):
             padded[x + ONE] = values[x]
     padded[0] = padded[1]
-    padded[width + ONE :] = padded[width]
+    for x in range(width + ONE, np.uintp(len(padded))):
+        padded[x] = padded[width]
 
 
-@njit
+@inner
 def _highest_tiles1(columns, mirrored, padded, highest):
     """highest[i] = maximum of output1's ``columns`` over tile i and the ring around it."""
     _pad(columns, mirrored, padded)
@@ -185,7 +185,7 @@ def _highest_tiles1(columns, mirrored, padded, highest):
         highest[i] = _larger(a, _larger(padded[x + _FOUR], padded[x + _FIVE]))
 
 
-@njit
+@inner
 def _lowest_tiles1(columns, mirrored, padded, lowest):
     _pad(columns, mirrored, padded)
     for i in range(np.uintp(len(lowest))):
@@ -194,7 +194,7 @@ def _lowest_tiles1(columns, mirrored, padded, lowest):
         lowest[i] = _smaller(a, _smaller(padded[x + _FOUR], padded[x + _FIVE]))
 
 
-@njit
+@inner
 def _highest_tiles2(columns, mirrored, padded, highest):
     """highest[i] = maximum of output2's ``columns`` over tile i and the ring around it."""
     _pad(columns, mirrored, padded)

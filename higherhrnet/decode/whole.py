@@ -9,25 +9,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from higherhrnet.decode.cache import Entry
-from higherhrnet.decode.group import group
+from higherhrnet.decode.cache import Entry, inlined, inner
 from higherhrnet.decode.intrinsics import larger
 from higherhrnet.decode.peaks import collect
-from higherhrnet.decode.refine import mean_tags
 
-_MAPS = types.Array(types.float32, 3, "C", readonly=True)
-_SIGNATURE = (
-    *(_MAPS, _MAPS, _MAPS),
-    types.Array(types.int64, 1, "C"),  # order
-    *(types.float64, types.float64),  # thresholds
-    *(types.int64, types.int64),  # max_people, nms_kernel
-    *(types.boolean, types.boolean, types.boolean, types.boolean),
-)
+_GIVEN = types.Array(types.float32, 3, "C", readonly=True)
+_MAPS = types.Array(types.float32, 3, "C")
+_MEANS = types.Array(types.float32, 2, "C")
 
 
-@njit
+@inlined
 def _find(heat, tags, mirror_tags, kernel, limit, threshold):
     """As peaks.find, over the whole maps; ``tags`` have one map where all joints share it."""
     joints, height, width = heat.shape
@@ -46,7 +39,7 @@ def _find(heat, tags, mirror_tags, kernel, limit, threshold):
     return counts, points, values, found_tags
 
 
-@njit
+@inner
 def _shift(heat, x, y):
     """As refine's: the center of pixel (x, y), moved a quarter pixel toward the higher neighbour in x and in y."""
     height, width = heat.shape
@@ -55,7 +48,7 @@ def _shift(heat, x, y):
     return x + 0.5 + (0.25 if rightward else -0.25), y + 0.5 + (0.25 if downward else -0.25)
 
 
-@njit
+@inner
 def _best_place(heat, tag, mirror_tag, mean, mirror_mean, score):
     """Column and row of the largest heat - round(tag distance), the first in row order; ``score`` is room for a row."""
     height, width = heat.shape
@@ -78,14 +71,21 @@ def _best_place(heat, tag, mirror_tag, mean, mirror_mean, score):
     return 0, best_row
 
 
-@njit
-def _refine(heat, tags, mirror_tags, people, people_tags):
-    """As refine.refine: fill each person's missing joints, in place."""
-    means = mean_tags(people, people_tags)
+@inner
+def _has_heat(heat):
+    highest = heat[0, 0]
+    for value in heat.flat:
+        highest = larger(value, highest)
+    return highest > 0
+
+
+@inner
+def _refine(heat, tags, mirror_tags, people, means):
+    """Fill each person's missing joints, in place, as refine.places and refine.points do."""
     score = np.empty(heat.shape[2], np.float32)
     for joint in range(people.shape[1]):
         tag_map = joint if len(tags) > 1 else 0
-        if heat[joint].max() <= 0:
+        if not _has_heat(heat[joint]):
             continue  # whatever place is best, its heat is not above 0
         for person in range(people.shape[0]):
             if people[person, joint, 2] != 0:
@@ -98,41 +98,33 @@ def _refine(heat, tags, mirror_tags, people, people_tags):
                 people[person, joint, 2] = heat[joint, y, x]
 
 
-def _make(fingerprint):
-    def people(
-        heat,
-        tags,
-        mirror_tags,
-        order,
-        detection_threshold,
-        tag_threshold,
-        max_people,
-        nms_kernel,
-        use_detection_value,
-        ignore_too_much,
-        with_adjust,
-        with_refine,
-    ):
-        limit = max_people if fingerprint >= 0 else 0
-        counts, points, values, found_tags = _find(heat, tags, mirror_tags, nms_kernel, limit, detection_threshold)
-        found, people_tags = group(
-            counts, points, values, found_tags, order, max_people, tag_threshold, use_detection_value, ignore_too_much
-        )
-        result = found.copy()
-        if with_adjust:
-            for person in range(len(result)):
-                for joint in range(result.shape[1]):
-                    if result[person, joint, 2] > 0:
-                        x, y = int(result[person, joint, 0]), int(result[person, joint, 1])
-                        result[person, joint, 0], result[person, joint, 1] = _shift(heat[joint], x, y)
+@inner
+def _adjust(heat, people):
+    for person in range(people.shape[0]):
+        for joint in range(people.shape[1]):
+            if people[person, joint, 2] > 0:
+                x, y = np.int64(people[person, joint, 0]), np.int64(people[person, joint, 1])
+                people[person, joint, 0], people[person, joint, 1] = _shift(heat[joint], x, y)
+
+
+def _make_find(fingerprint):
+    def find(heat, tags, mirror_tags, kernel, limit, threshold):
+        return _find(heat, tags, mirror_tags, kernel, limit if fingerprint >= 0 else 0, threshold)
+
+    return find
+
+
+def _make_finish(fingerprint):
+    def finish(heat, tags, mirror_tags, people, means, with_adjust, with_refine):
+        if with_adjust and fingerprint >= 0:
+            _adjust(heat, people)
         if with_refine:
-            _refine(heat, tags, mirror_tags, result, people_tags)
-        return result, found, people_tags
+            _refine(heat, tags, mirror_tags, people, means)
 
-    return people
+    return finish
 
 
-PEOPLE = Entry(_make, _SIGNATURE)
-"""Arguments as in _SIGNATURE: heat [K, H, W], tags and mirror tags [K or 1, H, W], ...; returns people, people before
-adjust, tags.
-"""
+FIND = Entry(_make_find, (_GIVEN, _GIVEN, _GIVEN, types.int64, types.int64, types.float64))
+"""Of heat [K, H, W], tags and mirror tags [K or 1, H, W], kernel, limit and threshold what peaks.find returns."""
+FINISH = Entry(_make_finish, (_GIVEN, _GIVEN, _GIVEN, _MAPS, _MEANS, types.boolean, types.boolean))
+"""Adjust and refine people in place, from the maps and the people's mean tags."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from higherhrnet import decode
 from higherhrnet.backends import select
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference, InferenceOptions
@@ -74,7 +75,7 @@ class Pose:
         threads: int = 0,
         device: int = 0,
     ) -> None:
-        """Load the network.
+        """Load the network; the first time on a machine compile the decode too, which takes some twenty seconds.
 
         Parameters
         ----------
@@ -105,6 +106,7 @@ class Pose:
             precision=precision,
         )
         made, _, _ = backend_for(Inference(options, self._config))
+        decode.compile()
         plan = replace(self._config.plan, flip=flip)
         self._skeleton = skeleton(self._config)
         self._filter = Filter(min_score, oks_nms)

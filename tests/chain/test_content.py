@@ -421,7 +421,7 @@ assert higherhrnet.__file__.startswith(sys.argv[1]), higherhrnet.__file__
 from higherhrnet.cli import program
 from tests.support.programs import main_of
 
-def compile():  # a changed source of it is compiled again, for a minute; nothing here is to be decoded
+def compile(_):  # a changed source of it is compiled again, for a minute; nothing here is to be decoded
     raise AssertionError("decodes again")
 
 higherhrnet.decode.is_compiled = lambda: True

@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from higherhrnet.decode import compile
+import pytest
+
+from higherhrnet.cli import decoding
+from higherhrnet.decode import COUNT, compilation, compile
 from tests.support.datasets import ROOT
+
+POPEN = subprocess.Popen
 
 
 def run_python(code: str, folder: Path = ROOT) -> subprocess.Popen:
@@ -39,3 +44,49 @@ def test_compile_command_says_that_nothing_is_left_to_do():
         [sys.executable, "-m", "higherhrnet.decode"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "decode: compiled already\n"
+
+
+def test_processes_fill_an_empty_cache_and_what_they_lack_is_compiled_here(monkeypatch: pytest.MonkeyPatch):
+    """Without compiling anything: entries that count. The first process dies, of the second nothing can be started."""
+    made: list[int] = []
+
+    class Counted:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def is_compiled(self) -> bool:
+            return self.number in made
+
+        def compile(self) -> None:
+            if self.number not in made:
+                made.append(self.number)
+
+    for command in ([sys.executable, "-c", "print(); import os; os.abort()"], ["/nowhere/python"]):
+        made.clear()
+        told: list[int] = []
+        started: list[list[str]] = []
+
+        def start(given: list[str], *, command: list[str] = command, started: list = started, **rest: object):
+            started.append(given)
+            return POPEN(command, **rest)
+
+        monkeypatch.setattr(compilation, "_PARTS", tuple((Counted(n),) for n in range(3)))
+        monkeypatch.setattr(compilation.workers, "cores", lambda: 2)
+        monkeypatch.setattr(compilation.subprocess, "Popen", start)
+        compilation.compile(told.append)
+        assert started == [[sys.executable, "-m", "higherhrnet.decode", "1", "2"]]
+        assert made == [0, 1, 2]
+        assert sum(told) == (2 if command[0] == sys.executable else 1)
+        compilation.compile(told.append)  # nothing is left to do
+        assert len(started) == 1
+
+
+def test_compiling_is_said_once(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr(decoding.decode, "is_compiled", lambda: False)
+    monkeypatch.setattr(decoding.decode, "compile", lambda done: [done(1) for _ in range(COUNT)])
+    decoding.prepare(said.append)
+    assert said == ["compiling the decode for this CPU: some twenty seconds, once"]
+    monkeypatch.setattr(decoding.decode, "is_compiled", lambda: True)
+    decoding.prepare(said.append)
+    assert len(said) == 1

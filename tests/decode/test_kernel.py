@@ -152,8 +152,9 @@ def random_options(rng: np.random.Generator, joints: int, kind: Callable) -> Opt
     )
 
 
-def assert_same(arrays: Arrays, options: Options, case: str) -> int:
-    fast, plain = decode(*arrays, options), reference_decode.decode(*arrays, options)
+def assert_same(arrays: Arrays, options: Options, case: str, *, with_flip: bool = True) -> int:
+    image, mirror = arrays[0], arrays[1] if with_flip else None
+    fast, plain = decode(image, mirror, options), reference_decode.decode(image, mirror, options)
     for field in ("keypoints", "scores", "tags"):
         np.testing.assert_array_equal(
             getattr(fast, field), getattr(plain, field), strict=True, err_msg=f"{field}, {case}, {options}"
@@ -171,7 +172,8 @@ KINDS = (
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cases", [20, pytest.param(80, marks=pytest.mark.slow)])
-def test_small_maps(kind, cases: int):
+@pytest.mark.parametrize("with_flip", [True, False], ids=["flip", "no flip"])
+def test_small_maps(kind, cases: int, with_flip: bool):
     rng = np.random.default_rng([KINDS.index(kind), cases])
     people = 0
     for case in range(cases):
@@ -179,7 +181,10 @@ def test_small_maps(kind, cases: int):
         height, width = (4 * rng.integers(2, 25, 2)).tolist()
         arrays = kind(rng, joints, height, width)
         people += assert_same(
-            arrays, random_options(rng, joints, kind), f"{kind.__name__} {case}: {joints} {height}x{width}"
+            arrays,
+            random_options(rng, joints, kind),
+            f"{kind.__name__} {case}: {joints} {height}x{width}",
+            with_flip=with_flip,
         )
     assert people > 0
 
@@ -195,4 +200,5 @@ def test_full_size_maps(seed):
     arrays = synthesise(persons, geometry.fit(size[0], size[1], 512), rng, drop=0.3)
     level = [0, 0.003, 0.03, 0][seed % 4]
     noisy = each(arrays, lambda a: a + rng.normal(0, level, a.shape).astype(np.float32) if level else a)
-    assert assert_same(noisy, Options(), f"seed {seed}") > 0
+    for with_flip in (True, False):
+        assert assert_same(noisy, Options(), f"seed {seed}", with_flip=with_flip) > 0

@@ -260,6 +260,14 @@ def test_values_that_are_no_heat_are_refused_by_the_arrays_name(value, position,
         decode(*passes)
 
 
+@pytest.mark.parametrize("position", [0, 1])
+def test_values_that_are_no_heat_are_refused_without_flip_test_too(position):
+    outputs, _ = blank(17, 64, 96)
+    outputs[position][-1, -1, -1] = np.nan
+    with pytest.raises(ValueError, match=rf"^{ARRAYS[position]} holds NaN"):
+        decode(outputs)
+
+
 @pytest.mark.parametrize(
     ("position", "change", "message"),
     [

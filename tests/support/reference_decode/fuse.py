@@ -44,13 +44,16 @@ def half_resolution(output1: np.ndarray, output2: np.ndarray) -> tuple[np.ndarra
 
 
 def full_resolution(
-    outputs: tuple[np.ndarray, np.ndarray], flip_outputs: tuple[np.ndarray, np.ndarray], flip: Sequence[int]
+    outputs: tuple[np.ndarray, np.ndarray], flip_outputs: tuple[np.ndarray, np.ndarray] | None, flip: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fuse the two passes: heatmaps float32 [K, H, W] and tags [K, H, W, 2] (the image's, the mirror image's).
 
-    ``flip[j]`` is the joint whose map of the mirrored pass shows joint j.
+    ``flip[j]`` is the joint whose map of the mirrored pass shows joint j. Without a mirrored pass nothing is averaged,
+    and tags are [K, H, W, 1].
     """
     heat, tag = half_resolution(*outputs)
+    if flip_outputs is None:
+        return double(heat), double(tag)[..., np.newaxis]
     flip_heat, flip_tag = half_resolution(*flip_outputs)
     joints, height, width = heat.shape
     heatmaps = np.empty((joints, 2 * height, 2 * width), np.float32)

@@ -11,9 +11,11 @@ from . import fuse, group, peaks, refine
 
 
 def decode(
-    outputs: tuple[np.ndarray, np.ndarray], flip_outputs: tuple[np.ndarray, np.ndarray], options: Options | None = None
+    outputs: tuple[np.ndarray, np.ndarray],
+    flip_outputs: tuple[np.ndarray, np.ndarray] | None = None,
+    options: Options | None = None,
 ) -> People:
-    """Decode the network outputs of an image and of its mirror image.
+    """Decode the network outputs of an image and, with flip test, of its mirror image.
 
     Each pair is output1 float32 [2K, H/4, W/4] (K heatmaps, then K tag maps) and output2 float32 [K, H/2, W/2]
     (heatmaps), finite.

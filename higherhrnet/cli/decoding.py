@@ -1,0 +1,23 @@
+"""The decode's one wait: compiling its functions for this CPU, before the first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from higherhrnet import decode
+
+
+def prepare(say: Callable[[str], object] = print) -> None:
+    """Compile the decode where it is not, and ``say`` so, with a bar where somebody looks at it."""
+    if decode.is_compiled():
+        return
+    say(
+        "compiling the decode for this CPU: some twenty seconds, once"
+        if decode.is_kept()
+        else "compiling the decode for this CPU: up to a minute in each process and at each start, because no folder can "
+        "be written that keeps it; set NUMBA_CACHE_DIR to one"
+    )
+    with tqdm(total=decode.COUNT, desc="compile", unit="function", disable=None) as bar:
+        decode.compile(bar.update)
