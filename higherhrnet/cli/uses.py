@@ -92,6 +92,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--skip_bad": _ALWAYS,
         "--aipp": _ALWAYS,
         "--dtype": _ALWAYS,
+        "--layout": _ALWAYS,
         "--no_long_side_limit": _ALWAYS,
         "--exif": _ALWAYS,
         "--shard": _ALWAYS,
