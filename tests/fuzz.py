@@ -105,6 +105,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
         version=1,
         opencv="4",
         exif=False,
+        layout="folders",
     )
     of_inputs = DumpsWork(
         Inputs(inputs, "5" * 64, [2]),

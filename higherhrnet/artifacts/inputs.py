@@ -1,14 +1,19 @@
 """The tree of network inputs: ROOT/shape_{H}x{W}/{index:012d}.bin, raw float32 [3, H, W] each.
 
+A flat tree, as ModelZoo's later page has it for one call of ais_bench, is ROOT/{index:012d}.npy, [1, 3, H, W] each.
+
 They may be float16 instead, at half the bytes, or for AIPP uint8 RGB [H, W, 3], which the device normalises; the
 tree's record says which.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from higherhrnet.errors import UserError
 
@@ -18,12 +23,16 @@ FLOAT16 = "float16"
 UINT8 = "uint8"
 _ITEM_BYTES = {FLOAT32: 4, FLOAT16: 2, UINT8: 1}
 DTYPES = tuple(_ITEM_BYTES)
+FOLDERS, FLAT = LAYOUTS = ("folders", "flat")
+"""A folder of raw values for each shape, or .npy files side by side, which say their shape themselves."""
 PICTURES = "pictures.jsonl"
 """The journal, in a tree, of the pictures that its inputs are of."""
 Shape = tuple[int, int]
 """(H, W)"""
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
 _NAME = re.compile(r"(\d{12})\.bin")
+_FLAT_NAME = re.compile(r"\d{12}\.npy")
+_NPY_HEADER = 128  # bytes, of any shape here (NumPy's format 1.0)
 
 
 @dataclass(frozen=True, order=True)
@@ -43,6 +52,28 @@ def folder(root: Path, shape: tuple[int, int]) -> Path:
 def path(root: Path, shape: tuple[int, int], index: int) -> Path:
     """Where the input of an image lies; ``index`` is its place in the annotation file, from 0."""
     return folder(root, shape) / f"{index:012d}.bin"
+
+
+def flat_path(root: Path, index: int) -> Path:
+    """Where the input of an image lies in a flat tree."""
+    return root / f"{index:012d}.npy"
+
+
+def flat_files(root: Path) -> list[Path]:
+    """The inputs in a flat tree, in index order."""
+    return sorted(file for file in root.iterdir() if _FLAT_NAME.fullmatch(file.name))
+
+
+def flat_size(shape: tuple[int, int], dtype: str = FLOAT32) -> int:
+    """Bytes of an input of shape (H, W) in a flat tree."""
+    return _NPY_HEADER + size(shape, dtype)
+
+
+def npy(tensor: np.ndarray) -> bytes:
+    """An input [3, H, W] as a flat tree has it: a .npy of [1, 3, H, W]."""
+    buffer = io.BytesIO()
+    np.save(buffer, tensor[None])
+    return buffer.getvalue()
 
 
 def size(shape: tuple[int, int], dtype: str = FLOAT32) -> int:
@@ -79,6 +110,11 @@ def find(root: Path, dtype: str = FLOAT32) -> list[Input]:
                 raise UserError(f"two inputs of index {index}: {found[index].path} and {file}; remove the stale one")
             found[index] = Input(index, shape, file)
             check_size(file, shape, dtype)
+    if not found and flat_files(root):
+        raise UserError(
+            f"input tree {root} is of --layout flat, which ais_bench reads without lists; preprocess without --layout "
+            f"for lists and HigherHRNet_benchmark.py"
+        )
     if not found:
         raise UserError(
             f"input tree {root} holds no shape_HxW/*.bin files; run HigherHRNet_preprocess.py or correct the path"

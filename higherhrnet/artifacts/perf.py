@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from higherhrnet.artifacts import figures, info, sources, trtexec_log
+from higherhrnet.artifacts import ais_summary, figures, info, sources, trtexec_log
 from higherhrnet.artifacts.figures import Figure
 from higherhrnet.errors import UserError
 
@@ -140,8 +140,12 @@ def parse(text: str, file: Path) -> float:
 def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]:
     """All performance files of a result directory (of those batch sizes), by batch, device and shape.
 
+    ``directory`` may also be a summary of ais_bench, see ais_summary.
+
     Raises UserError: missing directory, no such files (of that batch size), or a file without its figure.
     """
+    if directory.name.endswith(ais_summary.SUFFIX) and directory.is_file():
+        return _of_summary(directory, batch)
     if not directory.is_dir():
         raise UserError(f"result directory {directory} does not exist; run HigherHRNet_benchmark.py first")
     found, made = [], figures.read(directory)
@@ -172,3 +176,11 @@ def find(directory: Path, *, batch: Collection[int] | None = None) -> list[Perf]
             f"{directory} holds both a performance file and a trtexec log of the same shape; keep one of them"
         )
     return sorted(found, key=lambda perf: (perf.batch, perf.device, perf.shape))
+
+
+def _of_summary(file: Path, batch: Collection[int] | None) -> list[Perf]:
+    summary = sources.read_json(file, "summary of ais_bench")
+    if not isinstance(summary, dict) or (batch is not None and 1 not in batch):
+        raise UserError(f"{file} is no summary of ais_bench of batch size 1; give --bs 1, or another --result")
+    number = ais_summary.device(summary)
+    return [Perf(1, number, shape, rate) for shape, rate in sorted(ais_summary.rates(summary, file).items())]

@@ -42,11 +42,13 @@ class InputsWork:
     opencv: str
     exif: bool
     """Whether pictures were turned as their EXIF orientation says."""
+    layout: str
+    """Of the tree: one of inputs.LAYOUTS."""
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
-        if self.dtype not in inputs.DTYPES:
-            raise ValueError(f"dtype {self.dtype}")
+        if self.dtype not in inputs.DTYPES or self.layout not in inputs.LAYOUTS:
+            raise ValueError(f"dtype {self.dtype}, layout {self.layout}")
         _check_shard(self.shard)
         if not 0 <= self.images <= _MOST_IMAGES:
             raise ValueError(f"{self.images} images")
@@ -128,7 +130,8 @@ class PeopleWork:
         version: int,
     ) -> PeopleWork:
         """The work of decoding dumps; None where nothing says what made them."""
-        own = {"dataset", "images", "shard", "flip"}  # said by the results themselves, or of both passes
+        # Said by the results themselves, of both passes, or no matter of the values.
+        own = {"dataset", "images", "shard", "flip", "layout"}
         source = made.inputs.work if made is not None and made.inputs is not None else None
         from_inputs = {k: v for k, v in vars(source).items() if k not in own} if source is not None else {}
         network = {} if made is None else {name: getattr(made, name) for name in _NETWORK}

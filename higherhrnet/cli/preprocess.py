@@ -17,6 +17,7 @@ from higherhrnet.artifacts import inputs
 from higherhrnet.artifacts.scales import beside
 from higherhrnet.cli import flags, uses
 from higherhrnet.dataset import coco
+from higherhrnet.errors import UserError
 from higherhrnet.stages import preprocess
 from higherhrnet.system import workers
 
@@ -38,6 +39,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     form.add_argument("--aipp", action="store_true", help="uint8 inputs, a quarter of the bytes, for an .om with AIPP")
     form.add_argument("--dtype", choices=_DTYPES, default=inputs.FLOAT32, help="of the inputs; float16 halves them")
     parser.add_argument(
+        "--layout",
+        choices=inputs.LAYOUTS,
+        default=inputs.FOLDERS,
+        help="flat: .npy files side by side, for one call of ais_bench, as ModelZoo's later page has it",
+    )
+    parser.add_argument(
         "--no_long_side_limit", action="store_true", help="keep all of long images, for backends that take any shape"
     )
     flags.add_exif(parser)
@@ -47,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     plan = replace(config.plan, limited=not args.no_long_side_limit)
     uses.check("preprocess", argv, flip=plan.flip)
+    if args.layout == inputs.FLAT and args.aipp:
+        raise UserError("--layout flat does not go with --aipp: ATC takes no AIPP with --dynamic_dims; omit one")
     is_evaluated = config.location.has_annotations and not args.no_eval  # what that refuses is refused before the work
     dataset = coco.load(config.location.annotations, config.people if is_evaluated else None)
     with workers.Pool(args.workers) as pool:
@@ -63,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 skip_bad=args.skip_bad,
                 exif=args.exif,
                 scale=plan.scale(factor),
+                layout=args.layout,
             )
             summary = preprocess.run(dataset, job, pool)
             if summary.changed:

@@ -93,6 +93,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--no_eval": _ALWAYS,
         "--aipp": _ALWAYS,
         "--dtype": _ALWAYS,
+        "--layout": _ALWAYS,
         "--no_long_side_limit": _ALWAYS,
         "--exif": _ALWAYS,
         "--shard": _ALWAYS,

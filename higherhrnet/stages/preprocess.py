@@ -66,6 +66,8 @@ class PreprocessJob:
     exif: bool = False
     """Turn images as their EXIF orientation says, as viewers do; the official code does not."""
     scale: Scale = field(default_factory=Scale)
+    layout: str = inputs.FOLDERS
+    """One of inputs.LAYOUTS; flat does not go with uint8, for which ATC has no --dynamic_dims."""
 
     @property
     def trees(self) -> list[tuple[Path, bool]]:
@@ -118,6 +120,7 @@ def work(dataset: coco.Dataset, job: PreprocessJob, images: int, *, flip: bool) 
         exif=job.exif,
         version=transform.VERSION,
         opencv=cv2.__version__,
+        layout=job.layout,
     )
 
 
@@ -133,7 +136,14 @@ def _folders(tree: Path) -> list[Path]:
     found = list(inputs.folders(tree))
     for folder in found:
         atomic.refuse_link(folder)
-    return found
+    return [*found, *inputs.flat_files(tree)]
+
+
+def _place(job: PreprocessJob, tree: Path, shape: tuple[int, int], index: int) -> tuple[Path, int]:
+    """Where an input lies, and its bytes."""
+    if job.layout == inputs.FLAT:
+        return inputs.flat_path(tree, index), inputs.flat_size(shape, job.dtype)
+    return inputs.path(tree, shape, index), inputs.size(shape, job.dtype)
 
 
 def _fill(
@@ -147,7 +157,7 @@ def _fill(
 ) -> Summary:
     """Write what is missing in the trees, which this process holds."""
     grids = {image.index: geometry.fit(image.width, image.height, job.short_side, job.scale) for image in images}
-    folders = {inputs.folder(tree.place, grid.shape) for tree in trees for grid in grids.values()}
+    folders = {_place(job, tree.place, grid.shape, index)[0].parent for tree in trees for index, grid in grids.items()}
     atomic.remove_partials(folder for folder in folders if folder.is_dir())
     there = [image for image in images if _is_there(job, image.index, grids[image.index].shape)]
     known = [image for image in there if all(image.index in ledger.pictures for ledger in ledgers)]
@@ -185,8 +195,8 @@ def _fill(
 
 
 def _is_there(job: PreprocessJob, index: int, shape: tuple[int, int]) -> bool:
-    files = (inputs.path(tree, shape, index) for tree, _ in job.trees)
-    return all(f.is_file() and f.stat().st_size == inputs.size(shape, job.dtype) for f in files)
+    places = (_place(job, tree, shape, index) for tree, _ in job.trees)
+    return all(file.is_file() and file.stat().st_size == size for file, size in places)
 
 
 def _unchanged(job: PreprocessJob, image: coco.Image, ledgers: Sequence[Journal[InputsWork]]) -> Picture | None:
@@ -232,7 +242,8 @@ def _preprocess(job: PreprocessJob, image: coco.Image) -> Picture | str:
         pair = tensor, transform.mirror(tensor)
     for (tree, _), content in zip(job.trees, pair, strict=False):
         stored = content.astype(job.dtype, copy=False)
-        atomic.write_bytes(inputs.path(tree, grid.shape, image.index), stored)
+        file, _ = _place(job, tree, grid.shape, image.index)
+        atomic.write_bytes(file, inputs.npy(stored) if job.layout == inputs.FLAT else stored)
     return picture
 
 

@@ -32,6 +32,7 @@ INPUTS = Record(
         version=1,
         opencv="",
         exif=False,
+        layout="folders",
     )
 )
 
@@ -102,6 +103,7 @@ def test_records_that_ask_for_the_impossible(tmp_path: Path, inputs: dict[str, o
         version=1,
         opencv="4",
         exif=False,
+        layout="folders",
     )
     of = DumpsWork(
         Inputs(work, ""), [0], flip=False, shard="1/1", model="m", backend="b", runtime="", batch=1, dtype="float32"

@@ -252,7 +252,7 @@ def test_texts_that_cannot_stand_in_a_table_are_refused(tmp_path: Path):
 
 
 def test_the_data_are_the_pictures_where_they_are_known():
-    work = InputsWork("ab" * 32, 7, "1/1", 512, False, "float32", 1.0, 1.0, True, 1, "4.10", False)
+    work = InputsWork("ab" * 32, 7, "1/1", 512, False, "float32", 1.0, 1.0, True, 1, "4.10", False, "folders")
     assert figures.data_of(Inputs(work, "cd" * 32), "stamps") == ("cd" * 32, "ab" * 32)
     assert figures.data_of(Inputs(work, ""), "stamps") == ("stamps", "ab" * 32)
     assert figures.data_of(None, "stamps") == ("stamps", "")

@@ -28,6 +28,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "version": 9,
         "opencv": "5.0",
         "exif": True,
+        "layout": "flat",
     },
     DumpsWork: {
         "inputs": None,
@@ -141,7 +142,9 @@ def test_people_of_dumps_take_what_made_them_and_nothing_twice():
         "dtype": DUMPS.dtype,
     }
     of_inputs = dataclasses.asdict(INPUTS)
-    assert made.inputs == {k: v for k, v in of_inputs.items() if k not in {"dataset", "images", "shard", "flip"}}
+    assert made.inputs == {
+        k: v for k, v in of_inputs.items() if k not in {"dataset", "images", "shard", "flip", "layout"}
+    }
     flipped = replace(DUMPS, flip=True, indices=[5], shard="1/2", inputs=Inputs(replace(INPUTS, flip=True), ""))
     assert PeopleWork.of(flipped, dataset="d", images=7, shard="1/2", options={"a": 1}, version=3) == made
     unknown = PeopleWork.of(None, dataset="d", images=7, shard="1/2", options={}, version=3)

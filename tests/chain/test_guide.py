@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from higherhrnet.backends.ascend import cann_benchmark
 from tests.support.ascend_host import IMAGES, SHAPES, Host, search_path
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS, write_dataset
 
@@ -129,3 +130,19 @@ def test_perf_g(guide: Host, tiny_onnx: Path):
     assert done.returncode == 1
     assert "trtexec ended with status 1 at shape 128x128" in done.stderr
     assert "trtexec_batchsize_1_device_0_128x128.log" in done.stderr
+
+
+def test_the_first_minutes_on_a_card(guide: Host, datasets: Path, small_models: Path):
+    """One picture on each runner against ONNX Runtime; one that is missing is named, and the next one runs."""
+    shutil.copytree(small_models, guide.directory / "models", dirs_exist_ok=True)
+    (guide.directory / cann_benchmark.file_name()).unlink()
+    opts = {"OPTS": "DATASET.INPUT_SIZE 128", "BACKENDS": "benchmark ascend"}
+    done = bash("check_ascend.sh", f"--datasets_path={datasets}", cwd=guide.directory, **opts)
+    assert done.returncode == 1, done.stdout + done.stderr
+    report = (guide.directory / "check_ascend/report.txt").read_text()
+    assert "310P3" in report
+    assert "numpy " in report
+    assert "failed with status 1: benchmark\n== ascend\n" in report
+    assert re.search(r"== ascend against onnxruntime\n.*\noutput1 heat", report, re.DOTALL)
+    assert "== ascend, images per second" in report
+    assert report.endswith("failed: benchmark\n")

@@ -123,3 +123,22 @@ def test_a_disk_that_is_too_small_is_refused_before_the_work(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
     assert re.search(r"5 MB of inputs to write, 1 MB free", error(preprocess(script, tiny_data, tmp_path)))
     assert not list(tmp_path.rglob("*.bin"))
+
+
+def test_a_flat_tree_for_one_call_of_ais_bench(tiny_data: Path, tiny_inputs: Path, script: Script, tmp_path: Path):
+    """The same values as in folders; it resumes, and is no tree of the other layout."""
+    outcome = preprocess(script, tiny_data, tmp_path, "--layout", "flat")
+    assert outcome.status == 0, outcome.err
+    for item in inputs.find(tiny_inputs / "bins"):
+        tensor = np.load(inputs.flat_path(tmp_path / "bins", item.index))
+        assert (tensor.shape, tensor.dtype) == ((1, 3, *item.shape), np.float32)
+        assert tensor.tobytes() == item.path.read_bytes()
+        assert inputs.flat_path(tmp_path / "bins", item.index).stat().st_size == inputs.flat_size(item.shape)
+    inputs.flat_path(tmp_path / "bins", 3).unlink()
+    assert f"{len(TINY_IMAGES)} images" in (again := preprocess(script, tiny_data, tmp_path, "--layout", "flat")).out
+    assert f"{len(TINY_IMAGES) - 1} were there" in again.out
+    assert "another layout (flat, not folders)" in error(preprocess(script, tiny_data, tmp_path))
+    assert preprocess(script, tiny_data, tmp_path, "--overwrite").status == 0
+    assert inputs.flat_files(tmp_path / "bins") == []
+    assert len(inputs.find(tmp_path / "bins")) == len(TINY_IMAGES)
+    assert "does not go with --aipp" in error(preprocess(script, tiny_data, tmp_path, "--layout", "flat", "--aipp"))

@@ -19,6 +19,7 @@ INPUTS = InputsWork(
     version=1,
     opencv="4.10.0",
     exif=False,
+    layout="folders",
 )
 DUMPS = DumpsWork(
     Inputs(INPUTS, "a" * 64, [2]),

@@ -122,6 +122,15 @@ def main() -> None:
     log("end to finalize acl")
 
 
+def save(path: Path, output: np.ndarray, fault: om.Fault) -> None:
+    """One image's output [1, C, h, w], as the suffix says."""
+    if path.suffix == ".npy":
+        np.save(path, output)
+    else:
+        fault.write(path, output.tobytes())
+    path.chmod(0o640)
+
+
 def run(args: argparse.Namespace, model: om.Model) -> None:  # noqa: PLR0915
     log(f"try get model batchsize:{model.options.batch}")
     kinds = ("*.npy", "*.NPY", "*.bin", "*.BIN")
@@ -166,14 +175,18 @@ def run(args: argparse.Namespace, model: om.Model) -> None:  # noqa: PLR0915
         for slot, file in enumerate(group):
             fault.before()
             for k, output in enumerate(outputs):
-                path = out / f"{file.name.split('.')[0]}_{k}.bin"
-                fault.write(path, output[slot].tobytes())
-                path.chmod(0o640)
+                save(out / f"{file.name.split('.')[0]}_{k}.{args.outfmt.lower()}", output[slot : slot + 1], fault)
         groups.append(group)
     print()
     mean = float(np.mean(times))
     throughput = 1000 * (args.batchsize or model.options.batch) / mean
     done = {"throughput": throughput, "NPU_compute_time": {"mean": mean, "count": len(times)}, "args": sys.argv}
+    named = [file for group in groups for file in group]
+    done["filesinfo"] = {
+        str(i): {"infiles": [str(f)], "outfiles": [str(out / f"{f.name.split('.')[0]}_{k}.{args.outfmt.lower()}")
+                                                   for k in (0, 1)]} for i, f in enumerate(named)
+    }  # fmt: skip
+    done["npu_compute_time_list"] = times
     if not os.environ.get("STAND_IN_AIS_NO_SUMMARY"):
         Path(args.output, f"{args.output_dirname}_summary.json").write_text(json.dumps(done))
     log("-----------------Performance Summary------------------")
