@@ -242,6 +242,8 @@ def _compare(args: argparse.Namespace, config: Config) -> None:
     if not decode.is_compiled():
         decode.compile()
     with workers.Pool(args.workers) as pool:
+        if pool.remark:
+            print(f"note: {pool.remark}")
         found = compare.run(
             dataset,
             *args.compare,
