@@ -46,13 +46,13 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
         importlib.import_module("numpy")  # first: where it does not load, OpenCV advises to install it
         # Imported before signals raise: OpenCV's import, for one, prints advice when an exception goes through it.
         called = importlib.import_module(f"higherhrnet.cli.{command}").main
-    except ImportError as e:
+    except Exception as e:  # packages that are missing or do not load, or too little memory for them
         called = partial(_fail, e)
     return program.run(called, argv)
 
 
-def _fail(error: ImportError, _argv: Sequence[str] | None) -> None:
-    """A command whose packages are missing: that is then said as every other problem is."""
+def _fail(error: Exception, _argv: Sequence[str] | None) -> None:
+    """A command that could not be imported: that is then said as every other problem is."""
     raise error
 
 

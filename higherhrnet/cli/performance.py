@@ -241,6 +241,8 @@ def _compare(args: argparse.Namespace, config: Config) -> None:
     dataset = coco.load(config.location.annotations, people)
     decoding.prepare(terminal.say)
     with workers.Pool(args.workers) as pool:
+        if pool.remark:
+            print(f"note: {pool.remark}")
         found = compare.run(
             dataset,
             *args.compare,

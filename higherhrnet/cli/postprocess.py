@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     decoding.prepare(lambda line: log.say(f"=> {line}"))
     start = time.perf_counter()
     with workers.Pool(args.workers) as pool:
+        if pool.remark:
+            log.say(f"note: {pool.remark}")
         summary = postprocess.run(dataset, job, pool)
     log.say(
         f"=> {summary.people} people in {summary.images} images, {time.perf_counter() - start:.1f} s, {job.results}"

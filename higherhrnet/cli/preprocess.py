@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_evaluated = config.location.has_annotations and not args.no_eval  # what that refuses is refused before the work
     dataset = coco.load(config.location.annotations, config.people if is_evaluated else None)
     with workers.Pool(args.workers) as pool:
+        if pool.remark:
+            print(f"note: {pool.remark}")
         for factor in plan.factors:
             job = preprocess.PreprocessJob(
                 config.location,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,9 @@ def _said(error: BaseException) -> str | None:
         return f"{what}: the limit of {limit} is too low here; raise it, or give fewer --workers and --threads"
     if isinstance(error, UserError):
         return str(error)
-    if any(map(memory.is_lack, _causes(error))):
+    # Python, too, loses what it was to say where memory is short.
+    is_lost = isinstance(error, SystemError) and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if is_lost or any(map(memory.is_lack, _causes(error))):
         return f"not enough memory ({str(error)[:160] or 'amount unknown'}); give smaller or fewer things at once"
     if isinstance(error, ImportError):
         return packages.problem(error) or None
@@ -84,4 +87,7 @@ def _limit(error: BaseException) -> str:
     """The limit of the system that an exception comes from, '' for others."""
     if isinstance(error, OSError):
         return _LIMITS.get(error.errno or 0, "")
-    return _LIMITS[errno.EAGAIN] if isinstance(error, RuntimeError) and "start new thread" in str(error) else ""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):  # which has no number
+        is_bounded = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return "memory (ulimit -v), or that of " * is_bounded + _LIMITS[errno.EAGAIN]
+    return ""

@@ -216,6 +216,8 @@ class _Run:
         before = len(journal)
         start = time.perf_counter()
         with workers.Pool(self.workers) as pool, self._bar(before) as bar:
+            if pool.remark:
+                print(f"note: {pool.remark}")
 
             def done(count: int) -> None:
                 bar.set_postfix_str(f"{flow.clock.limit} limits", refresh=False)

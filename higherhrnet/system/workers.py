@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import connection
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from higherhrnet.errors import UserError
 from higherhrnet.system import signals
@@ -23,6 +27,10 @@ Result = TypeVar("Result")
 
 _CHUNK = 4  # items a task: the cost of handing over is then small beside milliseconds of work
 _GRACE = 5.0  # seconds that workers get to end after a failure, as external programs do
+_THREADS_EACH = 2  # a worker's own, and the one that ends it with its parent
+_THREADS_OF_POOL = 5  # what the executor starts here, its tracker's process, and a bar's
+_LIMITS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_POLL = 1.0  # seconds
 _AHEAD = 4  # tasks a worker that may lie ready, so that memory does not grow with the number of items
 
 
@@ -41,13 +49,19 @@ class Pool:
         """``workers``: how many processes; nothing is started yet."""
         self._workers = workers
         self._executor: ProcessPoolExecutor | None = None
+        self.remark = ""
+        """What a user should know of it: that there are no processes, because the system allows none."""
         if workers > 1:
             # spawn: fork would copy the threads' locks of OpenCV and OpenBLAS
+            _check_limit(workers)
             context = multiprocessing.get_context("spawn")
             try:
                 self._executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-            except OSError as e:  # /dev/shm full or not to be written
-                raise UserError(f"cannot start worker processes: {e.strerror}; give --workers 1") from e
+            except OSError as e:
+                if e.errno in _LIMITS:  # raised, it allows them
+                    raise UserError(f"cannot start worker processes: {e.strerror}; give --workers 1") from e
+                # /dev/shm is full, not to be written or not there, as in small containers
+                self.remark = f"no worker processes ({e.strerror}, of /dev/shm): one does it all, more slowly"
 
     def __enter__(self) -> Pool:
         return self
@@ -59,6 +73,18 @@ class Pool:
             self._executor.shutdown(wait=False, cancel_futures=True)
             _end_workers()
         self._executor.shutdown(cancel_futures=True)
+
+    def _result(self, future: Future[list[Result]]) -> list[Result]:
+        """What a task gave. Raises UserError where the executor's own thread has ended, which nobody else notices."""
+        assert self._executor is not None
+        while not wait([future], timeout=_POLL).done:
+            thread: Any = self._executor._executor_manager_thread
+            if thread is not None and not thread.is_alive() and not future.done():
+                raise UserError(
+                    "worker processes cannot be started: the limit of processes and threads (ulimit -u) is too low "
+                    "here; raise it, or give --workers 1"
+                )
+        return future.result()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
         """``map(function, items)``, results in the items' order, memory bounded whatever their number.
@@ -77,9 +103,9 @@ class Pool:
             while chunk := list(islice(remaining, _CHUNK)):
                 pending.append(_submit(self._executor, function, chunk))
                 if len(pending) >= self._workers * _AHEAD:
-                    yield from pending.popleft().result()
+                    yield from self._result(pending.popleft())
             while pending:
-                yield from pending.popleft().result()
+                yield from self._result(pending.popleft())
         except BrokenProcessPool as e:
             raise UserError(
                 "a worker process was killed, probably out of memory; finished work is kept: run again with fewer "
@@ -88,6 +114,29 @@ class Pool:
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _check_limit(workers: int) -> None:
+    """Refuse more processes than this user may have: a pool that lacks one of its threads waits for ever."""
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if limit == resource.RLIM_INFINITY or os.geteuid() == 0:  # root has no such limit
+        return
+    wanted = _tasks_of(os.geteuid()) + workers * _THREADS_EACH + _THREADS_OF_POOL
+    if wanted > limit:
+        raise UserError(
+            f"{workers} worker processes cannot be started: with them this user would have {wanted} processes and "
+            f"threads, and the limit of processes and threads (ulimit -u) is {limit}; raise it, or give fewer --workers"
+        )
+
+
+def _tasks_of(user: int) -> int:
+    """How many processes and threads a user has here."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended this moment
+            if process.stat().st_uid == user:
+                count += len(os.listdir(process / "task"))
+    return count
 
 
 def _submit(

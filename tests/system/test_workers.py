@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -97,6 +99,38 @@ if __name__ == "__main__":
         for pid in pool.map(process_id, range(10**6)):
             print(pid, flush=True)
 """
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EROFS, errno.ENOSYS])
+def test_without_shared_memory_one_process_does_it_all(number: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", failing(number))
+    with workers.Pool(2) as pool:
+        assert "/dev/shm): one does it all, more slowly" in pool.remark
+        assert list(pool.map(process_id, range(3))) == [os.getpid()] * 3
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EMFILE])
+def test_limits_that_can_be_raised_are_refused(number: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", failing(number))
+    with pytest.raises(UserError, match="cannot start worker processes"):
+        workers.Pool(2)
+
+
+def failing(number: int):
+    def start(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return start
+
+
+def test_more_workers_than_the_user_may_have_are_refused_before_the_work(monkeypatch: pytest.MonkeyPatch):
+    """Where one of its threads cannot be started, Python's pool waits for ever."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat("/proc/self").st_uid + 10**6)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 20))
+    with pytest.raises(UserError, match=r"8 worker processes cannot be started: .* \(ulimit -u\) is 20; raise it"):
+        workers.Pool(8)
+    with workers.Pool(2) as pool:
+        assert not pool.remark
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path):

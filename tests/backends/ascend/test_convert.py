@@ -102,6 +102,12 @@ def test_other_settings_or_another_onnx_convert_again(host: Host):
     assert made.complete
     claim.write(om(host), replace(made, work=replace(made.work, onnx="other")))
     assert "atc " in why()
+    whole = om(host).read_bytes()
+    claim.write(om(host), made)
+    om(host).write_bytes(whole[:-1])
+    assert "atc " in why(), "cut after it was made"
+    om(host).write_bytes(whole)
+    assert "atc " not in why()
     claim.record_of(om(host)).unlink()
     assert "atc " not in why()  # made by hand: its age is all that is known
     onnx = om(host).with_suffix(".onnx")
