@@ -16,8 +16,8 @@ def prepare(say: Callable[[str], object] = print) -> None:
     say(
         "compiling the decode for this CPU: some twenty seconds, once"
         if decode.is_kept()
-        else "compiling the decode for this CPU: up to a minute in each process and at each start, because no folder can "
-        "be written that keeps it; set NUMBA_CACHE_DIR to one"
+        else "compiling the decode for this CPU: up to a minute in each process and at each start, because no folder "
+        "can be written that keeps it; set NUMBA_CACHE_DIR to one"
     )
     with tqdm(total=decode.COUNT, desc="compile", unit="function", disable=None) as bar:
         decode.compile(bar.update)

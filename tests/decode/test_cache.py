@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,9 @@ def test_processes_fill_an_empty_cache_and_what_they_lack_is_compiled_here(monke
         def is_compiled(self) -> bool:
             return self.number in made
 
+        def is_kept(self) -> bool:
+            return True
+
         def compile(self) -> None:
             if self.number not in made:
                 made.append(self.number)
@@ -66,7 +70,7 @@ def test_processes_fill_an_empty_cache_and_what_they_lack_is_compiled_here(monke
         told: list[int] = []
         started: list[list[str]] = []
 
-        def start(given: list[str], *, command: list[str] = command, started: list = started, **rest: object):
+        def start(given: list[str], *, command: list[str] = command, started: list = started, **rest: Any):
             started.append(given)
             return POPEN(command, **rest)
 
@@ -83,6 +87,7 @@ def test_processes_fill_an_empty_cache_and_what_they_lack_is_compiled_here(monke
 
 def test_compiling_is_said_once(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
+    monkeypatch.setattr(decoding.decode, "is_kept", lambda: True)
     monkeypatch.setattr(decoding.decode, "is_compiled", lambda: False)
     monkeypatch.setattr(decoding.decode, "compile", lambda done: [done(1) for _ in range(COUNT)])
     decoding.prepare(said.append)

@@ -80,7 +80,7 @@ def test_a_scheduler_that_dies_is_one_line_and_what_is_done_stays(
     from distributed.client import Future, FutureCancelledError  # noqa: PLC0415
 
     real = Future.result
-    asked: list[str] = []
+    asked: list[object] = []
 
     def result(future: Future, *args: object, **named: object) -> object:
         asked.append(future.key)
