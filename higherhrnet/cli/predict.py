@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if poses.VIDEO in kinds:
         video.require()
     options = inference_flags.options(args, args.bs)
-    backend, model, why = backend_for(select.Inference(options, config))
-    uses.check("predict", argv, backend=backend.name)
     to_lines = str(args.output) == _LINES
+    logs = None if to_lines else args.output / predict.LOGS
+    backend, model, why = backend_for(select.Inference(options, config), logs=logs)
+    uses.check("predict", argv, backend=backend.name)
     say = terminal.say if to_lines else print
     say(f"backend {why}, model {model}")
     decoding.prepare(say)
@@ -111,9 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
     network = parser.add_argument_group("network")
-    in_process = [name for name in select.BACKENDS if name not in select.ON_ASCEND]
+    in_process = [name for name in select.BACKENDS if name == select.ASCEND or name not in select.ON_ASCEND]
     network.add_argument("--backend", choices=in_process, default="auto", help="what runs the network")
-    network.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
+    network.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     network.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
     network.add_argument("--device_id", type=flags.device_id, metavar="D", help="of several devices")
     network.add_argument(

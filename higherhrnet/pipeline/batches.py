@@ -262,13 +262,16 @@ class Network:
 def fill(source: np.ndarray, pictures: Sequence[np.ndarray], *, flip: bool, dtype: str = inputs.FLOAT32) -> None:
     """Put pictures, RGB uint8 [H, W, 3], or their mirror images into a slot's source; what is left repeats the first.
 
-    source : float32 [N, 3, H, W], normalised here, or uint8 [N, H, W, 3]
+    source : float32 or float16 [N, 3, H, W], normalised here, or uint8 [N, H, W, 3]
     dtype : float32, or float16 to which the normalised values are rounded
     """
     for place, picture in zip(source, pictures, strict=False):
         pixels = transform.mirror_pixels(picture) if flip else picture
         if place.dtype == np.uint8:
             place[:] = pixels
+            continue
+        if place.dtype == np.float16:
+            place[:] = transform.normalise(pixels)
             continue
         transform.normalise(pixels, place)
         if dtype == inputs.FLOAT16:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,16 +32,23 @@ MIN_SCORE, OKS_NMS = 0.3, 0.9
 """Defaults of ``predict`` and ``Pose``: an evaluation wants every candidate, a person who looks at poses does not."""
 
 
-def backend_for(inference: Inference, done: Callable[[int], object] = lambda _: None) -> tuple[InProcess, Path, str]:
-    """A backend that runs in this process, its model, and why it was chosen. Raises UserError where there is none."""
+def backend_for(
+    inference: Inference, done: Callable[[int], object] = lambda _: None, logs: Path | None = None
+) -> tuple[InProcess, Path, str]:
+    """A backend that runs in this process, its model, and why it was chosen; Ascend's libraries log into ``logs``.
+
+    Raises UserError where there is none.
+    """
     chosen = inference.choose()
-    if chosen.name in select.ON_ASCEND:
+    if chosen.name in select.ON_ASCEND and chosen.name != select.ASCEND:
         raise UserError(
             f"backend {chosen.name} ({chosen.why}) runs a program over files, which pictures in memory have none of; "
-            f"give a --backend that runs in this process, or use run on a data set"
+            f"give backend ascend or another that runs in this process, or use run on a data set"
         )
     model = inference.model(chosen.name)
-    backend = inference.backend(chosen.name, model, logs=Path(), done=done)
+    if logs is None:
+        logs = Path(tempfile.mkdtemp(prefix="higherhrnet-")) if chosen.name == select.ASCEND else Path()
+    backend = inference.backend(chosen.name, model, logs=logs, done=done)
     assert isinstance(backend, InProcess)
     return backend, model, f"{chosen.name} ({chosen.why})"
 
@@ -79,7 +87,7 @@ class Pose:
 
         Parameters
         ----------
-        model : .onnx or, for backend torch, .pth; None takes the one in models/
+        model : .onnx, .om for backend ascend or .pth for backend torch; None takes the one in models/
         backend : as of ``higherhrnet predict --backend``
         config : yaml of the official layout; None is W32-512 on COCO
         settings : alternating keys and values over the config's, ``["TEST.NMS_KERNEL", "3"]``

@@ -21,7 +21,7 @@ from higherhrnet.pipeline.sources import CAMERA, PICTURE, Place, Reading, Source
 from higherhrnet.pipeline.stream import Found, Picture, Stream
 from higherhrnet.pipeline.tracks import Tracker
 
-JOURNAL = "poses.jsonl"
+JOURNAL, LOGS = "poses.jsonl", "logs"
 _FRAME, _END = "frame", "end"  # in place of a hash: a video is known by its stamp alone
 
 

@@ -1,4 +1,5 @@
-"""SIGKILL, SIGINT and SIGTERM at random moments: started again, every script and ``run`` ends as if never stopped.
+"""SIGKILL, SIGINT and SIGTERM at random moments: started again, every script, ``run`` and ``predict`` end as if never
+stopped.
 
 --seed repeats the moments.
 """
@@ -18,6 +19,7 @@ from tests.support import programs
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.launcher import POLITE, Command, Launcher
 from tests.support.programs import CPU
+from tests.support.videos import clip
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +117,22 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     beside = [results.replace(".json", suffix) for suffix in (".pictures.json", ".record.json")]
     assert sorted(made) == sorted([results, *beside]), "nothing else stays behind"
     assert made[results] == expected[results.replace("from_run", "output")], "the six scripts' bytes"
+
+
+def test_predict_ends_as_if_never_stopped(launcher: Launcher, data: Path, tiny_onnx: Path, tmp_path: Path, seed: int):
+    """Pictures and a video with sound, drawn: at any moment files are whole or not there."""
+    pytest.importorskip("av")
+    work = tmp_path / "work"
+    work.mkdir()
+    clip(work / "clip.mp4", sound=True)
+    network = ["--backend", "onnxruntime", "--threads", 1, "--model", tiny_onnx, "--cfg", TINY_CONFIG]
+    sources = [data / "images/val2017", "clip.mp4", "--save", "json,csv,openpose,images,video", "--track"]
+    command = ["predict", *sources, *network, "--output"]
+    seconds = duration(launcher, ("higherhrnet.__main__", [*command, "whole"]), work)
+    rng = random.Random(seed)
+    stop_and_complete(launcher, ("higherhrnet.__main__", [*command, "killed"]), work, kills=5, seconds=seconds, rng=rng)
+    expected, found = files(work / "whole"), files(work / "killed")
+    assert found.keys() == expected.keys()
+    assert {"poses.json", "poses.csv", "video/clip.mp4"} <= expected.keys()
+    # In a journal rows lie in the order in which they were made, and those of killed runs are there too.
+    assert [name for name in expected if name != "poses.jsonl" and found[name] != expected[name]] == []

@@ -70,7 +70,7 @@ def test_processes_fill_an_empty_cache_and_what_they_lack_is_compiled_here(monke
         told: list[int] = []
         started: list[list[str]] = []
 
-        def start(given: list[str], *, command: list[str] = command, started: list = started, **rest: Any):
+        def start(given: list[str], *, command: list[str] = command, started: list = started, **rest: Any) -> Any:
             started.append(given)
             return POPEN(command, **rest)
 

@@ -18,7 +18,7 @@ from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import geometry, transform
-from higherhrnet.pipeline.batches import Dtypes
+from higherhrnet.pipeline.batches import Dtypes, fill
 from higherhrnet.pipeline.stream import Found, Picture, Stream
 
 HEADS = dumps.Heads(17, 17)
@@ -329,6 +329,14 @@ def test_values_are_rounded_as_files_would_round_them():
     assert found.people is not None
     assert np.array_equal(found.people.keypoints, wanted.keypoints)
     assert not same(found)
+
+
+def test_sources_of_float16_get_the_normalised_values_rounded():
+    picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+    source = np.zeros((2, 3, 8, 12), np.float16)
+    fill(source, [picture], flip=False)
+    wanted = transform.normalise(picture).astype(np.float16)
+    assert np.array_equal(source, [wanted, wanted])
 
 
 def test_pixels_are_kept_where_they_are_asked_for():

@@ -207,3 +207,24 @@ def test_run_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: P
     assert results[0] == results[1]
     assert len(results[0]) > 1000
     assert {call[1] for call in npu.calls("InferSession")} == {"0", "2"}
+
+
+def test_predict_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: Path):
+    pictures = sorted(map(str, (small_inputs / "data/coco").rglob("*.jpg")))
+    found = []
+    for name in ("ascend", "onnxruntime"):
+        outcome = npu.script(
+            *("higherhrnet.__main__", "predict", *pictures[:4], "--backend", name, "--output", name, "--no_exif"),
+            *("--min_score", 0, "--oks_nms", 0, "--cfg", TINY_CONFIG, "--set", *SIZE),
+        )
+        assert outcome.status == 0, outcome.err
+        found.append((npu.directory / name / "poses.json").read_bytes())
+    assert found[0] == found[1]
+    assert len(found[0]) > 1000
+    assert "load model" in (npu.directory / "ascend/logs/ascend_bs1_device_0.log").read_text()
+    outcome = npu.script(
+        *("higherhrnet.__main__", "predict", pictures[0], "--backend", "ascend", "--output", "-", "--no_exif"),
+        *("--cfg", TINY_CONFIG, "--set", *SIZE),
+    )
+    assert outcome.status == 0, outcome.err
+    assert len(outcome.out.splitlines()) == 1
