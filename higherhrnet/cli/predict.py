@@ -9,6 +9,8 @@ A SOURCE is a picture, a folder, a pattern ('*.jpg'), a video, camera:N, or - fo
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -44,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if poses.VIDEO in kinds:
         video.require()
     options = inference_flags.options(args, args.bs)
-    backend, model, why = backend_for(select.Inference(options, config))
-    uses.check("predict", argv, backend=backend.name)
     to_lines = str(args.output) == _LINES
+    with contextlib.redirect_stdout(sys.stderr if to_lines else sys.stdout):  # converting for Ascend says what it does
+        backend, model, why = backend_for(select.Inference(options, config))
+    uses.check("predict", argv, backend=backend.name)
     say = terminal.say if to_lines else print
     say(f"backend {why}, model {model}")
     if not decode.is_compiled():
@@ -113,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
     network = parser.add_argument_group("network")
-    in_process = [name for name in select.BACKENDS if name not in select.ON_ASCEND]
+    in_process = [name for name in select.BACKENDS if name not in select.PROGRAMS]
     network.add_argument("--backend", choices=in_process, default="auto", help="what runs the network")
-    network.add_argument("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; found in models/")
+    network.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     network.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
     network.add_argument("--device_id", type=flags.device_id, metavar="D", help="of several devices")
     network.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,13 +34,15 @@ MIN_SCORE, OKS_NMS = 0.3, 0.9
 def backend_for(inference: Inference, done: Callable[[int], object] = lambda _: None) -> tuple[InProcess, Path, str]:
     """A backend that runs in this process, its model, and why it was chosen. Raises UserError where there is none."""
     chosen = inference.choose()
-    if chosen.name in select.ON_ASCEND:
+    if chosen.name in select.PROGRAMS:
         raise UserError(
             f"backend {chosen.name} ({chosen.why}) runs a program over files, which pictures in memory have none of; "
             f"give a --backend that runs in this process, or use run on a data set"
         )
     model = inference.model(chosen.name)
-    backend = inference.backend(chosen.name, model, logs=Path(), done=done)
+    # What Ascend's library prints is kept where an error can name it.
+    logs = Path(tempfile.mkdtemp(prefix="higherhrnet-")) if chosen.name in select.ON_ASCEND else Path()
+    backend = inference.backend(chosen.name, model, logs=logs, done=done)
     assert isinstance(backend, InProcess)
     return backend, model, f"{chosen.name} ({chosen.why})"
 
