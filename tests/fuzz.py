@@ -96,7 +96,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
         sound.add(3, Picture(Stamp(1, 2, 3, 4), "5" * 64))
         sound.leave_out(4, "why")
     inputs = InputsWork(
-        *("d", 7, "1/1", 512),
+        *("d" * 64, 7, "1/1", 512),  # a hash, as data sets have: changed, it is still one
         flip=False,
         dtype="float32",
         factor=1,

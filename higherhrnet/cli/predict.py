@@ -9,6 +9,8 @@ A SOURCE is a picture, a folder, a pattern ('*.jpg'), a video, camera:N, or - fo
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = inference_flags.options(args, args.bs)
     to_lines = str(args.output) == _LINES
     logs = None if to_lines else args.output / predict.LOGS
-    backend, model, why = backend_for(select.Inference(options, config), logs=logs)
+    with contextlib.redirect_stdout(sys.stderr if to_lines else sys.stdout):  # converting for Ascend says what it does
+        backend, model, why = backend_for(select.Inference(options, config), logs=logs)
     uses.check("predict", argv, backend=backend.name)
     say = terminal.say if to_lines else print
     say(f"backend {why}, model {model}")
@@ -112,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
     network = parser.add_argument_group("network")
-    in_process = [name for name in select.BACKENDS if name == select.ASCEND or name not in select.ON_ASCEND]
+    in_process = [name for name in select.BACKENDS if name not in select.PROGRAMS]
     network.add_argument("--backend", choices=in_process, default="auto", help="what runs the network")
     network.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     network.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")

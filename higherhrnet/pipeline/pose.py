@@ -40,7 +40,7 @@ def backend_for(
     Raises UserError where there is none.
     """
     chosen = inference.choose()
-    if chosen.name in select.ON_ASCEND and chosen.name != select.ASCEND:
+    if chosen.name in select.PROGRAMS:
         raise UserError(
             f"backend {chosen.name} ({chosen.why}) runs a program over files, which pictures in memory have none of; "
             f"give backend ascend or another that runs in this process, or use run on a data set"

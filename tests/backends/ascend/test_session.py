@@ -228,3 +228,32 @@ def test_predict_finds_the_people_that_onnxruntime_s_does(npu: Host, small_input
     )
     assert outcome.status == 0, outcome.err
     assert len(outcome.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_predict_converts_and_writes_lines_alone(npu: Host, small_inputs: Path, batch: int):
+    """Pictures in memory: no file but the people is written, the library's log apart."""
+    models = npu.directory / "models"
+    model = onnx.load(str(models / "tiny_bs1_dynamic.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for file in models.iterdir():
+        file.unlink()
+    onnx.save(model, str(models / "tiny_bs-1_dynamic.onnx"))
+    before = set(npu.directory.rglob("*"))
+    people, said = [], []
+    for backend in ("auto", "onnxruntime"):
+        outcome = npu.script(
+            *("higherhrnet.__main__", "predict", small_inputs / "data/coco/images/val2017", "--backend", backend),
+            *("--bs", batch, "--output", "-", "--min_score", 0, "--cfg", TINY_CONFIG, "--set", *SIZE),
+        )
+        assert outcome.status == 0, outcome.err
+        said.append(outcome.err)
+        people.append([line for line in outcome.out.splitlines() if line.startswith("{")])
+        assert len(people[-1]) == len(outcome.out.splitlines())  # what converting says goes elsewhere
+    assert "backend ascend (npu-smi is here" in said[0]
+    assert "atc: making " in said[0]
+    assert people[0] == people[1]
+    assert sum(len(line) for line in people[0]) > 1000
+    made = {path.name for path in set(npu.directory.rglob("*")) - before}
+    assert {name for name in made if not name.startswith("tiny_bs")} <= {"calls.jsonl"}
