@@ -12,8 +12,6 @@ from tests.support.ascend_host import Host, dump_bytes
 from tests.support.processes import wait_until_gone
 from tests.support.programs import FLIP, NO_HANG_UP, PLAIN, error
 
-pytestmark = pytest.mark.slow
-
 WIDE = "128x192"
 HANG_UP = pytest.param(signal.SIGHUP, 129, marks=NO_HANG_UP)
 

@@ -14,8 +14,6 @@ from tests.support.ascend_host import Host
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import CPU, Outcome, error
 
-pytestmark = pytest.mark.slow
-
 Script = Callable[..., Outcome]
 
 

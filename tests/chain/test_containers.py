@@ -18,8 +18,6 @@ import pytest
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS, write_dataset
 from tests.support.programs import CPU, Outcome, error
 
-pytestmark = pytest.mark.slow
-
 NOBODY = 65534
 USER = (
     *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),

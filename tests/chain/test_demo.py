@@ -25,8 +25,6 @@ from higherhrnet.image import geometry
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
-pytestmark = pytest.mark.slow
-
 SEED = 4711
 LOWEST_AP = 0.75
 LEAST_DROP = 0.05

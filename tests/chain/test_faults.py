@@ -16,8 +16,6 @@ import pytest
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_IMAGES, TINY_RESULTS, write_dataset
 from tests.support.programs import CPU
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

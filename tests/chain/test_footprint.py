@@ -22,8 +22,6 @@ from tests.support.ascend_host import Host
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import CPU, Outcome, error
 
-pytestmark = pytest.mark.slow
-
 NAME = "a b 'q\" 数据 $HOME;*"
 LINE = f"{NAME}\nline"  # not of the trees of inputs: lists hold their paths, a path a line
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
-
 from tests import fuzz
-
-pytestmark = pytest.mark.slow
 
 EXECUTIONS = 15_000
 

@@ -14,8 +14,6 @@ from higherhrnet.backends.ascend import cann_benchmark
 from tests.support.ascend_host import IMAGES, SHAPES, Host, search_path
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS, write_dataset
 
-pytestmark = pytest.mark.slow
-
 OPTS = "DATASET.INPUT_SIZE 128 DATASET.MAX_NUM_PEOPLE 3"  # noise has people everywhere
 
 

@@ -21,8 +21,6 @@ from tests.support.launcher import POLITE, Command, Launcher
 from tests.support.programs import CPU
 from tests.support.videos import clip
 
-pytestmark = pytest.mark.slow
-
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
 

@@ -20,8 +20,6 @@ import pytest
 from tests.support.ascend_host import Host
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
 
-pytestmark = pytest.mark.slow
-
 PROFILES = (
     "1024,512;960,512;896,512;832,512;768,512;704,512;640,512;576,512;512,512;512,576;512,640;512,704;512,768;512,832;"
     "512,896;512,960;512,1024"

@@ -19,8 +19,6 @@ from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def data(coco_mini: Path) -> Path:

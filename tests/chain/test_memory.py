@@ -8,14 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from demo.synthesis import synthesise
 from higherhrnet.artifacts import dumps
 from higherhrnet.image import geometry
 from tests.support.datasets import ROOT, write_dataset
-
-pytestmark = pytest.mark.slow
 
 LIMIT = 600  # MB a worker
 SLACK = 40  # MB: what allocators keep may differ from run to run

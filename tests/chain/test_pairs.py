@@ -30,8 +30,6 @@ from higherhrnet.stages import postprocess
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
 from tests.support.programs import PLAIN, Outcome, error, files, main_of
 
-pytestmark = pytest.mark.slow
-
 Script = Callable[..., Outcome]
 Change = Callable[[pytest.MonkeyPatch], Any]
 

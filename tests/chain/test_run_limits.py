@@ -15,8 +15,6 @@ from higherhrnet.pipeline.disk import Usage
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, TINY_IMAGES, write_dataset
 from tests.support.programs import CPU
 
-pytestmark = pytest.mark.slow
-
 BUDGET = 64_000_000
 SLACK = 40  # MB: what allocators keep may differ from run to run
 

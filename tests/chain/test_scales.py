@@ -17,8 +17,6 @@ from higherhrnet.image import reader
 from tests.support.datasets import TINY_CONFIG, TINY_IMAGES
 from tests.support.programs import CPU, Outcome, error
 
-pytestmark = pytest.mark.slow
-
 MULTI = ["TEST.SCALE_FACTOR", "[0.5, 1, 2]"]
 
 

@@ -19,6 +19,8 @@ from higherhrnet.model.ort import onnxruntime
 from tests.support.datasets import TINY_CONFIG, write_dataset
 from tests.support.networks import relative
 
+pytestmark = pytest.mark.slow
+
 CFG = ("--cfg", str(TINY_CONFIG))
 
 

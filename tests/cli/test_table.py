@@ -12,6 +12,8 @@ from higherhrnet.stages import table as stage
 from higherhrnet.stages.table import Variant
 from tests.support.datasets import TINY_CONFIG
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def arguments(tiny_onnx: Path, tiny_inputs: Path, tiny_data: Path) -> list[str]:

@@ -21,6 +21,8 @@ from higherhrnet.image import geometry, transform
 from higherhrnet.pipeline.batches import Dtypes, fill
 from higherhrnet.pipeline.stream import Found, Picture, Stream
 
+pytestmark = pytest.mark.slow
+
 HEADS = dumps.Heads(17, 17)
 PLAN = Plan(64)
 SIZES = ((64, 64), (128, 64), (64, 128), (100, 64))

@@ -24,6 +24,8 @@ from higherhrnet.report.writer import ReportJob
 from tests.support import crowd, reports
 from tests.support.reports import Files
 
+pytestmark = pytest.mark.slow
+
 QUICK = Amount(draws=5, pictures=2)
 
 

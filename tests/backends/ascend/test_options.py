@@ -17,6 +17,8 @@ from tests.support.ascend_host import Host, dump_bytes, prepare
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import FLIP, PLAIN, error
 
+pytestmark = pytest.mark.slow
+
 WIDE = "128x192"
 FLOAT16 = ("--input_fp16_nodes", "input", "--output_type", "FP16")
 

@@ -25,6 +25,8 @@ from higherhrnet.report.writer import ReportJob
 from tests.support import crowd, reports
 from tests.support.reports import HOSTILE, Files
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("jitter", "inversion", "swap", "miss")
 
 
