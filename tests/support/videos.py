@@ -28,7 +28,7 @@ def clip(path: Path, frames: int = 6, size: tuple[int, int] = (96, 64), *, turn:
         if sound:
             tone = _tone(output)
         for number in range(frames):
-            pixels = cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size).astype(np.uint8, copy=False)
+            pixels: Any = cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), size)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = number + 5 * (number > 2)
             output.mux(stream.encode(frame))
