@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     uses.check("quantize", argv)
     model = args.model or models.find_onnx(select.MODELS, 1)
     origin.check(model, Architecture.from_extra(config.extra, config.heads), config.file)
+    output = args.output or model.with_name(f"{model.stem}_int8.onnx")
+    if args.target != _ASCEND:
+        outputs.check(output, "--output", ours=origin.is_ours, inputs=[model], overwrite=args.overwrite)
     chosen = calibration.choose(args.inputs, args.inputs_flip, args.count, args.seed)
     if chosen.made is not None and chosen.made.work.short_side != config.plan.short_side:
         raise UserError(
@@ -51,8 +54,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.target == _ASCEND:
         _for_ascend(args, config, model, chosen)
         return
-    output = args.output or model.with_name(f"{model.stem}_int8.onnx")
-    outputs.check(output, "--output", ours=origin.is_ours, inputs=[model], overwrite=args.overwrite)
     _to_int8(args, config, model, chosen, output)
 
 

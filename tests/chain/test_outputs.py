@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -142,3 +144,140 @@ def test_a_missing_evaluation_is_found_before_the_work(people: Callable[..., Out
     assert outcome.status == 0, outcome
     assert "=> no figures (--no_eval)" in outcome.out
     assert Path(RESULTS).is_file()
+
+
+# Every file that a command writes, and what can lie in its place.
+
+
+def _linked(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    """A link to what another maker makes, which is the user's."""
+
+    def linked(path: Path) -> None:
+        elsewhere = path.parent / "elsewhere"
+        elsewhere.mkdir()
+        make(elsewhere / "thing")
+        path.symlink_to(elsewhere / "thing")
+
+    return linked
+
+
+def _file(content: bytes, mode: int = 0o644) -> Callable[[Path], object]:
+    def make(path: Path) -> None:
+        path.write_bytes(content)
+        path.chmod(mode)
+
+    return make
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "file").write_bytes(b"mine")
+
+
+def _hard_link(path: Path) -> None:
+    (path.parent / "first").write_bytes(b"mine")
+    path.hardlink_to(path.parent / "first")
+
+
+def _socket(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:  # names of sockets are short
+        made.bind(path.name)
+
+
+THINGS: dict[str, Callable[[Path], object]] = {
+    "text": _file(b"mine\n"),
+    "bytes": _file(bytes(range(256)) * 20),
+    "a picture": _file(b"\xff\xd8\xff\xe0 of a camera"),
+    "json": _file(b'{"mine": [1, 2]}'),
+    "a page": _file(b"<!DOCTYPE html><title>mine</title>"),
+    "a list of theirs": _file(b"0 a b c\nnotes\n"),
+    "a model of theirs": _file(b"\x08\x07\x12\x07pytorch"),
+    "a numpy array": _file(b"\x93NUMPY\x01\x00"),
+    "a read-only file": _file(b"mine", 0o400),
+    "a program": _file(b"#!/bin/sh\nexit 0\n", 0o755),
+    "a file without rights": _file(b"mine", 0),
+    "a hard link": _hard_link,
+    "an empty folder": Path.mkdir,
+    "a folder": _folder,
+    "a pipe": os.mkfifo,
+    "a socket": _socket,
+}
+LINKS: dict[str, Callable[[Path], object]] = {
+    **{f"a link to {name}": _linked(make) for name, make in THINGS.items() if name != "a hard link"},
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to a device": lambda path: path.symlink_to("/dev/full"),
+    "a link to a link": lambda path: (_linked(_file(b"mine"))(path.with_name("second")), path.symlink_to("second")),
+    "a link to a folder of the system": lambda path: path.symlink_to("/proc"),
+}
+PLACES: dict[str, tuple[str, tuple[object, ...]]] = {
+    "lists": ("list.info", ("gen_dataset_info", "bin", "inputs/bins", "place/list")),
+    "export": (
+        "m.onnx",
+        ("HigherHRNet_pth2onnx", "--weights", "no.pth", "--output", "place/m.onnx", "--cfg", TINY_CONFIG),
+    ),
+    "quantize": (
+        "q.onnx",
+        (
+            *("higherhrnet.__main__", "quantize", "--model", "m.onnx", "--cfg", TINY_CONFIG),
+            *("--inputs", "no inputs", "--output", "place/q.onnx"),
+        ),
+    ),
+    "report": ("r.html", ("higherhrnet.__main__", "report", "--results", "no.json", "--output", "place/r.html")),
+    "report --json": (
+        "r.json",
+        ("higherhrnet.__main__", "report", "--results", "no.json", "--output", "new.html", "--json", "place/r.json"),
+    ),
+    "performance --chart": ("c.png", ("HigherHRNet_performance", "--result", "no", "--chart", "place/c.png")),
+}
+
+
+def _state(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Of everything in a folder: kind, rights, inode, and its content or where it leads."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = (status.st_mode, status.st_ino, content)
+    return found
+
+
+@pytest.mark.parametrize("command", PLACES)
+def test_whatever_lies_in_an_output_s_place_stays(
+    command: str, tiny_inputs: Path, tiny_onnx: Path, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    """What is no link is refused. A link itself may be replaced; what it leads to is not touched."""
+    monkeypatch.chdir(tmp_path)
+    Path("inputs").symlink_to(tiny_inputs)
+    shutil.copy(tiny_onnx, "m.onnx")
+    name, arguments = PLACES[command]
+    place = Path("place")
+    for what, make in {**THINGS, **LINKS}.items():
+        place.mkdir()
+        make(place / name)
+        before = _state(place)
+        outcome = script(*arguments)
+        after = _state(place)
+        if what in LINKS:
+            before.pop(name)
+            after.pop(name)
+        else:
+            assert name in error(outcome), (what, outcome)
+        assert outcome.status in {0, 1}, (what, outcome)
+        assert {path: after.get(path) for path in before} == before, what
+        if outcome.status:
+            assert after.keys() == before.keys(), (what, outcome)
+            error(outcome)
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("what", ["text", "a folder", "a pipe", "a link to a folder", "a link to nothing"])
+def test_a_folder_of_results_is_ours_or_new(what: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("place").mkdir()
+    {**THINGS, **LINKS}[what](Path("place/poses"))
+    before = _state(Path("place"))
+    Path("picture.jpg").write_bytes(b"none")
+    said = error(script("higherhrnet.__main__", "predict", "picture.jpg", "--output", "place/poses"))
+    assert said.count("\n") == 1
+    assert _state(Path("place")) == before
