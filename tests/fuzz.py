@@ -152,8 +152,8 @@ def parsers(folder: Path) -> dict[str, Parser]:
         "number": Parser((b"0.5", b"1e-3", b".25"), of_text(lambda text: _refused(flags.non_negative, text))),
         "disk size": Parser((b"4GB", b"1.5 tb", b"900"), of_text(lambda text: _refused(run.size, text))),
         "checkpoint": Parser(_checkpoints(), _checkpoint(folder / "c.pth"), share=0.05),
-        "yaml": Parser((loader.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.15),
-        "override": Parser(_overrides(), of_text(_override), share=0.15),
+        "yaml": Parser((loader.DEFAULT.read_bytes(), b"TEST:\n  REFINE: no"), of_file(_configuration), share=0.3),
+        "override": Parser(_overrides(), of_text(_override), share=0.4),
     }
 
 
