@@ -66,7 +66,8 @@ def other_picture(_: pytest.MonkeyPatch) -> None:
     """Of the same name, size and time."""
     status = PICTURE.stat()
     pixels = cv2.imread(str(PICTURE))
-    cv2.imwrite(str(PICTURE), 255 - pixels)
+    assert pixels is not None
+    cv2.imwrite(str(PICTURE), np.subtract(np.uint8(255), pixels))
     os.utime(PICTURE, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
