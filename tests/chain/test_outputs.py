@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
-import socket
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -180,8 +179,12 @@ def _hard_link(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:  # names of sockets are short
-        made.bind(path.name)
+    os.mknod(path, stat.S_IFSOCK | 0o644)
+
+
+def _link_to_link(path: Path) -> None:
+    _linked(_file(b"mine"))(path.with_name("second"))
+    path.symlink_to("second")
 
 
 THINGS: dict[str, Callable[[Path], object]] = {
@@ -207,7 +210,7 @@ LINKS: dict[str, Callable[[Path], object]] = {
     "a link to nothing": lambda path: path.symlink_to("nowhere"),
     "a link to itself": lambda path: path.symlink_to(path.name),
     "a link to a device": lambda path: path.symlink_to("/dev/full"),
-    "a link to a link": lambda path: (_linked(_file(b"mine"))(path.with_name("second")), path.symlink_to("second")),
+    "a link to a link": _link_to_link,
     "a link to a folder of the system": lambda path: path.symlink_to("/proc"),
 }
 PLACES: dict[str, tuple[str, tuple[object, ...]]] = {
@@ -234,7 +237,7 @@ PLACES: dict[str, tuple[str, tuple[object, ...]]] = {
 
 def _state(folder: Path) -> dict[str, tuple[object, ...]]:
     """Of everything in a folder: kind, rights, inode, and its content or where it leads."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None

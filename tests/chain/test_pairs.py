@@ -65,7 +65,7 @@ def other_picture(_: pytest.MonkeyPatch) -> None:
     status = PICTURE.stat()
     pixels = cv2.imread(str(PICTURE))
     assert pixels is not None
-    cv2.imwrite(str(PICTURE), 255 - pixels)
+    cv2.imwrite(str(PICTURE), np.subtract(np.uint8(255), pixels))
     os.utime(PICTURE, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 

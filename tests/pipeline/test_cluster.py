@@ -73,31 +73,6 @@ def test_what_goes_wrong_on_a_worker_is_one_line(run: Script, cluster, tiny_data
         image.write_bytes(content)
 
 
-def test_a_scheduler_that_dies_is_one_line_and_what_is_done_stays(
-    run: Script, cluster, tiny_results: bytes, monkeypatch: pytest.MonkeyPatch
-):
-    """As the client tells it when its connection ends."""
-    from distributed.client import Future, FutureCancelledError  # noqa: PLC0415
-
-    real = Future.result
-    asked: list[object] = []
-
-    def result(future: Future, *args: object, **named: object) -> object:
-        asked.append(future.key)
-        if len(asked) > 1:
-            raise FutureCancelledError(future.key, "scheduler-connection-lost")
-        return real(future, *args, **named)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Future, "result", result)
-        said = error(run(cluster.scheduler_address, "--disk_budget", "6MB"))
-    assert "the Dask scheduler or its workers are gone (FutureCancelledError: " in said
-    assert "what is done is kept: run again" in said
-    outcome = run(cluster.scheduler_address, "--disk_budget", "6MB")
-    assert "resuming: " in outcome.out
-    assert results().read_bytes() == tiny_results
-
-
 def test_no_scheduler_is_said(run: Script, monkeypatch: pytest.MonkeyPatch):
     from higherhrnet.pipeline import cluster  # noqa: PLC0415
 
