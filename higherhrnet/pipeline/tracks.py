@@ -21,7 +21,7 @@ LEAST = 0.2
 """Similarity of a person to where a track is expected; less is another person."""
 PATIENCE = 15
 """Frames that a track waits."""
-_SMOOTHING = 0.6  # of a new displacement in the velocity
+_SMOOTHING = 0.3  # of a new displacement in the velocity: where two people overlap, some displacements are false
 
 
 @dataclass
