@@ -64,7 +64,7 @@ def _said(error: BaseException) -> str | None:
         return f"{what}: the limit of {limit} is too low here; raise it, or give fewer --workers and --threads"
     if isinstance(error, UserError):
         return str(error)
-    # Python, too, loses what it was to say where memory is short; so does who loads libraries (an OSError of no number).
+    # Python, too, loses what it was to say where memory is short, and so do loaders of libraries (no number of error).
     is_vague = isinstance(error, SystemError) or (isinstance(error, OSError) and error.errno is None)
     is_lost = is_vague and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
     if is_lost or any(map(memory.is_lack, _causes(error))):
