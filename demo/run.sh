@@ -46,6 +46,10 @@ run "$root/HigherHRNet_postprocess.py" --dump_dir result/dumpOutput_device0_bs1 
   --report report.html "${overrides[@]}"
 say "6. performance, images per second"
 run "$root/HigherHRNet_performance.py"
+say "7. the same network on pictures and a video, nothing on disk between"
+run -m demo.clip --output clip.mp4
+run -m higherhrnet predict data/coco/images/val2017 clip.mp4 --output poses --save json,images,video --track \
+  "${overrides[@]}"
 say "people found, left limbs blue, right limbs orange"
 run -m demo.contact_sheet people contact_sheet.png
 echo "what the AP is made of: $work/report.html"
