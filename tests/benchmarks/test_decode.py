@@ -17,7 +17,11 @@ pytestmark = pytest.mark.slow
 def test_one_ordinary_image(tmp_path):
     command = [sys.executable, "-m", "benchmarks.decode", "--cases", "ordinary", "--images", "1", "--output", tmp_path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    line = re.search(r"^ordinary .* the same people in 1: .* ratio ([0-9.]+)x, without flip [0-9.]+ of the time$", done.stdout, re.MULTILINE)
+    line = re.search(
+        r"^ordinary .* the same people in 1: .* ratio ([0-9.]+)x, without flip [0-9.]+ of the time$",
+        done.stdout,
+        re.MULTILINE,
+    )
     assert line, done.stdout
     report = json.loads((tmp_path / "decode.json").read_text())
     assert [case["case"] for case in report["cases"]] == ["ordinary"]
