@@ -14,7 +14,7 @@ def prepare(say: Callable[[str], object] = print) -> None:
     if decode.is_compiled():
         return
     say(
-        "compiling the decode for this CPU: some twenty seconds, once"
+        "compiling the decode for this CPU: about half a minute, once"
         if decode.is_kept()
         else "compiling the decode for this CPU: up to a minute in each process and at each start, because no folder "
         "can be written that keeps it; set NUMBA_CACHE_DIR to one"

@@ -37,7 +37,7 @@ def is_kept() -> bool:
 
 
 def compile(done: Callable[[int], object] = lambda _: None) -> None:
-    """Compile what is not in the cache, which takes some twenty seconds, and leave it there.
+    """Compile what is not in the cache, which takes about half a minute, and leave it there.
 
     ``done`` is called with 1 after each function, by any thread. Where the machine has more than one core, other
     processes fill the cache meanwhile; whatever becomes of them, what is not in it then is compiled here.

@@ -83,7 +83,7 @@ class Pose:
         threads: int = 0,
         device: int = 0,
     ) -> None:
-        """Load the network; the first time on a machine compile the decode too, which takes some twenty seconds.
+        """Load the network; the first time on a machine compile the decode too, which takes about half a minute.
 
         Parameters
         ----------
