@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -91,7 +91,7 @@ def first_result(options: argparse.Namespace, picture: Path) -> float:
 
 
 def peak(options: argparse.Namespace, frames: int, folder: Path) -> float:
-    """Megabytes of memory at most, over a video; calls of growing ``frames`` only: the largest child's is read."""
+    """Megabytes of memory at most, over a video."""
     video = folder / f"{frames}.mp4"
     rng = np.random.default_rng(0)
     with av.open(str(video), "w") as output:
@@ -101,8 +101,16 @@ def peak(options: argparse.Namespace, frames: int, folder: Path) -> float:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(rng.integers(0, 256, (128, 160, 3), np.uint8))))
         output.mux(stream.encode(None))
     more = ("--output", folder / f"poses{frames}", "--set", "DATASET.INPUT_SIZE", 128)
-    subprocess.run(command(options, video, *more), cwd=ROOT, check=True, capture_output=True)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    found = 0
+    with subprocess.Popen(command(options, video, *more), cwd=ROOT, stdout=subprocess.DEVNULL) as program:
+        while program.poll() is None:
+            # Not getrusage, in which a child begins with what its parent had.
+            if told := re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{program.pid}/status").read_text(), re.MULTILINE):
+                found = max(found, int(told[1]))
+            time.sleep(0.05)
+    if program.returncode:
+        raise subprocess.CalledProcessError(program.returncode, program.args)
+    return found / 1024
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import claim, outputs
+from higherhrnet.artifacts import atomic, claim, outputs
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.pictures import Picture as Known
 from higherhrnet.artifacts.pictures import Stamp
@@ -86,6 +86,9 @@ def files(
         Journal(folder / JOURNAL, claim.Record(work), overwrite=overwrite) as journal,
         poses.Along(folder, kinds) as along,
     ):
+        atomic.remove_partials(
+            [folder, *(one for one in folder.iterdir() if one.is_dir())]
+        )  # of a run that was killed while it wrote
         ledger = _Ledger(journal, folder, whole=job.track or poses.VIDEO in kinds)
         before = len(journal)
         live = _is_live(job)
