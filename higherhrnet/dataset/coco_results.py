@@ -39,14 +39,29 @@ def entries(
 
 
 def check(
-    entries: Any, file: Path, image_ids: Container[int], *, joints: int, category: int = ground_truth.PERSON
+    entries: Any,
+    file: Path,
+    image_ids: Container[int],
+    *,
+    joints: int,
+    category: int = ground_truth.PERSON,
+    boxes: bool = True,
+    remedy: str,
 ) -> list[dict[str, Any]]:
     """The entries of a results file from outside: people of the images named, of ``joints`` joints, of finite numbers.
 
-    Raises UserError: naming the file and the entry.
+    Parameters
+    ----------
+    category : the id of people in the data set
+    boxes : refuse an entry without a bbox, which the results of other programs may lack
+    remedy : what helps where an entry is another one, for the message
+
+    Raises
+    ------
+    UserError : naming the file and the entry
     """
     if not isinstance(entries, list):
-        raise UserError(f"results {file} hold no list; run the shard again")
+        raise UserError(f"results {file} hold no list; {remedy}")
     for place, entry in enumerate(entries):
         sound = (
             isinstance(entry, dict)
@@ -54,13 +69,14 @@ def check(
             and entry["image_id"] in image_ids
             and entry.get("category_id") == category
             and ground_truth.are_numbers(entry.get("keypoints"), 3 * joints)
-            and ground_truth.are_numbers(entry.get("bbox"), 4)
+            and (not boxes or ground_truth.are_numbers(entry.get("bbox"), 4))
             and ground_truth.are_numbers([entry.get("score")], 1)
         )
         if not sound:
             raise UserError(
-                f"results {file}: entry {place} is {str(entry)[:120]}, expected a person of one of the data set's "
-                f"images with finite keypoints, bbox and score; run the shard again"
+                f"results {file}: entry {place} is {str(entry)[:120]}, expected a person (category_id {category}) of "
+                f"one of the data set's images with {3 * joints} numbers as keypoints{', 4 as bbox' * boxes} and a "
+                f"score; {remedy}"
             )
     return entries
 

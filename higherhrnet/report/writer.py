@@ -14,7 +14,7 @@ from tqdm import tqdm
 import higherhrnet
 from higherhrnet.artifacts import atomic, claim, models, outputs, perf, sources
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import BadImageError, UserError
@@ -157,12 +157,14 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
     all_ids = {image.image_id for image in dataset.images}
     found = [
         people.found(
-            people.check(
+            coco_results.check(
                 sources.read_json(file, "results", coco.LIMIT),
                 file,
                 all_ids,
                 joints=len(joints),
                 category=dataset.person,
+                boxes=False,
+                remedy="give the results of this data set, in COCO's format",
             ),
             truth.images,
             joints=len(joints),

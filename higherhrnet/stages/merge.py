@@ -93,6 +93,8 @@ def _by_image(file: Path, indices: dict[int, int], joints: int, category: int) -
     """A results file's entries by image index."""
     found: dict[int, list[dict[str, Any]]] = {}
     entries = sources.read_json(file, "results")
-    for entry in coco_results.check(entries, file, indices, joints=joints, category=category):
+    for entry in coco_results.check(
+        entries, file, indices, joints=joints, category=category, remedy="run the shard again"
+    ):
         found.setdefault(indices[entry["image_id"]], []).append(entry)
     return found

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from higherhrnet.dataset import ground_truth
-from higherhrnet.errors import UserError
 
 MOST = 20
 """People of an image that are evaluated, those of the highest scores (maxDets of COCOeval 'keypoints')."""
@@ -99,7 +95,7 @@ def truth(content: Mapping[str, Any], image_ids: Collection[int], *, joints: int
 
 
 def found(entries: Sequence[Mapping[str, Any]], images: np.ndarray, *, joints: int) -> Found:
-    """The people of a results file in ``images`` (Truth.images); ``entries`` were checked by ``check``."""
+    """The people of a results file in ``images`` (Truth.images); ``entries`` were checked by coco_results.check."""
     places = {image_id: place for place, image_id in enumerate(images.tolist())}
     chosen = np.array([i for i, entry in enumerate(entries) if entry["image_id"] in places], np.int64)
     image = np.array([places[entries[i]["image_id"]] for i in chosen], np.int64)
@@ -121,34 +117,3 @@ def found(entries: Sequence[Mapping[str, Any]], images: np.ndarray, *, joints: i
         sides[:, 0] * sides[:, 1],
         int((~kept).sum()),
     )
-
-
-def check(
-    entries: Any, file: Path, image_ids: Collection[int], *, joints: int, category: int = ground_truth.PERSON
-) -> Sequence[Mapping[str, Any]]:
-    """The entries of a results file of any program: people of the images named, with keypoints and score.
-
-    ``category`` is the id of people in the data set.
-
-    Raises
-    ------
-    UserError : naming the file and the entry
-    """
-    if not isinstance(entries, list):
-        raise UserError(f"results {file} hold no list; give a results file in COCO's format")
-    for place, entry in enumerate(entries):
-        sound = (
-            isinstance(entry, dict)
-            and type(entry.get("image_id")) is int
-            and entry["image_id"] in image_ids
-            and entry.get("category_id") == category
-            and ground_truth.are_numbers(entry.get("keypoints"), 3 * joints)
-            and ground_truth.are_numbers([entry.get("score")], 1)
-        )
-        if not sound:
-            raise UserError(
-                f"results {file}: entry {place} is {str(entry)[:120]}, expected a person (category_id "
-                f"{category}) of one of the data set's images with {3 * joints} numbers as keypoints and a score; give "
-                f"the results of this data set"
-            )
-    return entries
