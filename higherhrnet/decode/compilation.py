@@ -43,19 +43,17 @@ def compile(done: Callable[[int], object] = lambda _: None) -> None:
     processes fill the cache meanwhile; whatever becomes of them, what is not in it then is compiled here.
     """
     processes = 1 if is_compiled() or not is_kept() else min(workers.cores(), len(_PARTS))
-    shares = [list(range(i, len(_PARTS), processes)) if i else [0] for i in range(processes)]
-    shares[-1] += [part for part in range(1, len(_PARTS)) if not any(part in share for share in shares)]
+    numbers = range(len(_PARTS))
+    shares = [*([number] for number in numbers[: processes - 1]), numbers[processes - 1 :]]  # the last has the rest
     with contextlib.ExitStack() as stack:
         others = [stack.enter_context(_process(share, done)) for share in shares[1:]]
         compile_parts(shares[0], done)
         for thread in others:
             thread.join()
-        for part in _PARTS:
-            for entry in part:
-                entry.compile()
+        compile_parts(numbers)
 
 
-def compile_parts(numbers: Sequence[int], done: Callable[[int], object]) -> None:
+def compile_parts(numbers: Sequence[int], done: Callable[[int], object] = lambda _: None) -> None:
     """Compile some of the parts."""
     for number in numbers:
         for entry in _PARTS[number]:
