@@ -34,7 +34,7 @@ from higherhrnet.image import geometry, reader, transform
 from higherhrnet.pipeline import predict
 from higherhrnet.pipeline.batches import fill
 from higherhrnet.pipeline.people import Filter
-from higherhrnet.pipeline.pose import backend_for, skeleton
+from higherhrnet.pipeline.pose import backend_for
 from higherhrnet.pipeline.sources import Reading
 from higherhrnet.pipeline.stream import Stream
 
@@ -63,7 +63,7 @@ def bare(backend: InProcess, config: Config, pictures: Sequence[np.ndarray]) -> 
 
 def whole(backend: InProcess, config: Config, folder: Path) -> float:
     """Seconds that ``predict`` takes for a folder of pictures."""
-    job = predict.PredictJob([str(folder)], Reading(), Filter(), skeleton(config))
+    job = predict.PredictJob([str(folder)], Reading(), Filter(), config.joint_set)
     work = PosesWork(network={}, options={}, reading={}, saved=[], version=decode.VERSION)
     with tempfile.TemporaryDirectory() as output, Stream(backend, config.plan, config.options) as stream:
         start = time.perf_counter()

@@ -29,7 +29,7 @@ from higherhrnet.image import video
 from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import poses, predict
 from higherhrnet.pipeline.people import Filter
-from higherhrnet.pipeline.pose import MIN_SCORE, OKS_NMS, backend_for, skeleton
+from higherhrnet.pipeline.pose import MIN_SCORE, OKS_NMS, backend_for
 from higherhrnet.pipeline.sources import Reading
 from higherhrnet.pipeline.stream import Stream
 from higherhrnet.stages import postprocess
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     decoding.prepare(say)
     plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
     reading, chosen = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)
-    job = predict.PredictJob(args.sources, reading, chosen, skeleton(config), args.track)
+    job = predict.PredictJob(args.sources, reading, chosen, config.joint_set, args.track)
     cv2.setNumThreads(1)  # the threads share the cores already
     with (
         Stream(backend, plan, config.options, device=options.device) as stream,

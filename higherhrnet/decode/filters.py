@@ -10,6 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def left(
+    keypoints: np.ndarray, scores: np.ndarray, sigmas: Sequence[float], *, least: float, threshold: float
+) -> np.ndarray:
+    """Indices of the people whom both leave, ascending: ``min_score`` of ``least``, then ``oks_nms``; 0 is off."""
+    kept = min_score(scores, least) if least else np.arange(len(scores))
+    if threshold and len(kept):
+        own = keypoints[kept]
+        kept = kept[oks_nms(own, scores[kept], extents(own), sigmas, threshold)]
+    return kept
+
+
 def min_score(scores: np.ndarray, least: float) -> np.ndarray:
     """Indices of the people whose score [P] is at least ``least``, ascending."""
     return np.nonzero(scores >= least)[0]

@@ -144,13 +144,11 @@ def filtered(people: People, options: Options) -> People:
 
     Similarity is that of the joints that have a sigma: a center, the last, has none.
     """
-    if options.min_score:
-        people = people.select(filters.min_score(people.scores, options.min_score))
-    if options.oks_nms and len(people):
-        own = people.keypoints[:, : len(options.sigmas)]
-        kept = filters.oks_nms(own, people.scores, filters.extents(own), options.sigmas, options.oks_nms)
-        people = people.select(kept)
-    return people
+    if not (options.min_score or options.oks_nms):
+        return people
+    own, sigmas = people.keypoints[:, : len(options.sigmas)], options.sigmas
+    kept = filters.left(own, people.scores, sigmas, least=options.min_score, threshold=options.oks_nms)
+    return people.select(kept)
 
 
 def decode_image(

@@ -8,10 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from higherhrnet import decode
 from higherhrnet.dataset import coco_results, joints
 from higherhrnet.decode import filters
 from higherhrnet.image import draw
+from higherhrnet.pipeline.sources import Place
+from higherhrnet.pipeline.stream import Found
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +101,23 @@ class Filter:
 
     def keep(self, people: People) -> People:
         """Those of ``people`` who are left."""
-        people = people[filters.min_score(people.scores, self.min_score)] if self.min_score else people
-        if not self.oks_nms or not len(people):
-            return people
-        areas = filters.extents(people.keypoints)
-        return people[filters.oks_nms(people.keypoints, people.scores, areas, people.skeleton.sigmas, self.oks_nms)]
+        sigmas = people.skeleton.sigmas
+        kept = filters.left(people.keypoints, people.scores, sigmas, least=self.min_score, threshold=self.oks_nms)
+        return people[kept]
 
 
-def of_decoded(found: decode.People, size: tuple[int, int], skeleton: joints.JointSet) -> People:
-    """People of the joints that are results, ``skeleton``'s: without a center, which is the last one of those found."""
-    own = len(skeleton)
-    return People(found.keypoints[:, :own], found.scores, found.tags[:, :own], size, skeleton)
+def of_found(found: Found[Place], skeleton: joints.JointSet, chosen: Filter) -> People:
+    """The people of a picture that was read, of the joints that are results: a center, the last one, is left out."""
+    assert found.people is not None
+    place, own = found.key, len(skeleton)
+    people = People(
+        found.people.keypoints[:, :own],
+        found.people.scores,
+        found.people.tags[:, :own],
+        found.size,
+        skeleton,
+        source=place.source.name,
+        frame=place.frame,
+        time=place.time,
+    )
+    return chosen.keep(people)

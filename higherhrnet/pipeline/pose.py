@@ -17,14 +17,12 @@ from higherhrnet.backends import select
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference, InferenceOptions
 from higherhrnet.config import loader
-from higherhrnet.config.values import Config
-from higherhrnet.dataset import joints
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.pipeline import sources
-from higherhrnet.pipeline.people import Filter, People, of_decoded
+from higherhrnet.pipeline.people import Filter, People, of_found
 from higherhrnet.pipeline.sources import Place, Reading
-from higherhrnet.pipeline.stream import Found, Picture, Stream
-from higherhrnet.pipeline.tracks import Tracker
+from higherhrnet.pipeline.stream import Picture, Stream
+from higherhrnet.pipeline.tracks import Trackers
 
 Named = str | os.PathLike[str]
 Source = Named | np.ndarray | Iterable[Named | np.ndarray]
@@ -51,11 +49,6 @@ def backend_for(
     backend = inference.backend(chosen.name, model, logs=logs, done=done)
     assert isinstance(backend, InProcess)
     return backend, model, f"{chosen.name} ({chosen.why})"
-
-
-def skeleton(config: Config) -> joints.JointSet:
-    """The joints of the people that a configuration's network finds, a center left out."""
-    return config.joint_set
 
 
 class Pose:
@@ -116,7 +109,7 @@ class Pose:
         made, _, _ = backend_for(Inference(options, self._config))
         decode.compile()
         plan = replace(self._config.plan, flip=flip)
-        self._skeleton = skeleton(self._config)
+        self._skeleton = self._config.joint_set
         self._filter = Filter(min_score, oks_nms)
         self._exif = exif
         self._stream = Stream(made, plan, self._config.options, device=device)
@@ -168,7 +161,7 @@ class Pose:
             raise ValueError(f"stride is {stride}, expected at least 1")
         named = [source] if isinstance(source, str | os.PathLike | np.ndarray) else source
         live = isinstance(source, str) and source.startswith("camera:")
-        tracker: tuple[object, Tracker] | None = None
+        trackers = Trackers(self._skeleton.sigmas)
         for found in self._stream.run(_pictures(named, Reading(self._exif, stride)), live=live):
             place = found.key
             if place.is_last:
@@ -177,19 +170,8 @@ class Pose:
                 if skip_bad:
                     continue
                 raise found.error
-            people = self._people(found)
-            if track:
-                if tracker is None or tracker[0] != place.source:
-                    tracker = place.source, Tracker(self._skeleton.sigmas)
-                people = replace(people, tracks=tracker[1].follow(place.frame, people.keypoints, people.scores))
-            yield people
-
-    def _people(self, found: Found[Place]) -> People:
-        assert found.people is not None
-        place = found.key
-        people = of_decoded(found.people, found.size, self._skeleton)
-        people = replace(people, source=place.source.name, frame=place.frame, time=place.time)
-        return self._filter.keep(people)
+            people = of_found(found, self._skeleton, self._filter)
+            yield trackers.follow(people, place.source) if track else people
 
 
 def _no_source(image: Named) -> str:

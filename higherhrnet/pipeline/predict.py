@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from higherhrnet.artifacts import atomic, claim, outputs
@@ -16,10 +16,10 @@ from higherhrnet.dataset.joints import JointSet
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
 from higherhrnet.pipeline import poses, sources
-from higherhrnet.pipeline.people import Filter, People, of_decoded
+from higherhrnet.pipeline.people import Filter, People, of_found
 from higherhrnet.pipeline.sources import CAMERA, PICTURE, Place, Reading, Source
 from higherhrnet.pipeline.stream import Found, Picture, Stream
-from higherhrnet.pipeline.tracks import Tracker
+from higherhrnet.pipeline.tracks import Trackers
 
 JOURNAL, LOGS = "poses.jsonl", "logs"
 _FRAME, _END = "frame", "end"  # in place of a hash: a video is known by its stamp alone
@@ -86,9 +86,7 @@ def files(
         Journal(folder / JOURNAL, claim.Record(work), overwrite=overwrite) as journal,
         poses.Along(folder, kinds) as along,
     ):
-        atomic.remove_partials(
-            [folder, *(one for one in folder.iterdir() if one.is_dir())]
-        )  # of a run that was killed while it wrote
+        atomic.remove_partials([folder, *filter(Path.is_dir, folder.iterdir())])  # of a run that was killed
         ledger = _Ledger(journal, folder, whole=job.track or poses.VIDEO in kinds)
         before = len(journal)
         live = _is_live(job)
@@ -115,7 +113,7 @@ class _PeopleOf:
 
     def __init__(self, job: PredictJob) -> None:
         self._job = job
-        self._followed: tuple[Source, Tracker] | None = None
+        self._trackers = Trackers(job.skeleton.sigmas)
 
     def __call__(self, found: Found[Place], summary: Summary) -> People | None:
         """None where there is no picture; bad ones are put into the summary, others counted there."""
@@ -124,15 +122,9 @@ class _PeopleOf:
             if not place.is_last:
                 summary.bad.append(str(found.error))
             return None
-        assert found.people is not None
-        people = of_decoded(found.people, found.size, job.skeleton)
-        people = replace(people, source=place.source.name, frame=place.frame, time=place.time)
-        people = job.chosen.keep(people)
+        people = of_found(found, job.skeleton, job.chosen)
         if job.track and place.source.kind != PICTURE:
-            if self._followed is None or self._followed[0] != place.source:
-                self._followed = place.source, Tracker(job.skeleton.sigmas)
-            ids = self._followed[1].follow(place.frame, people.keypoints, people.scores)
-            people = replace(people, tracks=ids)
+            people = self._trackers.follow(people, place.source)
         summary.pictures += 1
         summary.people += len(people)
         return people

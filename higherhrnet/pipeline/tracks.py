@@ -11,11 +11,13 @@ person without a track begins one, and a track without a person waits for some f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from higherhrnet.decode import filters
+from higherhrnet.pipeline.people import People
+from higherhrnet.pipeline.sources import Source
 
 LEAST = 0.2
 """Similarity of a person to where a track is expected; less is another person."""
@@ -85,3 +87,19 @@ class Tracker:
         track.keypoints = np.where(found, keypoints, expected)
         track.area = area if track.seen == 1 else (track.area + area) / 2
         track.frame, track.seen = frame, track.seen + 1
+
+
+class Trackers:
+    """A tracker for each source, one source after another."""
+
+    def __init__(self, sigmas: Sequence[float]) -> None:
+        """``sigmas`` of the K joints."""
+        self._sigmas = sigmas
+        self._current: tuple[Source, Tracker] | None = None
+
+    def follow(self, people: People, source: Source) -> People:
+        """The people of the source's next frame, with their ids."""
+        if self._current is None or self._current[0] != source:
+            self._current = source, Tracker(self._sigmas)
+        ids = self._current[1].follow(people.frame, people.keypoints, people.scores)
+        return replace(people, tracks=ids)
