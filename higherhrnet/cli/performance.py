@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", type=Path, metavar="FILE", help=".onnx or, for torch, .pth; by default the one in models/")
     add("--info", metavar="NAME", help="measure on the inputs that NAME_HxW.info list; by default on random ones")
     add("--shapes", type=shapes, default=[], metavar="HxW,...", help="only these shapes; by default all")
-    add("--device_id", type=flags.device_id, default=0, metavar="D", help="number of the GPU")
+    add("--device_id", type=flags.device_id, metavar="D", help="number of the GPU; 0 without it")
     add("--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend")
     inference_flags.add_in_process(group)
     add("--save", type=Path, metavar="DIR", help="keep the figures there as performance files")
@@ -175,7 +175,7 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
     return measure.MeasureJob(
         found,
         chosen,
-        args.device_id,
+        _device(args),
         rounds=args.rounds,
         warm_up=args.warm_up,
         files=files,
@@ -185,6 +185,11 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
         threads=0 if args.backend == trtexec.NAME else args.threads,
         precision=args.precision if args.backend == trtexec.NAME else None,
     )
+
+
+def _device(args: argparse.Namespace) -> int:
+    """The number of the GPU, which --device names too."""
+    return inference_flags.options(args, batch=1).device
 
 
 def _shapes(args: argparse.Namespace, config: Config, real: Sequence[Shape]) -> list[Shape]:
@@ -228,7 +233,7 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
             threads=args.threads,
             providers=args.providers,
             precision=args.precision,
-            device=args.device_id if args.run_on[1] is None else args.run_on[1],
+            device=job.device,
             run_on=args.run_on[0],
             tuned=args.tuned,
         )

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -223,6 +224,22 @@ def with_trtexec(tmp_path: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "models").mkdir()
     shutil.copy(tiny_onnx, tmp_path / "models/tiny_bs1_dynamic.onnx")
     return tmp_path
+
+
+def test_figures_are_of_the_gpu_that_device_names(tiny_onnx: Path, script: Script, monkeypatch: pytest.MonkeyPatch):
+    """Their files' names, and what computes."""
+    seen: list[tuple[int, int]] = []
+
+    def in_process(job: measure.MeasureJob, make: Any, **_: object) -> None:
+        seen.append((job.device, make.keywords["device"]))
+        raise UserError("enough")
+
+    monkeypatch.setattr(measure, "in_process", in_process)
+    call = ("HigherHRNet_performance", "--backend", "onnxruntime", "--model", tiny_onnx, *SMALL)
+    for more in ((), ("--device", "cuda:2"), ("--device_id", 3), ("--device", "cuda", "--device_id", 3)):
+        assert "enough" in error(script(*call, *more))
+    assert seen == [(0, 0), (2, 2), (3, 3), (3, 3)]
+    assert "--device cuda:2 names a GPU, and so do" in error(script(*call, "--device", "cuda:2", "--device_id", 3))
 
 
 def test_trtexec_is_run_and_its_logs_are_read_again(
