@@ -17,7 +17,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -32,7 +32,7 @@ from higherhrnet.artifacts import claim, dumps, info, perf, trtexec_log
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.pictures import Picture, Stamp
-from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, OmWork, PeopleWork
+from higherhrnet.artifacts.work import OmWork, PeopleWork
 from higherhrnet.backends.ascend import ais_bench, atc, chip
 from higherhrnet.cli import flags, run
 from higherhrnet.config import loader
@@ -42,6 +42,7 @@ from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.image import reader
 from higherhrnet.model import architecture, checkpoint, network, onnx_graph
+from tests.support import works
 
 _TOKENS = (
     *(b"-1", b"0", b"1e999", b"NaN", b"Infinity", b"null", b"true", b"9" * 400, b"0x10", b"1,5", b"-0.0", b"[]", b"{}"),
@@ -95,36 +96,15 @@ def parsers(folder: Path) -> dict[str, Parser]:
     with Journal(folder / "sound.jsonl", people) as sound:
         sound.add(3, Picture(Stamp(1, 2, 3, 4), "5" * 64))
         sound.leave_out(4, "why")
-    inputs = InputsWork(
-        *("d" * 64, 7, "1/1", 512),  # a hash, as data sets have: changed, it is still one
-        flip=False,
-        dtype="float32",
-        factor=1,
-        smallest=1,
-        limited=True,
-        version=1,
-        opencv="4",
-        exif=False,
-        layout="folders",
-    )
-    of_inputs = DumpsWork(
-        Inputs(inputs, "5" * 64, [2]),
-        [0, 1],
-        flip=False,
-        shard="1/1",
-        model="m",
-        backend="b",
-        runtime="r",
-        batch=1,
-        dtype="float16",
-    )
+    # Hashes, as records have: changed, they are still such.
+    of_inputs = replace(works.DUMPS, dtype="float16")
     return {
         "annotations": Parser(_annotations(), of_file(coco.load)),
         "people": Parser(_annotations(), of_file(lambda path: coco.load(path, People()))),
         "info": Parser((b"0 a/b c.bin 512 704\n1 d 5 6\n", b"0 a 1 2\r\n"), of_file(info.read)),
         "perf": Parser(_perfs(), of_text(lambda text: perf.parse(text, file))),
         "trtexec": Parser(_logs(), of_text(lambda text: trtexec_log.parse(text, file))),
-        "inputs record": _record(folder / "inputs", Record(inputs, Facts(left_out=[2]), complete=True)),
+        "inputs record": _record(folder / "inputs", Record(works.INPUTS, Facts(left_out=[2]), complete=True)),
         "dumps record": _record(folder / "dumps", Record(of_inputs, Facts(made_from="6" * 64, devices=[0]))),
         "results record": _record(folder / "r.json", people),
         "om record": _record(folder / "m.om", Record(OmWork("o", {"a": "b"}, "Ascend310"))),

@@ -16,25 +16,10 @@ from higherhrnet.artifacts import atomic, claim, lock
 from higherhrnet.artifacts.claim import Claim, Facts, Record
 from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, OmWork
 from higherhrnet.errors import UserError
+from tests.support import works
 from tests.support.works import DUMPS, PEOPLE, WORKS
 
-INPUTS = Record(
-    InputsWork(
-        "abc",
-        3,
-        "1/1",
-        512,
-        flip=False,
-        dtype="float32",
-        factor=2,
-        smallest=1,
-        limited=True,
-        version=1,
-        opencv="",
-        exif=False,
-        layout="folders",
-    )
-)
+INPUTS = Record(replace(works.INPUTS, dataset="abc", images=3, factor=2, opencv=""))
 
 
 def test_record_round_trip(tmp_path: Path):
@@ -93,18 +78,7 @@ def test_an_om_record_of_other_types_is_named(tmp_path: Path):
     ],
 )
 def test_records_that_ask_for_the_impossible(tmp_path: Path, inputs: dict[str, object]):
-    work = InputsWork(
-        *("d", 7, "1/1", 128),
-        flip=False,
-        dtype="float32",
-        factor=1,
-        smallest=1,
-        limited=True,
-        version=1,
-        opencv="4",
-        exif=False,
-        layout="folders",
-    )
+    work = replace(works.INPUTS, dataset="d", short_side=128, opencv="4")
     of = DumpsWork(
         Inputs(work, ""), [0], flip=False, shard="1/1", model="m", backend="b", runtime="", batch=1, dtype="float32"
     )
