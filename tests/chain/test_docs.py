@@ -26,7 +26,8 @@ TRANSLATED = [page for page in PAGES if page.parent.name == "zh" or page.name ==
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 _FLAG = re.compile(r"--[a-z]\w*")
 # Of ATC, trtexec, the shell scripts and every program; pages mention them beside our own.
-_FOREIGN = {"--auto_tune_mode", "--datasets_path", "--dynamic_dims", "--dynamic_image_size", "--help", "--out_nodes"}
+_FOREIGN = {"--auto_tune_mode", "--datasets_path", "--dynamic_dims", "--dynamic_image_size", "--fp16", "--help"}
+_FOREIGN |= {"--out_nodes"}
 
 
 def _name(page: Path) -> str:
