@@ -49,13 +49,13 @@ def relabelled(content: Mapping[str, Any], names: Sequence[str]) -> dict[str, An
     return {**content, "annotations": people, "categories": [category]}
 
 
-def main() -> int:
-    """Write the annotation file."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the annotation file; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what demo.scenes wrote")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="annotation file to write")
     parser.add_argument("--joints", default=",".join(EIGHTEEN), metavar="NAME,...", help="in the order of the maps")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     names = args.joints.split(",")
     known = {*joints.COCO.names, *BETWEEN}
     if len(set(names)) != len(names) or not known.issuperset(names):

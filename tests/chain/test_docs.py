@@ -278,6 +278,7 @@ def test_commands_of_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             if words[0] == "python3" and "venv" not in words:
                 _run(words)
                 steps += 1
-    assert steps == 21
+    assert steps == 22
+    assert Path("data/own.json").is_file()
     assert Path("performance.png").stat().st_size > 10_000
     assert Path("output/coco_kpt/pose_higher_hrnet/w16_512/results/keypoints_val2017_results.json").is_file()
