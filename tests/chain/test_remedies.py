@@ -201,7 +201,7 @@ CASES = {
     "preprocess: a bad image": Case(
         spoilt("*.jpg", lambda file: file.write_bytes(b"no picture")),
         PREPROCESS,
-        "bytes that do not decode, .*; get the file again, or leave it out with --skip_bad",
+        "bytes that do not decode as a picture; get the file again, or leave it out with --skip_bad",
         [more(PREPROCESS, "--skip_bad")],
     ),
     "preprocess: little room": Case(
