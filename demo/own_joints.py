@@ -50,7 +50,7 @@ def relabelled(content: Mapping[str, Any], names: Sequence[str]) -> dict[str, An
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the annotation file."""
+    """Write the annotation file; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="data set of COCO's layout, as demo.scenes writes one"

@@ -35,8 +35,8 @@ def require() -> None:
     """Raise UserError unless pycocotools is installed and finds a person: before any work is done."""
     if importlib.util.find_spec(_PACKAGE) is None:
         raise UserError(
-            f"{_PACKAGE}, which evaluates people, is not installed; pip install {_PACKAGE}, or give --no_eval for a "
-            f"results file without figures"
+            f"{_PACKAGE}, which evaluates people, is not installed; pip install {_PACKAGE}, or make a results "
+            f"file without figures (--no_eval of postprocess and run)"
         )
     count = len(People().joints)
     keypoints = [10.0, 10.0, 2.0] * count
@@ -74,7 +74,7 @@ def evaluate(
     return _figures(truth.content, own, image_ids, people)
 
 
-_REMEDY = f"pip install --upgrade {_PACKAGE}, or give --no_eval for a results file without figures"
+_REMEDY = f"pip install --upgrade {_PACKAGE}, or make a results file without figures (--no_eval of postprocess and run)"
 
 
 def _version() -> str:

@@ -126,7 +126,7 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
     if not isinstance(rows, list):
         raise UserError(
             f"annotation file {annotations} has no list of annotations; give COCO's person_keypoints file, or "
-            f"--no_eval for results without figures"
+            f"make results without figures (--no_eval of postprocess and run)"
         )
     order = _order(of, annotations, people)
     reader = _Reader(annotations, people, order, {image["id"] for image in images})
@@ -142,7 +142,8 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
     if not any(row["num_keypoints"] and not row["iscrowd"] for row in found):
         raise UserError(
             f"annotation file {annotations} has {len(rows)} annotations, none of a person with joints: all figures "
-            f"would be -1; give one that has, or --no_eval for results without figures"
+            f"would be -1; give one that has, or make results without figures (--no_eval of "
+            f"postprocess and run)"
         )
     notes = [f"{others} annotations of other categories do not count"] if others else []
     if order is not None:
@@ -155,7 +156,8 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
             if not _is_number(image["crowdIndex"]) or image["crowdIndex"] < 0:
                 raise UserError(
                     f"annotation file {annotations}: image {image['id']} has a crowdIndex of {image['crowdIndex']}, "
-                    f"expected a number of at least 0; give CrowdPose's own file, or --no_eval"
+                    f"expected a number of at least 0; give CrowdPose's own file, or make results "
+                    f"without figures (--no_eval of postprocess and run)"
                 )
     return Truth({"images": entries, "categories": [{"id": PERSON}], "annotations": found}, tuple(notes))
 

@@ -183,18 +183,20 @@ def _side(names: Sequence[str], flip: Sequence[int], joint: int) -> str:
         return "middle"
     pair = zip(names[joint].lower(), names[flip[joint]].lower(), strict=False)
     here, there = next(((a, b) for a, b in pair if a != b), ("", ""))
-    is_left = here == "l" if {here, there} == {"l", "r"} else joint < flip[joint]
+    is_left = here in "l左" if {here, there} in ({"l", "r"}, {"左", "右"}) else joint < flip[joint]
     return "left" if is_left else "right"
 
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_CHINESE = str.maketrans("左右", "右左")
 _EXCHANGED = str.maketrans("lrLR", "rlRL")
 
 
 def _partner(name: str, present: Collection[str]) -> str | None:
     """The name with left and right exchanged; None where it says neither."""
     changed = _WORD.sub(lambda word: _like(word[0], _OTHER.get(word[0].lower(), word[0])), name)
+    changed = changed.translate(_CHINESE)
     if changed != name:
         return changed
     # lknee and rknee, kneel and kneer: only where both are there

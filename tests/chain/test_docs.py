@@ -27,7 +27,7 @@ _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 _FLAG = re.compile(r"--[a-z]\w*")
 # Of ATC, trtexec, the shell scripts and every program; pages mention them beside our own.
 _FOREIGN = {
-    *("--auto_tune_mode", "--datasets_path", "--dynamic_dims", "--dynamic_image_size", "--help", "--out_nodes"),
+    *("--auto_tune_mode", "--datasets_path", "--dynamic_dims", "--dynamic_image_size", "--fp16", "--help", "--out_nodes"),
     *("--fusion_switch_file", "--log", "--name", "--op_select_implmode", "--auto_set_dymdims_mode", "--outfmt"),
 }
 
@@ -281,5 +281,6 @@ def test_commands_of_the_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 _run(words)
                 steps += 1
     assert steps == 22
+    assert Path("data/own.json").is_file()
     assert Path("performance.png").stat().st_size > 10_000
     assert Path("output/coco_kpt/pose_higher_hrnet/w16_512/results/keypoints_val2017_results.json").is_file()

@@ -49,12 +49,18 @@ def test_the_center_comes_first_in_grouping():
         (["knee_l", "knee_r"], [("knee_l", "knee_r")]),
         (["lknee", "rknee", "lip"], [("lknee", "rknee")]),
         (["kneeL", "kneeR"], [("kneeL", "kneeR")]),
+        (["左膝", "右膝", "头"], [("左膝", "右膝")]),
         (["LEFT_KNEE", "RIGHT_KNEE"], [("LEFT_KNEE", "RIGHT_KNEE")]),
         (["wrist", "thumb1", "index_finger1", "lips", "relation"], []),
     ],
 )
 def test_partners_in_the_mirror_are_told_by_their_names(names: list[str], pairs: list[tuple[str, str]]):
     assert joints.mirrored(names) == pairs
+
+
+def test_sides_are_told_by_names_whatever_their_order():
+    found = Description().complete(["右膝", "左膝", "RKnee", "LKnee", "neck"])
+    assert found.sides == ("right", "left", "right", "left", "middle")
 
 
 def test_a_joint_without_its_partner_is_named():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,10 @@ def draw(name: str, title: str, height: float, paint: Callable[[Axes], None]) ->
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure.add_subplot())
-        return _inline(figure, name, title)
+        with warnings.catch_warnings():
+            # Texts stay texts, in the reader's own fonts; matplotlib's only measures them.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            return _inline(figure, name, title)
 
 
 def _inline(figure: Figure, name: str, title: str) -> Markup:

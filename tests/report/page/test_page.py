@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_names_of_joints_are_text_in_tables_filters_charts_and_pictures() -> Non
     names = (
         joints.COCO.names[0],
         'nose & "eye"',
-        "right_eye",
+        "右眼",
         *joints.COCO.names[3:9],
         hostile,
         *joints.COCO.names[10:],
@@ -129,12 +130,15 @@ def test_names_of_joints_are_text_in_tables_filters_charts_and_pictures() -> Non
         row["name"] = name
     subject: dict[str, Any] = dict.fromkeys(("results", "annotations", "over", "rates", "version"), "x")
     subject |= {"against": None, "notes": []}
-    text = page.render({**said, "subject": subject, "speed": []}, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of glyphs that matplotlib's own fonts lack
+        text = page.render({**said, "subject": subject, "speed": []}, {})
     assert flip.names[0] in text
     found = Parsed(text)
     assert not [tag for tag, attrs in found.tags if tag == "b" and attrs]
     assert found.texts.count(hostile) >= 4  # both charts, the table, the filter
     assert hostile not in text
+    assert found.texts.count("右眼") >= 3
 
 
 def test_a_page_needs_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
