@@ -122,6 +122,11 @@ def path(directory: Path, batch: int, device: int, shape: tuple[int, int]) -> Pa
     return directory / f"perf_vision_batchsize_{batch}_device_{device}_{shape[0]}x{shape[1]}.txt"
 
 
+def exists(directory: Path, batch: int, shape: tuple[int, int]) -> bool:
+    """Whether there are figures of a shape (H, W), of any device."""
+    return any(directory.glob(path(Path(), batch, 0, shape).name.replace("_device_0_", "_device_*_")))
+
+
 def parse(text: str, file: Path) -> float:
     """The images per second in a performance file's text. Raises UserError naming ``file``."""
     match = _RATE.search(text)

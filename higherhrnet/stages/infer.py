@@ -108,7 +108,7 @@ def run(
                 removed(directory, claimed.replaced)
             _recover(backend, current, directory, wanted, job)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, job)
+            todo = _todo(current, directory, backend.batch, job)
             ready = len(current.indices) - sum(len(entries) for _, entries in todo)
             kept += ready
             skipped(ready)
@@ -131,7 +131,7 @@ def check_foreign(current: Pass, batch: int, job: InferJob) -> None:
     """
     if not job.overwrite:
         directory = dump_directory(job.result, batch, job.device, flip=False)
-        todo = _todo(current, directory, job)
+        todo = _todo(current, directory, batch, job)
         figures.check(_targets(todo, current, directory, batch, job), None, instead=_INSTEAD)
 
 
@@ -156,7 +156,8 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
             if same and is_ours:
                 _recover(backend, current, directory, wanted, job)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, job) if same else [(g.shape, g.entries) for g in current.groups]
+            groups = [(g.shape, g.entries) for g in current.groups]
+            todo = _todo(current, directory, backend.batch, job) if same else groups
             for queue in _queues(todo, current, directory, backend.batch, job):
                 for work in queue:
                     yield backend.command(work)
@@ -246,7 +247,8 @@ def _check_figures(batch: int, current: Pass, directory: Path, wanted: Record[Du
         return
     before = claim.read(directory, DumpsWork)
     stale = before is not None and bool(before.stale(wanted))
-    todo = [(group.shape, group.entries) for group in current.groups] if stale else _todo(current, directory, job)
+    groups = [(group.shape, group.entries) for group in current.groups]
+    todo = groups if stale else _todo(current, directory, batch, job)
     figures.check(
         _targets(todo, current, directory, batch, job),
         _figure_work(wanted, job.threads),
@@ -307,10 +309,19 @@ def _is_private_of(directory: Path, wanted: Record[DumpsWork]) -> bool:
     return made is not None and not made.stale(wanted)
 
 
-def _todo(current: Pass, directory: Path, job: InferJob) -> _Inputs:
-    """The inputs without dumps, by shape."""
-    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, job)]) for g in current.groups)
-    return [(shape, entries) for shape, entries in missing if entries]
+def _todo(current: Pass, directory: Path, batch: int, job: InferJob) -> _Inputs:
+    """The inputs without dumps, by shape; all of a shape that has dumps and no performance file.
+
+    A run that was killed between its last dump and the performance file leaves such a shape.
+    """
+    todo: list[tuple[inputs.Shape, Sequence[info.Entry]]] = []
+    for group in current.groups:
+        missing = [entry for entry in group.entries if _missing(directory, entry, job)]
+        if missing:
+            todo.append((group.shape, missing))
+        elif not current.flip and not perf.exists(job.result, batch, group.shape):
+            todo.append((group.shape, group.entries))
+    return todo
 
 
 def _missing(directory: Path, entry: info.Entry, job: InferJob) -> str | None:

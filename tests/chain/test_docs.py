@@ -27,8 +27,16 @@ _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 _FLAG = re.compile(r"--[a-z]\w*")
 # Of ATC, trtexec, the shell scripts and every program; pages mention them beside our own.
 _FOREIGN = {
-    *("--auto_tune_mode", "--datasets_path", "--dynamic_dims", "--dynamic_image_size", "--fp16", "--help", "--out_nodes"),
-    *("--fusion_switch_file", "--log", "--name", "--op_select_implmode", "--auto_set_dymdims_mode", "--outfmt"),
+    *("--auto_tune_mode", "--datasets_path", "--dynamic_dims", "--dynamic_image_size", "--fp16", "--help"),
+    *(
+        "--out_nodes",
+        "--fusion_switch_file",
+        "--log",
+        "--name",
+        "--op_select_implmode",
+        "--auto_set_dymdims_mode",
+        "--outfmt",
+    ),
 }
 
 

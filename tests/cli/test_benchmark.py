@@ -146,3 +146,16 @@ def test_benchmark_refuses_wrong_input(tiny_inputs: Path, tiny_onnx: Path, scrip
     (tmp_path / "prep_bin_128x128.info").write_text("0 none/000000000002.bin 128 128\n")
     assert "cannot read input none/000000000002.bin" in error(run(tmp_path))
     assert not (tmp_path / "result").exists()
+
+
+def test_a_shape_without_figures_is_timed_again(script: Script, tiny_inputs: Path, tiny_onnx: Path, tmp_path: Path):
+    """What is there when a run is killed between a shape's last dump and its performance file."""
+    result = tmp_path / "result"
+    assert benchmark(script, tiny_inputs, tiny_onnx, result).status == 0
+    before = dump_files(result)
+    figures = sorted(result.glob("perf_vision_*.txt"))
+    figures[0].unlink()
+    outcome = benchmark(script, tiny_inputs, tiny_onnx, result)
+    assert outcome.status == 0, outcome.err
+    assert sorted(result.glob("perf_vision_*.txt")) == figures
+    assert dump_files(result) == before
