@@ -1,6 +1,6 @@
-"""``python3 -m higherhrnet run`` against its slowest stage alone: throughput, disk, memory, and what float16 changes.
+"""``python3 -m higherhrnet run`` against the network alone: throughput, disk, memory, and what float16 changes.
 
-    python3 -m benchmarks.chain --data ../shared/data/coco_mini
+    python3 -m benchmarks.chain --data data/coco
 
 Runs the demo's network with ONNX Runtime. What is compared is measured alternately, medians of ``--rounds``. The last
 run is over the data set ten times over, which must not need more memory.
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from higherhrnet.artifacts import info, perf
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "experiments/demo/w16_512.yaml"
@@ -40,28 +42,23 @@ def call(arguments: list[object], cwd: Path) -> str:
     return done.stdout
 
 
-def chain(work: Path, data: Path, budget: str, *more: object) -> dict[str, float]:
+def chain(work: Path, data: Path, *more: object) -> dict[str, float]:
     """One ``run`` from the beginning: its figures by name."""
     where = ["--cfg", CONFIG, "--model", MODEL, "--backend", "onnxruntime", "DATASET.ROOT", data]
-    said = call(["-m", "higherhrnet", "run", "--overwrite", "--disk_budget", budget, *where, *more], work)
+    said = call(["-m", "higherhrnet", "run", "--overwrite", *where, *more], work)
     stages = {name: float(seconds) for name, seconds in re.findall(r"^(\w+)[^\n]*?\s(\d+\.\d)\s+[\d.]+$", said, re.M)}
-    peak, memory, worker = map(float, re.findall(r"peak on disk (\S+) MB .*memory (\d+) MB, (\d+) MB", said)[0])
+    peak, memory = map(float, re.findall(r"peak on disk (\S+) MB .*memory (\d+) MB", said)[0])
     (average,) = re.findall(r"^\| pose_hig\.\.\. \| (\S+)", said, re.M)
-    return {**stages, "disk": peak, "memory": memory, "worker": worker, "AP": float(average)}
+    return {**stages, "disk": peak, "memory": memory, "AP": float(average)}
 
 
-INFER_ALONE = """
-import sys, time
-from pathlib import Path
-from higherhrnet.backends import choice
-from higherhrnet.stages import infer
-model, joints = Path(sys.argv[1]), 17
-backend = choice.onnxruntime(model, batch=1, threads=0, done=lambda _: None)
-passes = [infer.load(name, flip=flip) for name, flip in (("prep_bin", False), ("prep_bin_flip", True))]
-start = time.perf_counter()
-infer.run(backend, passes, model=model, result=Path("result"), joints=joints, overwrite=True)
-print(time.perf_counter() - start)
-"""
+def alone(work: Path) -> float:
+    """Seconds of the network for all inputs, plain and flipped: what the plain pass's performance files say, twice."""
+    names = ["--cfg", CONFIG, "--model", MODEL, "--backend", "onnxruntime", "--overwrite"]
+    call([ROOT / "HigherHRNet_benchmark.py", *names], work)
+    lists = info.of_shapes(str(work / "prep_bin"))
+    figures = perf.find(work / "result")
+    return 2 * sum(len(info.read(lists[figure.shape])) / figure.images_per_second for figure in figures)
 
 
 def repeated(data: Path, times: int, to: Path) -> Path:
@@ -99,29 +96,27 @@ def main() -> None:
         call([ROOT / "HigherHRNet_preprocess.py", *trees, "--cfg", CONFIG, "DATASET.ROOT", data], work)
         for tree in ("prep_bin", "prep_bin_flip"):
             call([ROOT / "gen_dataset_info.py", "bin", tree, tree], work)
-        settings = {"4GB": (), "64MB": (), "4GB float16": ("--dtype", "float16")}
-        alone: list[float] = []
+        settings: dict[str, tuple[object, ...]] = {"float32": (), "float16": ("--dtype", "float16")}
+        base: list[float] = []
         found: dict[str, list[dict[str, float]]] = {name: [] for name in settings}
         for _ in range(args.rounds):
-            alone.append(float(call(["-c", INFER_ALONE, MODEL], work)))
+            base.append(alone(work))
             for name, more in settings.items():
-                found[name].append(chain(work, data, name.split()[0], *more))
-        base = statistics.median(alone)
-        print(f"infer alone: {base:.1f} s")
+                found[name].append(chain(work, data, *more))
+        print(f"the network alone: {statistics.median(base):.1f} s")
         for name, runs in found.items():
-            ratio = statistics.median(run["run"] / single for run, single in zip(runs, alone, strict=True))
+            ratio = statistics.median(run["run"] / single for run, single in zip(runs, base, strict=True))
             middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
             print(
-                f"run --disk_budget {name}: {ratio:.3f} times infer alone "
-                f"(preprocess {middle['preprocess']:.1f} s, infer {middle['infer']:.1f} s, decode "
-                f"{middle['decode']:.1f} s, run {middle['run']:.1f} s), peak on disk {middle['disk']:.1f} MB, memory "
-                f"{middle['memory']:.0f} MB, a worker {middle['worker']:.0f} MB, AP {middle['AP']:.3f}"
+                f"run in {name}: {ratio:.3f} times the network alone (preprocess {middle['preprocess']:.1f} s, infer "
+                f"{middle['infer']:.1f} s, decode {middle['decode']:.1f} s, run {middle['run']:.1f} s), peak on disk "
+                f"{middle['disk']:.1f} MB, memory {middle['memory']:.0f} MB, AP {middle['AP']:.3f}"
             )
         if args.times:
-            many = chain(work, repeated(data, args.times, work / "repeated"), "4GB")
+            many = chain(work, repeated(data, args.times, work / "repeated"))
             print(
-                f"the data set {args.times} times over: memory {many['memory']:.0f} MB, a worker "
-                f"{many['worker']:.0f} MB, peak on disk {many['disk']:.1f} MB, run {many['run']:.1f} s"
+                f"the data set {args.times} times over: memory {many['memory']:.0f} MB, peak on disk "
+                f"{many['disk']:.1f} MB, run {many['run']:.1f} s"
             )
 
 

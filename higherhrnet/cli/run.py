@@ -1,16 +1,18 @@
-"""The whole chain in one command and in chunks: images in, people and AP out, on little disk.
+"""The whole chain in one command: images in, people and AP out, with no files between or few of them.
 
-    python3 -m higherhrnet run --disk_budget 4GB
+    python3 -m higherhrnet run
 
-Preprocesses a chunk, infers it, decodes it, deletes it, the stages side by side; writes the results file that the six
-scripts write, byte for byte. Stopped at any moment, the same command resumes. With --shard I/N it does one part of the
-images, for one of N machines; ``python3 -m higherhrnet merge`` joins the parts.
+Writes the results file that the six scripts write, byte for byte. Where the network runs in this process, nothing but
+the people lies on disk; for Ascend's tools images go through files in chunks, which fit --disk_budget. Stopped at any
+moment, the same command resumes. With --shard I/N it does one part of the images, for one of N machines;
+``python3 -m higherhrnet merge`` joins the parts.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import select
 from higherhrnet.backends.base import Backend
+from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference
 from higherhrnet.cli import decoding, figures, flags, uses
 from higherhrnet.cli import inference as inference_flags
@@ -34,7 +37,10 @@ from higherhrnet.image import geometry
 from higherhrnet.model import fingerprint, quantized
 from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
+from higherhrnet.pipeline.clock import Clock
+from higherhrnet.pipeline.disk import Budget, Usage
 from higherhrnet.pipeline.flow import Flow, Stop
+from higherhrnet.pipeline.in_memory import InMemory
 from higherhrnet.pipeline.steps import Settings, Steps
 from higherhrnet.report import tables
 from higherhrnet.stages import postprocess
@@ -42,7 +48,7 @@ from higherhrnet.system import memory, workers
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?)\s*([KMGT]?)B?", re.IGNORECASE)
-_IN_PROCESS_CHUNK = 32  # images: enough to amortise a chunk's small files, few enough to overlap in small data sets
+_IN_MEMORY_CHUNK = 32  # images that a Dask worker is given at a time: what is lost with it
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,7 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "run")
     parser.add_argument("--disk_budget", type=size, default="4GB", metavar="SIZE", help="on disk at any time")
     parser.add_argument("--work", type=Path, metavar="DIR", help="of chunks and journal; run_work without it")
-    parser.add_argument("--workers", type=flags.process_count, default=workers.cores(), metavar="N", help="processes")
+    parser.add_argument(
+        "--workers",
+        type=flags.process_count,
+        default=workers.cores(),
+        metavar="N",
+        help="processes, or threads where nothing goes through files, that read and decode",
+    )
     parser.add_argument("--limit", type=flags.count, metavar="N", help="only the first N images; all without it")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is there")
     parser.add_argument("--skip_bad", action="store_true", help="leave bad images out and list them at the end")
@@ -168,7 +180,7 @@ def _settings(
 
 @dataclass(frozen=True)
 class _Run:
-    """The chunks of a run, and who does them."""
+    """The images of a run, and who does them."""
 
     inference: Inference
     backend: str
@@ -186,8 +198,9 @@ class _Run:
         return self.inference.backend(self.backend, self.settings.model, logs=logs, done=self.stop.check)
 
     def chunks(self, backend: Backend, in_flight: int = IN_FLIGHT) -> list[Chunk]:
-        """The images in chunks of which so many fit the budget."""
+        """The images in chunks: so large that so many fit the budget, small where they take no disk."""
         settings = self.settings
+        in_memory = isinstance(backend, InProcess)
 
         def image_bytes(shape: tuple[int, int]) -> tuple[int, int]:
             of_dumps = backend.scratch_bytes(shape, settings.dump_dtype)
@@ -196,26 +209,61 @@ class _Run:
         return plan(
             self.images,
             tested=settings.plan,
-            budget=self.budget,
+            budget=sys.maxsize if in_memory else self.budget,
             image_bytes=image_bytes,
             batch=backend.batch,
-            most=None if self.backend in select.PROGRAMS else _IN_PROCESS_CHUNK,
+            most=_IN_MEMORY_CHUNK if in_memory else None,
             in_flight=in_flight,
         )
 
     def estimate(self, folder: Path) -> str:
         """What the run will take, measured in a folder."""
+        backend = self.backend_in(folder)
+        chunks = self.chunks(backend)
+        if isinstance(backend, InProcess):
+            with InMemory(backend, self.settings, self.workers) as in_memory:
+                return estimate.report(
+                    lambda chunk, _: in_memory.seconds(chunk), chunks, 0, folder, who=f"{in_memory.threads} threads"
+                )
         with workers.Pool(self.workers) as pool:
-            backend = self.backend_in(folder)
             steps = Steps(self.settings, pool, backend)
-            return estimate.report(steps, self.chunks(backend), self.budget, folder, workers=self.workers)
+            return estimate.report(steps.seconds, chunks, self.budget, folder, who=f"{self.workers} processes")
 
     def here(self, journal: Journal[PeopleWork], backend: Backend) -> None:
-        """Run the chunks on this machine, and say what took how long."""
-        chunks = self.chunks(backend)
+        """Do the images on this machine, and say what took how long."""
         before = len(journal)
         start = time.perf_counter()
-        with workers.Pool(self.workers) as pool, self._bar(before) as bar:
+        if isinstance(backend, InProcess):
+            clock, peak = self._in_memory(journal, backend)
+        else:
+            clock, peak = self._in_chunks(journal, backend)
+        seconds = time.perf_counter() - start
+        memories = memory.peak_mb(), memory.children_peak_mb()
+        print(tables.stages(clock.seconds, seconds, len(journal) - before, limit=clock.limit))
+        print(
+            f"peak on disk {peak / 1e6:.1f} MB of {self.budget / 1e6:.1f} MB allowed; "
+            f"peak memory {memories[0]:.0f} MB" + f", {memories[1]:.0f} MB per worker" * bool(memories[1])
+        )
+
+    def _in_memory(self, journal: Journal[PeopleWork], backend: InProcess) -> tuple[Clock, int]:
+        """The stages' times, and the most bytes on disk."""
+        budget = Budget(self.budget, lambda: journal.size)
+        usage = Usage(self.work)
+        with InMemory(backend, self.settings, self.workers) as in_memory, self._bar(len(journal)) as bar:
+
+            def done(count: int) -> None:
+                budget.check()
+                bar.set_postfix_str(f"{in_memory.clock.limit} limits", refresh=False)
+                bar.update(count)
+
+            in_memory.run(self.images, journal, done)
+        usage.measure()
+        return in_memory.clock, usage.peak
+
+    def _in_chunks(self, journal: Journal[PeopleWork], backend: Backend) -> tuple[Clock, int]:
+        """The stages' times, and the most bytes on disk."""
+        chunks = self.chunks(backend)
+        with workers.Pool(self.workers) as pool, self._bar(len(journal)) as bar:
             if pool.remark:
                 print(f"note: {pool.remark}")
 
@@ -233,14 +281,7 @@ class _Run:
                 end_backend=backend.end,
             )
             flow.run(chunks)
-            seconds = time.perf_counter() - start
-            memories = memory.peak_mb(), memory.children_peak_mb()
-        images = len(journal) - before
-        print(tables.stages(flow.clock.seconds, seconds, images, limit=flow.clock.limit))
-        print(
-            f"peak on disk {flow.usage.peak / 1e6:.1f} MB of {self.budget / 1e6:.1f} MB allowed; "
-            f"peak memory {memories[0]:.0f} MB" + f", {memories[1]:.0f} MB per worker" * bool(memories[1])
-        )
+        return flow.clock, flow.usage.peak
 
     def on_dask(self, address: str, journal: Journal[PeopleWork], backend: Backend) -> None:
         """Give the chunks to the workers of a Dask scheduler."""

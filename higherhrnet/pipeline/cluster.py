@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from distributed import Client, Future, KilledWorker, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, as_completed, get_worker
 
 from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
+from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference
 from higherhrnet.errors import UserError
 from higherhrnet.pipeline.chunks import Chunk
+from higherhrnet.pipeline.in_memory import InMemory
 from higherhrnet.pipeline.steps import Person, Prepared, Settings, Steps
 from higherhrnet.system import workers
 
@@ -35,13 +37,20 @@ class _Plugin(WorkerPlugin):
     def __init__(self, inference: Inference, backend: str, settings: Settings) -> None:
         self.name = f"higherhrnet-{uuid.uuid4().hex[:8]}"
         self._inference, self._backend, self._settings = inference, backend, settings
-        self.steps: Steps | None = None
+        self.made: Steps | InMemory | None = None
 
-    def setup(self, worker: object) -> None:
+    def setup(self, worker: Worker) -> None:
         settings = self._settings
         logs = Path("run_logs")
         backend = self._inference.backend(self._backend, settings.model, logs=logs, done=lambda _: None)
-        self.steps = Steps(settings, workers.Pool(1), backend)
+        if isinstance(backend, InProcess):
+            self.made = InMemory(backend, settings, worker.state.nthreads)
+        else:
+            self.made = Steps(settings, workers.Pool(1), backend)
+
+    def teardown(self, worker: Worker) -> None:
+        if isinstance(self.made, InMemory):
+            self.made.close()
 
 
 @dataclass(frozen=True)
@@ -145,10 +154,12 @@ def run(
 
 def _process(plugin: str, chunk: Chunk, base: str) -> _Done:
     """On a worker: one chunk from images to people."""
-    made = get_worker().plugins[plugin]
-    assert isinstance(made, _Plugin)
-    steps = made.steps
+    found = get_worker().plugins[plugin]
+    assert isinstance(found, _Plugin)
+    steps = found.made
     assert steps is not None, "setup has run"
+    if isinstance(steps, InMemory):
+        return _in_memory(steps, chunk)
     folder = Path(base) / f"{chunk.name}_{uuid.uuid4().hex[:8]}"
     try:
         prepared = steps.preprocess(chunk, folder)
@@ -159,3 +170,15 @@ def _process(plugin: str, chunk: Chunk, base: str) -> _Done:
         return prepared, [(image.index, people) for image, people in steps.decode(chunk, folder, prepared.left_out)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_memory(made: InMemory, chunk: Chunk) -> _Done:
+    prepared, done = Prepared({}, {}), []
+    for image, picture, people in made.people(chunk.images):
+        if isinstance(people, str):
+            prepared.left_out[image.index] = people
+            continue
+        if picture is not None:
+            prepared.pictures[image.index] = picture
+        done.append((image.index, people))
+    return prepared, done

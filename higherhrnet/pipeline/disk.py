@@ -30,14 +30,21 @@ class Budget:
             while self._used + self._kept() + count > self._limit:
                 if self._used == 0:
                     raise UserError(
-                        f"--disk_budget is {self._limit / 1e6:.0f} MB, of which the people found take "
-                        f"{self._kept() / 1e6:.0f} MB and the next chunk {count / 1e6:.0f} MB; give more"
+                        f"--disk_budget is {_mb(self._limit)}, of which the people found take "
+                        f"{_mb(self._kept())} and the next chunk {_mb(count)}; give more"
                     )
                 if stopped():
                     return False
                 self._changed.wait(0.2)
             self._used += count
             return True
+
+    def check(self) -> None:
+        """Raise UserError where what is kept has grown too large."""
+        if self._kept() > self._limit:
+            raise UserError(
+                f"--disk_budget is {_mb(self._limit)}, the people found take {_mb(self._kept())}; give more"
+            )
 
     def add(self, count: int) -> None:
         """Count bytes that are there already: a stopped run's chunks."""
@@ -67,6 +74,10 @@ class Usage:
         used = sum(_blocks(os.path.join(folder, name)) for folder, _, names in os.walk(self._folder) for name in names)
         self.peak = max(self.peak, used)
         return used
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.0f} MB" if count >= 10e6 else f"{count / 1e6:.3f} MB"
 
 
 def _blocks(file: str) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.clock import STAGES
-from higherhrnet.pipeline.steps import Steps
 from higherhrnet.report import tables
 
 VAL2017 = 5000
@@ -32,56 +30,55 @@ class Rates:
         return {stage: rate * pixels for stage, rate in self.seconds_per_pixel.items()}
 
 
-def report(steps: Steps, chunks: Sequence[Chunk], budget: int, folder: Path, *, workers: int) -> str:
-    """Measure in a ``folder``, and say what this data set and 5,000 images like its own will take."""
+Through = Callable[[Chunk, Path], dict[str, float]]
+"""Sends a chunk through the stages in a folder; returns the seconds of each."""
+
+
+def report(through: Through, chunks: Sequence[Chunk], budget: int, folder: Path, *, who: str) -> str:
+    """Measure in a ``folder``, and say what this data set and 5,000 images like its own will take.
+
+    Parameters
+    ----------
+    budget : the most bytes that lie on disk; 0 where nothing does
+    who : '2 processes'
+    """
     images = sum(len(chunk.images) for chunk in chunks)
     pixels = sum(_pixels(chunk) for chunk in chunks)
     on_disk = sum(chunk.bytes for chunk in chunks)
     inputs = sum(chunk.input_bytes for chunk in chunks)
-    rates = measure(steps, chunks, folder)
+    rates = measure(through, chunks, folder)
     counts = [images] + [VAL2017] * (images != VAL2017)
     rows = [["", *(f"{count} images" for count in counts)]]
     for stage in STAGES:
         rows.append([stage, *(_duration(rates.seconds(pixels * n / images)[stage]) for n in counts)])
     limit = max(STAGES, key=rates.seconds_per_pixel.__getitem__)
     together = [_duration(max(rates.seconds(pixels * n / images).values())) for n in counts]
-    rows.append(["disk, run", *(_bytes(min(budget, on_disk * n / images)) for n in counts)])
+    rows.append(
+        ["disk, run", *(_bytes(min(budget, on_disk * n / images)) if budget else "people only" for n in counts)]
+    )
     rows.append(["disk, six scripts: inputs", *(_bytes(inputs * n / images) for n in counts)])
     rows.append(["disk, six scripts: dumps", *(_bytes((on_disk - inputs) * n / images) for n in counts)])
     rows.append([f"run, {limit} limits", *together])
     return (
-        f"measured on {rates.images} images, each stage alone with {workers} processes; side by side on the same "
+        f"measured on {rates.images} images, each stage alone with {who}; side by side on the same "
         f"cores they take a little longer\n{tables.as_text(rows)}"
     )
 
 
-def measure(steps: Steps, chunks: Sequence[Chunk], folder: Path) -> Rates:
+def measure(through: Through, chunks: Sequence[Chunk], folder: Path) -> Rates:
     """Send a few chunks' first images through the stages, one stage after the other, and time each."""
     by_size = sorted(chunks, key=lambda chunk: chunk.shape[0] * chunk.shape[1])
     step = max(len(by_size) // _SAMPLES, 1)
     samples = [replace(chunk, images=chunk.images[:_IMAGES]) for chunk in by_size[::step][:_SAMPLES]]
-    _through(steps, samples[0], folder / "warm_up")  # starts processes and plans memory: not timed
+    through(samples[0], folder / "warm_up")  # starts processes and plans memory: not timed
     totals = dict.fromkeys(STAGES, 0.0)
     for number, chunk in enumerate(samples):
-        for stage, seconds in _through(steps, chunk, folder / str(number)).items():
+        for stage, seconds in through(chunk, folder / str(number)).items():
             totals[stage] += seconds
     pixels = sum(_pixels(chunk) for chunk in samples)
     return Rates(
         {stage: seconds / pixels for stage, seconds in totals.items()}, sum(len(chunk.images) for chunk in samples)
     )
-
-
-def _through(steps: Steps, chunk: Chunk, folder: Path) -> dict[str, float]:
-    marks = [time.perf_counter()]
-    left_out = steps.preprocess(chunk, folder).left_out
-    marks.append(time.perf_counter())
-    if len(left_out) < len(chunk.images):
-        steps.infer(chunk, folder)
-    marks.append(time.perf_counter())
-    if len(left_out) < len(chunk.images):
-        list(steps.decode(chunk, folder, left_out))
-    marks.append(time.perf_counter())
-    return {stage: after - before for stage, before, after in zip(STAGES, marks, marks[1:], strict=False)}
 
 
 def _pixels(chunk: Chunk) -> int:

@@ -187,4 +187,5 @@ class Flow:
             try:
                 return source.get(timeout=_POLL)
             except queue.Empty:
-                continue
+                if source is self._inferred:  # a tool may be writing what it removes itself
+                    self.usage.measure()

@@ -22,6 +22,7 @@ from higherhrnet.dataset.ground_truth import PERSON
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
 from higherhrnet.pipeline.chunks import Chunk
+from higherhrnet.pipeline.clock import Clock
 from higherhrnet.stages import dataset_info, infer, passes, postprocess, preprocess
 from higherhrnet.system import workers
 
@@ -149,6 +150,19 @@ class Steps:
             calibrated=settings.calibrated,
         )
         infer.run(self._backend, loaded, job)
+
+    def seconds(self, chunk: Chunk, folder: Path) -> dict[str, float]:
+        """What each step takes for a chunk, one after another."""
+        clock = Clock()
+        with clock.measure("preprocess"):
+            left_out = self.preprocess(chunk, folder).left_out
+        if len(left_out) < len(chunk.images):
+            with clock.measure("infer"):
+                self.infer(chunk, folder)
+            with clock.measure("decode"):
+                for _ in self.decode(chunk, folder, left_out):
+                    pass
+        return clock.seconds
 
     def remove_inputs(self, folder: Path) -> None:
         """Delete what is not needed any more once the chunk is inferred; what pictures it is of stays known."""

@@ -101,10 +101,12 @@ class Stream:
         device: int = 0,
         dtypes: Dtypes | None = None,
         threads: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Start the network's thread; sessions are opened when a picture of their shape comes.
 
-        ``threads``: that read and decode; by default as many as there are cores, and at least two.
+        ``threads``: that read and decode; by default as many as there are cores, and at least two. ``clock``: one that
+        several streams share.
 
         Raises
         ------
@@ -116,7 +118,8 @@ class Stream:
                 f"TEST.SCALE_FACTOR [1], or run preprocessing, inference and postprocessing one by one"
             )
         transform.check_opencv()
-        self.clock = Clock()
+        self.clock = clock or Clock()
+        self.is_closed = False
         self._plan, self._options, self._batch = plan, options, backend.batch
         self._dtypes = dtypes or Dtypes()
         self._threads = threads or min(max(workers.cores(), 2), backend.most_threads)
@@ -130,7 +133,8 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """End the threads; runs that were not iterated to their end are over."""
+        """End the threads; who still iterates over a run gets a RuntimeError."""
+        self.is_closed = True
         self._pool.shutdown(cancel_futures=True)
         self._network.close()
 
@@ -296,9 +300,9 @@ class _Run(Generic[Key]):
             self._dispatch(pending.pop(next(iter(pending))))
 
     def next(self) -> Found[Key] | None:
-        """What became of the next picture, None after the last."""
+        """What became of the next picture, None after the last. Raises RuntimeError once the stream was closed."""
         outcome = self._get(self._outcomes)
-        while outcome is not None:
+        while outcome is not None and not self._stream.is_closed:
             try:
                 return outcome.result(_POLL)
             except futures.TimeoutError:  # the built-in one from Python 3.11 on
@@ -306,6 +310,8 @@ class _Run(Generic[Key]):
                     raise
                 if self._failed is not None:
                     raise self._failed from None
+        if self._stream.is_closed and not self.stop.is_set():
+            raise RuntimeError("the stream was closed")
         return None
 
     def _next_load(self, pending: dict[tuple[int, ...], list[_Entry[Key]]]) -> _Entry[Key] | None:

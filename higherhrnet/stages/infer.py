@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from higherhrnet.artifacts import atomic, claim, dumps, figures, info, inputs, lock, perf
 from higherhrnet.artifacts.claim import Claim, Facts, Record
@@ -23,6 +24,7 @@ from higherhrnet.stages.passes import Pass
 _INSTEAD = "give another --result"
 _Inputs = Sequence[tuple[inputs.Shape, Sequence[info.Entry]]]
 """By shape (H, W)."""
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -163,25 +165,25 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
                     yield backend.command(work)
 
 
-def split(groups: _Inputs, parts: int, batch: int) -> list[list[tuple[inputs.Shape, list[info.Entry]]]]:
-    """Split the inputs, given by shape (H, W), into ``parts`` lists of equal cost: images x pixels.
+def split(
+    groups: Sequence[tuple[inputs.Shape, Sequence[_Item]]], parts: int, batch: int
+) -> list[list[tuple[inputs.Shape, list[_Item]]]]:
+    """Split inputs, or images, given by shape (H, W), into ``parts`` lists of equal cost: images x pixels.
 
-    The inputs are cut in their order, between batches, so all but ``parts`` - 1 shapes stay whole and no part is off
+    They are cut in their order, between batches, so all but ``parts`` - 1 shapes stay whole and no part is off
     by more than a batch.
     """
-    batches = [
-        (shape, list(entries[i : i + batch])) for shape, entries in groups for i in range(0, len(entries), batch)
-    ]
-    total = sum(shape[0] * shape[1] * len(entries) for shape, entries in batches)
-    result: list[list[tuple[inputs.Shape, list[info.Entry]]]] = [[] for _ in range(parts)]
+    batches = [(shape, list(items[i : i + batch])) for shape, items in groups for i in range(0, len(items), batch)]
+    total = sum(shape[0] * shape[1] * len(items) for shape, items in batches)
+    result: list[list[tuple[inputs.Shape, list[_Item]]]] = [[] for _ in range(parts)]
     before = 0
-    for shape, entries in batches:
-        cost = shape[0] * shape[1] * len(entries)
+    for shape, items in batches:
+        cost = shape[0] * shape[1] * len(items)
         part = result[(2 * before + cost) * parts // (2 * total)]  # where the middle of this batch falls
         if part and part[-1][0] == shape:
-            part[-1][1].extend(entries)
+            part[-1][1].extend(items)
         else:
-            part.append((shape, entries))
+            part.append((shape, items))
         before += cost
     return result
 
@@ -210,12 +212,17 @@ def _run_queues(backend: Backend, queues: Sequence[Sequence[Work]], wanted: Reco
             stop.set()
             backend.end()
             raise
+    raise_failed(errors)
+
+
+def raise_failed(errors: Sequence[BaseException | None]) -> None:
+    """Raise what some of several devices failed with, None of one that did not: one UserError of them all."""
     for error in errors:
         if error is not None and not isinstance(error, UserError):
             raise error
     if failed := [str(error) for error in errors if error is not None]:
         raise UserError(
-            f"{len(failed)} of {len(queues)} devices failed, the others finished their part: {' || '.join(failed)}"
+            f"{len(failed)} of {len(errors)} devices failed, the others finished their part: {' || '.join(failed)}"
         )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from higherhrnet.artifacts import claim, inputs, lock
 from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import DumpsWork, InputsWork, OmWork, PeopleWork
 from higherhrnet.backends.ascend import convert
 from higherhrnet.cli import program
@@ -101,7 +102,7 @@ KINDS = {
         *(RUN, PeopleWork, RESULTS, str(RESULTS)),
         *(("TEST.DETECTION_THRESHOLD", 0.3), "another detection_threshold (0.1, not 0.3)"),
         begins="run_work",
-        inside=(postprocess, "_decode"),
+        inside=(Journal, "add"),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -17,13 +18,13 @@ import pytest
 
 from higherhrnet import decode
 from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.artifacts.journal import Journal
 from higherhrnet.backends.ascend import convert
 from higherhrnet.image import geometry, reader, transform
 from higherhrnet.pipeline.steps import Steps
-from higherhrnet.stages import infer
 from tests.support.ascend_host import search_path
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS, write_dataset
-from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error, through_files
 
 Script = Callable[..., Outcome]
 SIZES = ((640, 480), (500, 500), (320, 240), (480, 640))
@@ -167,13 +168,28 @@ def test_pictures_changed_in_place_are_done_again_by_a_run(
     assert "is up to date" in chain.run().out
 
 
-def stopped(chain: Chain, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
-    """A run that is stopped when it decodes its last picture but ``calls``; the dumps of that one stay."""
+def stopped(chain: Chain, monkeypatch: pytest.MonkeyPatch, done: int) -> None:
+    """A run that is stopped when so many pictures are done."""
+    real, calls = Journal.add, itertools.count()
+
+    def stopping(self, *arguments):
+        if next(calls) == done:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", stopping)
+        assert chain.run().status == 130
+
+
+def stopped_in_chunks(chain: Chain, monkeypatch: pytest.MonkeyPatch, done: int) -> None:
+    """The same through files, from here on; the dumps of the next picture are there."""
+    through_files(monkeypatch)
     real, seen = Steps.decode, []
 
     def stopping(self, chunk, folder, left_out):
         seen.append(chunk)
-        if len(seen) > calls:
+        if len(seen) > done:
             raise KeyboardInterrupt
         return real(self, chunk, folder, left_out)
 
@@ -183,11 +199,17 @@ def stopped(chain: Chain, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     assert list(Path("run_work/chunks").rglob("*_1.bin")), "dumps of a chunk that was not decoded"
 
 
+@pytest.mark.parametrize("stop", [stopped, stopped_in_chunks])
 @pytest.mark.parametrize("where", ["in place", "another root"])
 def test_a_stopped_run_goes_on_with_other_pictures_without_mixing_any(
-    chain: Chain, pictures: dict[str, Path], afresh: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch, where: str
+    chain: Chain,
+    pictures: dict[str, Path],
+    afresh: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    stop: Callable[..., None],
 ):
-    stopped(chain, monkeypatch, 2)
+    stop(chain, monkeypatch, 2)
     data = Path("coco")
     if where == "in place":
         change(data, pictures["b"], 4, "replaced")
@@ -199,10 +221,15 @@ def test_a_stopped_run_goes_on_with_other_pictures_without_mixing_any(
     assert RESULTS.read_bytes() == afresh(pictures["b"])
 
 
+@pytest.mark.parametrize("stop", [stopped, stopped_in_chunks])
 def test_a_stopped_run_goes_on_with_a_copy_of_the_data_set(
-    chain: Chain, pictures: dict[str, Path], afresh: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+    chain: Chain,
+    pictures: dict[str, Path],
+    afresh: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    stop: Callable[..., None],
 ):
-    stopped(chain, monkeypatch, 2)
+    stop(chain, monkeypatch, 2)
     outcome = chain.run(data=pictures["a"])
     assert "resuming: 2 of 4 images are done" in outcome.out
     assert RESULTS.read_bytes() == afresh(pictures["a"])
@@ -272,7 +299,7 @@ def fail(*_: object, **__: object) -> None:
 def test_a_run_after_the_scripts_finds_its_work_done(chain: Chain, monkeypatch: pytest.MonkeyPatch):
     chain.scripts()
     before = RESULTS.stat().st_mtime_ns
-    monkeypatch.setattr(infer, "run", fail)
+    monkeypatch.setattr(Journal, "add", fail)
     assert "is up to date" in chain.run().out
     assert RESULTS.stat().st_mtime_ns == before
 

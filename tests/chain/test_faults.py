@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ascend_host
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_IMAGES, TINY_RESULTS, write_dataset
 from tests.support.programs import CPU
 
@@ -27,6 +28,15 @@ def chain(data: Path, tiny_onnx: Path, tmp_path: Path) -> list[object]:
     """``run`` on that data set; its current directory is ``tmp_path``."""
     where = ["--cfg", TINY_CONFIG, "--model", tiny_onnx, *CPU, "DATASET.ROOT", data]
     return ["-m", "higherhrnet", "run", "--workers", 1, "--disk_budget", "8MB", *where]
+
+
+@pytest.fixture
+def in_chunks(data: Path, small_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """``chain`` through files, for the stand-in of Ascend's benchmark tool."""
+    tool = ascend_host.install(tmp_path, monkeypatch)
+    where = ["--cfg", TINY_CONFIG, "--model", small_models / "tiny_bs1_dynamic.om", "DATASET.ROOT", data]
+    network = ["--backend", "benchmark", "--benchmark_path", tool]
+    return ["-m", "higherhrnet", "run", "--workers", 1, "--disk_budget", "20MB", *network, *where]
 
 
 def start(arguments: Sequence[object], cwd: Path, before: Sequence[object] = ()) -> subprocess.Popen[str]:
@@ -95,24 +105,24 @@ exit $status
 """
 
 
-def test_a_full_disk(chain: list[object], tmp_path: Path, expected: bytes):
+def test_a_full_disk(in_chunks: list[object], tmp_path: Path, expected: bytes):
     """A disk smaller than the budget, then a larger one with what the first run left."""
     (tmp_path / "saved").mkdir()
     (tmp_path / "small").mkdir()
-    message = refused(chain, tmp_path, in_namespace(ON_SMALL_DISK.format(megabytes=4)))
+    message = refused(in_chunks, tmp_path, in_namespace(ON_SMALL_DISK.format(megabytes=4)))
     assert "No space left on device" in message or "free space" in message
     assert not (tmp_path / "saved" / TINY_RESULTS).exists()
-    status, err = end(start(chain, tmp_path, in_namespace(ON_SMALL_DISK.format(megabytes=60))))
+    status, err = end(start(in_chunks, tmp_path, in_namespace(ON_SMALL_DISK.format(megabytes=60))))
     assert status == 0, err
     assert (tmp_path / "saved" / TINY_RESULTS).read_bytes() == expected
 
 
-def test_permission_lost(chain: list[object], tmp_path: Path, expected: bytes):
+def test_permission_lost(in_chunks: list[object], tmp_path: Path, expected: bytes):
     """Root may do everything, so the run is given root without that."""
     as_user = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
     if as_user and (not shutil.which("setpriv") or subprocess.run([*as_user, "true"], check=False).returncode):
         pytest.skip("needs setpriv")
-    process = start(chain, tmp_path, as_user)
+    process = start(in_chunks, tmp_path, as_user)
     wait_for((tmp_path / "run_work/chunks").is_dir, process)
     (tmp_path / "run_work/chunks").chmod(0o500)
     status, err = end(process)
@@ -120,7 +130,7 @@ def test_permission_lost(chain: list[object], tmp_path: Path, expected: bytes):
     assert "Permission denied" in err or "permission denied" in err
     assert "Traceback" not in err
     (tmp_path / "run_work/chunks").chmod(0o700)
-    done(chain, tmp_path)
+    done(in_chunks, tmp_path)
     assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 
@@ -130,14 +140,14 @@ def children(pid: int) -> list[int]:
     return [int(p) for p in text.split() if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
-def test_a_worker_killed_by_the_system(chain: list[object], tmp_path: Path, expected: bytes):
-    process = start([*chain, "--workers", 2], tmp_path)
+def test_a_worker_killed_by_the_system(in_chunks: list[object], tmp_path: Path, expected: bytes):
+    process = start([*in_chunks, "--workers", 2], tmp_path)
     wait_for(lambda: children(process.pid), process)
     os.kill(children(process.pid)[0], signal.SIGKILL)
     status, err = end(process)
     assert status == 1, err
     assert "a worker process was killed, probably out of memory" in err
-    done([*chain, "--workers", 2], tmp_path)
+    done([*in_chunks, "--workers", 2], tmp_path)
     assert (tmp_path / TINY_RESULTS).read_bytes() == expected
 
 

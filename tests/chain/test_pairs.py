@@ -24,9 +24,9 @@ import pytest
 
 from higherhrnet import decode
 from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts.journal import Journal
 from higherhrnet.backends import onnxruntime
 from higherhrnet.image import transform
-from higherhrnet.stages import postprocess
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
 from tests.support.programs import PLAIN, Outcome, error, files, main_of
 
@@ -311,7 +311,7 @@ def test_run(
     pair = PAIRS[name]
     if stopped:
         calls = itertools.count()
-        with stopping(postprocess, "_decode", lambda *_: next(calls) == 1):
+        with stopping(Journal, "add", lambda *_: next(calls) == 1):
             assert script(*run(pair, first=True)).status == 130
         assert not Path(TINY_RESULTS).exists()
     else:

@@ -18,7 +18,7 @@ from higherhrnet.artifacts import claim, dumps
 from higherhrnet.artifacts.work import InputsWork
 from higherhrnet.pipeline.flow import Flow
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
-from tests.support.programs import FLIP, PLAIN, Outcome, error
+from tests.support.programs import FLIP, PLAIN, Outcome, error, through_files
 
 Script = Callable[..., Outcome]
 Command = tuple[object, ...]
@@ -126,6 +126,12 @@ def nothing(_: Shop) -> None:
 
 def little_room(shop: Shop) -> None:
     shop.patched.setattr(shutil, "disk_usage", lambda _: ROOM)
+
+
+def in_chunks(shop: Shop, name: str, faulty: Callable[..., Any]) -> None:
+    """Let ``run`` go through files, with another method of its flow."""
+    through_files(shop.patched)
+    shop.patched.setattr(Flow, name, faulty)
 
 
 def text(name: str, content: str = "mine") -> Make:
@@ -370,16 +376,16 @@ CASES = {
         [more(RUN, "--work", "new")],
     ),
     "run: a small budget": Case(
-        nothing, more(RUN, "--disk_budget", "1KB"), "takes [0-9.]+ MB; give more", [more(RUN, "--disk_budget", "9MB")]
+        nothing, more(RUN, "--disk_budget", "1KB"), "take [0-9.]+ MB; give more", [more(RUN, "--disk_budget", "9MB")]
     ),
     "run: a chunk that loses its inputs": Case(
-        lambda shop: shop.patched.setattr(Flow, "_infer_all", _losing(Flow._infer_all, "prep_bin/shape_*")),
+        lambda shop: in_chunks(shop, "_infer_all", _losing(Flow._infer_all, "prep_bin/shape_*")),
         RUN,
         "; run the same command again, which does this chunk again",
         [RUN],
     ),
     "run: a dump that was cut": Case(
-        lambda shop: shop.patched.setattr(Flow, "_decoded", _cutting(Flow._decoded)),
+        lambda shop: in_chunks(shop, "_decoded", _cutting(Flow._decoded)),
         RUN,
         "found 5 bytes, .*; run the same command again, which does this chunk again",
         [RUN],

@@ -26,8 +26,11 @@ def test_bytes_are_waited_for_until_they_are_given_back():
 
 
 def test_a_journal_that_leaves_no_room_is_said():
-    with pytest.raises(UserError, match="the people found take 0 MB and the next chunk 0 MB; give more"):
-        Budget(100, lambda: 60).take(50, lambda: False)
+    with pytest.raises(UserError, match=r"the people found take 0.060 MB and the next chunk 0.050 MB; give more"):
+        Budget(100_000, lambda: 60_000).take(50_000, lambda: False)
+    Budget(60_000, lambda: 60_000).check()
+    with pytest.raises(UserError, match=r"--disk_budget is 0.050 MB, the people found take 0.060 MB; give more"):
+        Budget(50_000, lambda: 60_000).check()
 
 
 def test_usage_is_what_files_take(tmp_path: Path):

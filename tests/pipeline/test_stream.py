@@ -294,6 +294,17 @@ def test_a_run_that_is_not_iterated_to_its_end_leaves_no_thread():
     assert threading.active_count() == before
 
 
+def test_who_iterates_over_a_closed_stream_is_told():
+    """As a thread of a Dask worker, whose plugin is taken away meanwhile: it neither waits nor takes it for the end."""
+    stream = Stream(Backend(), PLAN, Options())
+    run = stream.run(pictures(range(50)))
+    next(run)
+    stream.close()
+    with pytest.raises(RuntimeError, match="the stream was closed"):
+        for _ in run:
+            pass
+
+
 def test_a_live_source_is_answered_at_once():
     """Pictures that come one by one are not kept until a batch is full."""
     come = threading.Semaphore(0)

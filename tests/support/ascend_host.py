@@ -35,6 +35,13 @@ def search_path() -> str:
     return os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
+def install(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Put the benchmark tool into a folder, and its fellows on the PATH of programs to be started."""
+    patch.setenv("PATH", search_path())
+    patch.setenv("STAND_IN_HOME", str(STAND_INS))
+    return Path(shutil.copy(STAND_INS / "benchmark", folder / cann_benchmark.file_name()))
+
+
 @dataclass
 class Host:
     """The current folder of a user: stand-ins on PATH, inputs listed, a model in models/."""
@@ -63,9 +70,7 @@ class Host:
 
     def install_benchmark(self) -> Path:
         """Put the benchmark tool into the current folder."""
-        tool = self.directory / cann_benchmark.file_name()
-        shutil.copy(STAND_INS / "benchmark", tool)
-        return tool
+        return install(self.directory, self.patch)
 
     def only(self, *shapes: str) -> None:
         """Leave the lists of these shapes only, so that few programs run."""

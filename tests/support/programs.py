@@ -34,6 +34,11 @@ MODULES = {
 """What a command line calls a program, and where in higherhrnet.cli its main is."""
 
 
+def through_files(patch: pytest.MonkeyPatch) -> None:
+    """Let ``run`` work in chunks on disk with every backend, as it does with programs of others."""
+    patch.setattr("higherhrnet.cli.run.InProcess", type("Nothing", (), {}))
+
+
 def main_of(name: str) -> Callable[[Sequence[str] | None], None]:
     """The main of a top-level script, or of ``python3 -m higherhrnet`` for higherhrnet.__main__."""
     if name == "higherhrnet.__main__":

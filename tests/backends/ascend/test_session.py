@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -193,7 +194,7 @@ def test_sessions_of_two_shapes_live_side_by_side(npu: Host, expected: Path):
 
 
 def test_run_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: Path):
-    """Through chunks, on two devices."""
+    """In memory, on two devices: nothing but people and the libraries' logs is on disk."""
     results = []
     for name, more in (("ascend", ("--device_ids", "0,2")), ("onnxruntime", ())):
         root = ("DATASET.ROOT", small_inputs / "data/coco", "OUTPUT_DIR", name, *SIZE)
@@ -202,11 +203,29 @@ def test_run_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: P
             *("--cfg", TINY_CONFIG, *root),
         )
         assert outcome.status == 0, outcome.err
+        assert float(re.findall(r"peak on disk (\S+) MB", outcome.out)[0]) < 1
         (file,) = (npu.directory / name).rglob("keypoints_val2017_results.json")
         results.append(file.read_bytes())
     assert results[0] == results[1]
     assert len(results[0]) > 1000
     assert {call[1] for call in npu.calls("InferSession")} == {"0", "2"}
+
+
+def test_run_keeps_what_was_done_where_a_device_fails(npu: Host, small_inputs: Path, monkeypatch: pytest.MonkeyPatch):
+    """The other device does its part; the next run, on that alone, the rest."""
+    monkeypatch.setenv("STAND_IN_DEVICES", "0,1")
+    where = ("DATASET.ROOT", small_inputs / "data/coco", "OUTPUT_DIR", "out", *SIZE)
+    run = ("higherhrnet.__main__", "run", "--backend", "ascend", "--workers", 1, "--no_eval", "--cfg", TINY_CONFIG)
+    message = error(npu.script(*run, "--device_ids", "0,7", *where))
+    assert message.startswith("error: 1 of 2 devices failed, the others finished their part: device 7, shape ")
+    outcome = npu.script(*run, "--device_ids", "0", *where)
+    assert outcome.status == 0, outcome.err
+    done = int(re.findall(r"resuming: (\d) of 8 images are done", outcome.out)[0])
+    assert 0 < done < 8
+    (file,) = (npu.directory / "out").rglob("keypoints_val2017_results.json")
+    whole = file.read_bytes()
+    assert npu.script(*run, "--overwrite", *where).status == 0
+    assert file.read_bytes() == whole
 
 
 def test_predict_finds_the_people_that_onnxruntime_s_does(npu: Host, small_inputs: Path):
