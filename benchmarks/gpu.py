@@ -142,7 +142,7 @@ def parity(s: Section) -> None:
                 ) -> list[float]:
                     made = s.backend(config, batch=2, precision=precision)
                     if not reference:
-                        reference.extend(expected(made._trained, given))
+                        reference.extend(expected(made.trained, given))
                     return _worst(_run(made.open_pictures(shape, flip=True), given), reference)
 
                 s.tried(f"{config.stem} {shape[0]}x{shape[1]} {precision}", compared)

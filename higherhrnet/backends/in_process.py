@@ -67,6 +67,8 @@ class InProcess(abc.ABC):
     runtime: str
     kept_sessions = 4
     """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
+    has_devices = False
+    """Whether ``open`` may be called for several devices, whose sessions then work at the same time."""
     most_threads = 8
     """Of a stream's that read and decode: beyond, its one thread that hands over batches is the limit."""
 

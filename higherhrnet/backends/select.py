@@ -12,7 +12,7 @@ from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert, session
 from higherhrnet.backends.ascend import options as atc_options
 from higherhrnet.backends.ascend.options import AtcOptions
-from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, Backend
+from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, NPU, Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
@@ -166,6 +166,7 @@ def in_process(
     providers: Sequence[str] = (),
     precision: str | None = None,
     device: int = 0,
+    devices: tuple[int, ...] = (),
     run_on: str = AUTO,
     tuned: bool = False,
     done: Callable[[int], object] = lambda _: None,
@@ -178,6 +179,11 @@ def in_process(
     """
     if name != OPENVINO and run_on not in DEVICES:
         raise UserError(f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N")
+    if run_on == NPU and name != TORCH:
+        raise UserError(
+            f"--device {NPU} is for --backend torch; ONNX Runtime has --providers CANN, OpenVINO --device NPU, and an "
+            f".om runs with --backend ascend"
+        )
     if name == ONNXRUNTIME:
         if precision is not None:
             raise UserError(
@@ -212,7 +218,7 @@ def in_process(
         architecture,
         batch=batch,
         precision=precision,
-        device=device,
+        devices=devices or (device,),
         threads=threads,
         on=run_on,
         tuned=tuned,
@@ -416,12 +422,7 @@ class Inference:
         """Make the backend; ``done`` is called with numbers of images while they are made."""
         options = self.options
         if name not in ON_ASCEND:
-            if len(options.device_ids) > 1:
-                raise UserError(
-                    f"--device_ids names {len(options.device_ids)} devices, {name} runs on one; give that alone, or a "
-                    f"--shard to each"
-                )
-            return in_process(
+            made = in_process(
                 name,
                 model,
                 self._extra,
@@ -433,8 +434,15 @@ class Inference:
                 run_on=options.run_on,
                 tuned=options.tuned,
                 device=options.device_ids[0] if options.device_ids else options.device,
+                devices=options.device_ids,
                 done=done,
             )
+            if len(options.device_ids) > 1 and not made.has_devices:
+                raise UserError(
+                    f"--device_ids names {len(options.device_ids)} devices, {made.name} runs on one; give that alone, "
+                    f"or a --shard to each"
+                )
+            return made
         if options.run_on != AUTO:
             raise UserError(f"--device {options.run_on} is for backends in this process; {name} runs on the NPU")
         setting = external.Setting(

@@ -1,15 +1,15 @@
-"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, else the CPU.
+"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, an NPU, the CPU.
 
 On a GPU (torch_cuda.py) the network runs in float16, channels last, BatchNorm folded and ReLU fused (fusion.py). A CUDA
 graph replays all its kernels in one call, which is what batches of one need: launching 500 kernels takes longer than
-computing them.
+computing them. On Ascend's NPU torch_npu runs it (torch_ascend.py).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from higherhrnet.artifacts import dumps, inputs
-from higherhrnet.backends import torch_cuda, torch_device
-from higherhrnet.backends.base import AUTO, PRECISIONS
+from higherhrnet.backends import torch_ascend, torch_cuda, torch_device
+from higherhrnet.backends.base import AUTO, CPU, CUDA, NPU, PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.errors import UserError
 from higherhrnet.model import fusion
@@ -47,7 +47,7 @@ def has_cuda() -> bool:
 
 
 class Torch(InProcess):
-    """The network of a checkpoint, prepared once; float16 on a GPU and float32 on a CPU unless told otherwise."""
+    """The network of a checkpoint, prepared once; float16 on a GPU or NPU, float32 on a CPU, or as told."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Torch(InProcess):
         *,
         batch: int,
         precision: str | None = None,
-        device: int = 0,
+        devices: Sequence[int] = (0,),
         threads: int = 0,
         on: str = AUTO,
         tuned: bool = False,
@@ -66,12 +66,12 @@ class Torch(InProcess):
     ) -> None:
         """Load ``checkpoint`` and prepare its network; on a CPU compare that with the network as it was trained.
 
-        A GPU compares itself at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
+        A GPU or NPU is compared at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
 
         Parameters
         ----------
         precision : one of PRECISIONS
-        device : the GPU
+        devices : numbers of GPUs or NPUs, each of which gets the network; the first one's name is the backend's
         threads : of the CPU; 0 leaves their number to PyTorch
         on : one of base.DEVICES
         tuned : on a GPU, have cuDNN try its kernels at each shape
@@ -83,24 +83,34 @@ class Torch(InProcess):
         UserError : a checkpoint that does not load or fit, a GPU that is not there, or outputs beyond TOLERANCES
         """
         super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
-        self._on = on
-        place = torch_device.choose(on, device)
-        self._cuda = place.cuda
-        precision = precision or ("float16" if self._cuda else "float32")
-        self.name = f"{NAME} {'cuda' if self._cuda else 'cpu'} {precision}{' tuned' * (tuned and self._cuda)}"
+        place = torch_device.choose(on, devices[0])
+        self._kind = place.kind
+        precision = precision or ("float32" if self._kind == CPU else "float16")
+        self.name = f"{NAME} {self._kind} {precision}{' tuned' * (tuned and self._kind == CUDA)}"
         self.runtime = place.runtime
         if threads:
             torch.set_num_threads(threads)
         self._precision = precision
         network = HigherHRNet(architecture).eval()
         load_checkpoint(checkpoint, network)
-        if self._cuda:
+        self.trained = network
+        """As it was loaded."""
+        self.has_devices = self._kind != CPU
+        if self._kind == NPU:
+            self._npus = {
+                device: torch_ascend.NpuNetwork(network, torch_ascend.Npu(device), precision, batch, self.heads)
+                for device in devices
+            }
+            return
+        if self._kind == CUDA:
             self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
-            self._trained = network
-            self._setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
+            setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
+            opening = threading.Lock()
             self._cards: dict[int, torch_cuda.Card] = {}
-            self._opening = threading.Lock()
-            self._card(device)  # now, so that its errors come before any work
+            # Now: errors come before any work, and while a network is traced no other may run in this process.
+            for device in devices:
+                torch_device.choose(on, device)
+                self._cards[device] = torch_cuda.Card(network, torch_cuda.CudaDevice(device), setting, opening)
             return
         self._network = prepare(network, precision)
         self.difference = self._difference(network)
@@ -113,23 +123,17 @@ class Torch(InProcess):
 
     def open(self, shape: tuple[int, int], device: int = 0) -> Session:
         """Make buffers and, on a GPU, capture the graphs of this shape."""
-        if self._cuda:
-            return self._card(device).open(shape, pictures=False, flip=False)
+        if self._kind == CUDA:
+            return self._cards[device].open(shape, pictures=False, flip=False)
+        if self._kind == NPU:
+            return self._npus[device].open(shape)
         return CpuSession(self._network, _dtype(self._precision), self.batch, shape, self.heads)
 
     def open_pictures(self, shape: tuple[int, int], device: int = 0, *, flip: bool) -> Session:
         """On a GPU a session that takes pictures and computes both passes."""
-        if self._cuda:
-            return self._card(device).open(shape, pictures=True, flip=flip)
+        if self._kind == CUDA:
+            return self._cards[device].open(shape, pictures=True, flip=flip)
         return super().open_pictures(shape, device, flip=flip)
-
-    def _card(self, device: int) -> torch_cuda.Card:
-        if device not in self._cards:
-            torch_device.choose(self._on, device)
-            self._cards[device] = torch_cuda.Card(
-                self._trained, torch_cuda.CudaDevice(device), self._setting, self._opening
-            )
-        return self._cards[device]
 
     def _difference(self, network: HigherHRNet) -> float:
         """Of the prepared network from the given one, over a batch's first and last image; NaN where either is."""

@@ -49,14 +49,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     to_lines = str(args.output) == _LINES
     logs = None if to_lines else args.output / predict.LOGS
     with contextlib.redirect_stdout(sys.stderr if to_lines else sys.stdout):  # converting for Ascend says what it does
-        backend, model, why = backend_for(select.Inference(options, config), logs=logs)
-    uses.check("predict", argv, backend=backend.name)
+        inference = select.Inference(options, config)
+        backend, model, chosen = backend_for(inference, logs=logs)
+    uses.check("predict", argv, backend=chosen.name)
     say = terminal.say if to_lines else print
-    say(f"backend {why}, model {model}")
+    say(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
     decoding.prepare(say)
     plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
-    reading, chosen = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)
-    job = predict.PredictJob(args.sources, reading, chosen, config.joint_set, args.track)
+    reading, kept = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)
+    job = predict.PredictJob(args.sources, reading, kept, config.joint_set, args.track)
     cv2.setNumThreads(1)  # the threads share the cores already
     with (
         Stream(backend, plan, config.options, device=options.device) as stream,
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "runtime": backend.runtime,
                     "batch": backend.batch,
                 },
-                options={**postprocess.decode_options(config.options, plan), **asdict(chosen)},
+                options={**postprocess.decode_options(config.options, plan), **asdict(kept)},
                 reading={**asdict(reading), "track": args.track},
                 saved=[kind for kind in poses.KINDS if kind in kinds and kind in poses.ALONG],
                 version=decode.VERSION,

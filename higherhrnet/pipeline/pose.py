@@ -15,7 +15,7 @@ import numpy as np
 from higherhrnet import decode
 from higherhrnet.backends import select
 from higherhrnet.backends.in_process import InProcess
-from higherhrnet.backends.select import Inference, InferenceOptions
+from higherhrnet.backends.select import Choice, Inference, InferenceOptions
 from higherhrnet.config import loader
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.pipeline import sources
@@ -32,8 +32,8 @@ MIN_SCORE, OKS_NMS = 0.3, 0.9
 
 def backend_for(
     inference: Inference, done: Callable[[int], object] = lambda _: None, logs: Path | None = None
-) -> tuple[InProcess, Path, str]:
-    """A backend that runs in this process, its model, and why it was chosen; Ascend's libraries log into ``logs``.
+) -> tuple[InProcess, Path, Choice]:
+    """A backend that runs in this process, its model, and which was chosen; Ascend's libraries log into ``logs``.
 
     Raises UserError where there is none.
     """
@@ -48,7 +48,7 @@ def backend_for(
         logs = Path(tempfile.mkdtemp(prefix="higherhrnet-")) if chosen.name == select.ASCEND else Path()
     backend = inference.backend(chosen.name, model, logs=logs, done=done)
     assert isinstance(backend, InProcess)
-    return backend, model, f"{chosen.name} ({chosen.why})"
+    return backend, model, chosen
 
 
 class Pose:

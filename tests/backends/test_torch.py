@@ -198,4 +198,4 @@ def test_a_captured_graph_gives_the_network_s_outputs(demo: network.HigherHRNet,
 @on_gpu
 def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(UserError, match="GPU 99 is not there"):
-        backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=1, device=99)
+        backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=1, devices=(99,))
