@@ -75,6 +75,61 @@ def is_whole_jpeg(data: bytes) -> bool:
     return any(marker == _JPEG_END for marker, _ in _jpeg_segments(data))
 
 
+_FILLED_IN = re.compile(
+    r"[Pp]remature end of|bad (?:Huffman|arithmetic) code|instead of RST|Inconsistent progression sequence"
+)
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+_SCAN = 0xDA
+_PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_PADDING = frozenset(b"\x00\xff")
+
+
+def damage(data: bytes, said: str) -> str | None:
+    """What a JPEG's pixels lack, by its scans and by libjpeg's warning (it prints the first one); None if nothing.
+
+    Pixels do not depend on versions, on colour transforms and on bytes between the segments of the header. Bytes left
+    over after a scan are those of blocks that were lost, unless they only pad it (zeros, or ones with their escapes).
+    """
+    said = " ".join(said.split())
+    if _FILLED_IN.search(said):
+        return said
+    if _lacks_scans(data):
+        return "its last scans are missing"
+    left = _LEFT_OVER.search(said)
+    if left is None or _has_gap_in_header(data):
+        return None
+    count, marker = int(left[1]), int(left[2], 16)
+    if marker == _JPEG_END:
+        end = data.rfind(b"\xff\xd9")
+        if _PADDING.issuperset(data[max(0, end - count) : end]):
+            return None
+    return said
+
+
+def _lacks_scans(data: bytes) -> bool:
+    """Whether a progressive JPEG gives coefficients without their lowest bits (T.81, G.1.1.1.2): it was cut there."""
+    is_progressive = False
+    low: dict[int, list[int]] = {}
+    for marker, at in _jpeg_segments(data):
+        if marker in _JPEG_FRAMES:
+            is_progressive = marker in _PROGRESSIVE_FRAMES
+        elif marker == _SCAN and is_progressive:
+            header = data[at + 3 : at + 6 + 2 * data[at + 2]]  # per component its id and tables, and then:
+            first, last, approximation = header[-3:]
+            for component in header[:-3:2]:
+                bits = low.setdefault(component, [0] * 64)
+                bits[first : last + 1] = [approximation & 15] * (last + 1 - first)
+    return any(map(any, low.values()))
+
+
+def _has_gap_in_header(data: bytes) -> bool:
+    """Whether a segment before the first scan does not begin where the one before it ends."""
+    position = len(_JPEG_START)
+    while (match := _JPEG_MARKER.search(data, position)) and match.start() == position and match[1][0] != _SCAN:
+        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+    return match is None or match.start() != position
+
+
 def is_whole(data: bytes, found: Format) -> bool:
     """Whether a picture has its end, for the kinds whose ends OpenCV's decoders do without."""
     if found is JPEG:

@@ -15,6 +15,7 @@ from higherhrnet.artifacts import sources
 from higherhrnet.artifacts.pictures import Picture, Stamp
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import formats
+from higherhrnet.system import c_stderr
 
 
 def read_image(path: str | os.PathLike[str], *, exif: bool = False) -> np.ndarray:
@@ -79,8 +80,8 @@ def decode(data: bytes, path: str | os.PathLike[str], *, exif: bool = False) -> 
 
     Raises
     ------
-    BadImageError : no picture of a kind that OpenCV reads, of more than ``MOST_PIXELS``, or without its end, which
-        OpenCV would fill with grey
+    BadImageError : no picture of a kind that OpenCV reads, of more than ``MOST_PIXELS``, without its end, or a JPEG
+        in which libjpeg finds damage: OpenCV would give grey or shifted pixels for what is missing
     """
     found = formats.identify(data)
     size = None if found is None else formats.announced_size(data, found)
@@ -93,8 +94,9 @@ def decode(data: bytes, path: str | os.PathLike[str], *, exif: bool = False) -> 
         raise BadImageError(f"image {path}: {found.name}, which OpenCV does not read; give a JPEG or PNG in its place")
     flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     level = cv2.utils.logging.setLogLevel(0)  # what is wrong with a picture is said below, with its name
+    said = ""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if size else None
+        image, said = c_stderr.overhear(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags) if size else None)
     except cv2.error:
         image = None
     finally:
@@ -105,6 +107,12 @@ def decode(data: bytes, path: str | os.PathLike[str], *, exif: bool = False) -> 
         raise BadImageError(f"image {path}: {len(data)} bytes that do not decode as {kind}; {remedy}")
     if not formats.is_whole(data, found):
         raise BadImageError(f"image {path}: its {len(data)} bytes break off before its end; get the file again")
+    damage = formats.damage(data, said) if found is formats.JPEG else None
+    if damage is not None:
+        raise BadImageError(
+            f"image {path}: its data is damaged ({damage}), and pixels would be made up; get the file again, or give a "
+            f"PNG of it where it looks as it should"
+        )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

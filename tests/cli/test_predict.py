@@ -85,6 +85,8 @@ def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_pa
 
 def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: Path, tmp_path: Path):
     (tmp_path / "名 前\n.jpg").write_bytes(sorted(pictures.iterdir())[0].read_bytes())
+    picture = sorted(pictures.iterdir())[0].read_bytes()
+    (tmp_path / "half.jpg").write_bytes(picture[: len(picture) // 2] + b"\xff\xd9")
     (tmp_path / "no video.mp4").write_bytes(b"\0" * 1000)
     cv2.imwrite(str(tmp_path / "one pixel.png"), np.zeros((1, 1, 3), np.uint8))
     (tmp_path / "empty").mkdir()
@@ -100,6 +102,7 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
         "empty",
         "*.gif",
         "nobody.jpg",
+        "half.jpg",
         "camera:99",
     )
     assert outcome.status == 1
@@ -111,10 +114,12 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
         "folder empty",
         "pattern *.gif",
         "nobody.jpg",
+        "half.jpg: its data is damaged",
         "camera:99",
     ):
         assert sum(name in line for line in said) == 1, (name, outcome.err)
-    assert len(said) == 7
+    assert len(said) == 8
+    assert "\nCorrupt JPEG data" not in outcome.err, "libjpeg's own words, without a name"
     assert "Traceback" not in outcome.err
     assert "in 2 pictures" in outcome.out
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -242,6 +244,98 @@ def test_a_jpeg_s_end_is_found_wherever_the_file_is_cut():
     for cut in range(2, len(content) - 1, 7):
         assert not formats.is_whole_jpeg(content[:cut])
         assert not formats.is_whole_jpeg(with_thumbnail[: len(segment) + cut])
+
+
+def drawing(**options: object) -> bytes:
+    """A JPEG in which half the bytes are half the picture, as in photographs: a smooth one with some noise."""
+    y, x = np.mgrid[:200, :300]
+    noise = np.random.default_rng(0).normal(0, 6, (200, 300, 3))
+    pixels = np.stack([128 + 90 * np.sin(x / 17), 128 + 90 * np.cos(y / 23), (x + y) / 2], axis=2) + noise
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90, **options)
+    return file.getvalue()
+
+
+CODINGS: dict[str, dict[str, object]] = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_rows": 1},
+}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_jpeg_that_libjpeg_would_mend_is_refused(coding: str, capfd: pytest.CaptureFixture[str]):
+    """Cut anywhere and given an end; with 512 bytes of it lost. Nothing of it is said but by the error."""
+    whole = drawing(**CODINGS[coding])
+    begin, end = whole.index(b"\xff\xda") + 14, len(whole) - 2
+    assert reader.decode(whole, "a.jpg").shape == (200, 300, 3)
+    for at in range(begin, end - 600, (end - begin) // 23):
+        for damaged in (whole[:at] + b"\xff\xd9", whole[:at] + whole[at + 512 :]):
+            if coding == "progressive" and damaged.endswith(whole[-8:]):
+                continue  # what is left may be valid, without one of its scans
+            with pytest.raises(BadImageError, match=r"image a\.jpg: .*(data is damaged \(.+\)|do not decode)"):
+                reader.decode(damaged, "a.jpg")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused():
+    """Cut exactly between two scans it is a valid stream, of less precision. Without chroma it would be complete."""
+    whole = drawing(progressive=True)
+    scans = [match.start() for match in re.finditer(rb"\xff[\xc4\xda]", whole)]
+    after = [at for at in scans if at > whole.index(b"\xff\xda")]
+    assert len(after) > 10
+    for at in after:
+        with pytest.raises(BadImageError, match=r"its data is damaged \((its last scans are missing|Corrupt)"):
+            reader.decode(whole[:at] + b"\xff\xd9", "a.jpg")
+
+
+def test_most_zeroed_blocks_of_a_jpeg_are_found():
+    """A block of a disk that was never written; some leave a valid stream, which nobody can tell from a good one."""
+    whole = drawing()
+    begin, end = whole.index(b"\xff\xda") + 14, len(whole) - 2 - 512
+    found = 0
+    for at in range(begin, end, (end - begin) // 40):
+        try:
+            reader.decode(whole[:at] + bytes(512) + whole[at + 512 :], "a.jpg")
+        except BadImageError:
+            found += 1
+    assert found >= 30
+
+
+def test_what_does_not_concern_a_jpeg_s_pixels_is_read():
+    """Bytes between segments of the header, padding before the end, a version and a transform that nobody knows."""
+    whole = drawing()
+    expected = reader.decode(whole, "a.jpg")
+    table = whole.index(b"\xff\xdb")
+    version = whole.index(b"JFIF\0") + 5
+    variants = {
+        "bytes between segments": whole[:table] + b"\0\r\n" + whole[table:],
+        "zeros before the end": whole[:-2] + bytes(10) + whole[-2:],
+        "ones before the end": whole[:-2] + b"\xff\0\xff\0" + whole[-2:],
+        "filling before the end": whole[:-2] + b"\xff\xff" + whole[-2:],
+        "a version": whole[:version] + b"\7" + whole[version + 1 :],
+        "bytes after the end": whole + b"\r\n--boundary",
+    }
+    for what, content in variants.items():
+        np.testing.assert_array_equal(reader.decode(content, what), expected, what)
+    with pytest.raises(BadImageError, match=r"4 extraneous bytes before marker 0xd9"):  # one it has read
+        reader.decode(whole[:-2] + b"\x12\x34\x56\x78\x9a" + whole[-2:], "blocks that were lost")
+
+
+def test_damage_is_of_the_picture_that_has_it(capfd: pytest.CaptureFixture[str]):
+    """Good and damaged ones at once, in threads, as `predict` reads them."""
+    whole = drawing()
+    pictures = [whole, whole[: len(whole) * 2 // 3] + b"\xff\xd9"] * 40
+
+    def is_good(content: bytes) -> bool:
+        try:
+            return bool(reader.decode(content, "a.jpg").size)
+        except BadImageError:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(is_good, pictures)) == [True, False] * 40
+    assert capfd.readouterr().err == ""
 
 
 Script = Callable[..., Outcome]
