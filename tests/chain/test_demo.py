@@ -23,6 +23,7 @@ from higherhrnet.dataset import coco, coco_results, evaluation, joints
 from higherhrnet.decode import decode
 from higherhrnet.image import geometry
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
+from tests.support.found import found_by_predict, found_by_scripts
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
 
 SEED = 4711
@@ -139,6 +140,12 @@ def test_held_out_scenes_through_the_six_scripts(held_out: Outputs, precision: f
     printed = [float(v) for v in re.findall(r"\d\.\d+", row)]
     assert printed[0] >= LOWEST_AP
     assert printed[0] == pytest.approx(precision, abs=0.0006)  # the same decode here, so that the tests below mean it
+
+
+def test_predict_finds_the_same_people_in_the_pictures_alone(held_out: Outputs) -> None:
+    found = found_by_predict(held_out.scratch / "data/coco", held_out.scratch, "--cfg", DEMO_CONFIG)
+    assert found == found_by_scripts(held_out.scratch)
+    assert len(found) > 8
 
 
 def test_a_dropped_flip_permutation_shows(held_out: Outputs, precision: float) -> None:

@@ -17,6 +17,7 @@ from higherhrnet.artifacts import dumps
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.image import geometry
 from tests.support.datasets import TINY_CONFIG
+from tests.support.found import found_by_predict, found_by_scripts
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome
 
 
@@ -62,8 +63,11 @@ def shapes(table: str) -> set[str]:
     return {line.split()[0] for line in table.splitlines() if line.startswith("(")}
 
 
-def test_six_scripts_with_seeded_w32_weights(data: Path, command: Callable[..., Outcome], tmp_path: Path):
-    """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does."""
+def test_six_scripts_and_predict_with_seeded_w32_weights(data: Path, command: Callable[..., Outcome], tmp_path: Path):
+    """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does.
+
+    ``predict`` finds the same people in the pictures alone, longer ones among them.
+    """
     import torch  # noqa: PLC0415
 
     from tests.support.networks import build  # noqa: PLC0415
@@ -77,19 +81,23 @@ def test_six_scripts_with_seeded_w32_weights(data: Path, command: Callable[..., 
         assert outcome.status == 0, (name, outcome)
         return outcome.out
 
-    root = one_of_each_shape(data, tmp_path / "coco", count=2)
+    root = one_of_each_shape(data, tmp_path / "coco", count=3)
     made, run, people, table = six_scripts(call, weights, root)
-    assert made.startswith("2 images in prep_bin and prep_bin_flip\n")
-    assert f"2 images in result/{PLAIN} and result/{FLIP}" in run
-    assert "people in 2 images" in people
+    assert made.startswith("3 images in prep_bin and prep_bin_flip\n")
+    assert f"3 images in result/{PLAIN} and result/{FLIP}" in run
+    assert "people in 3 images" in people
     assert people.splitlines()[-1].startswith("| pose_hig... | 0.")
     assert shapes(table)
+
+    found = found_by_predict(root, tmp_path)
+    assert found == found_by_scripts(tmp_path)
+    assert len(found) > 50
 
 
 def test_six_scripts_on_real_images_of_every_shape(
     data: Path, script: Callable[..., Outcome], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The guide's shapes, with the small network."""
+    """The guide's shapes, with the small network; and ``predict`` on the same pictures."""
     monkeypatch.chdir(tmp_path)
 
     def call(name: str, *args: object) -> str:
@@ -105,6 +113,9 @@ def test_six_scripts_on_real_images_of_every_shape(
     assert "people in 13 images" in people
     assert people.splitlines()[-1].startswith("| pose_hig... | 0.")
     assert len(shapes(table)) == 12
+    found = found_by_predict(root, tmp_path, *network[:2], "--set", *network[2:])
+    assert found == found_by_scripts(tmp_path)
+    assert len(found) > 100
 
 
 def test_annotated_people_come_back(data: Path, command: Callable[..., Outcome], tmp_path: Path):
