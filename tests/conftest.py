@@ -13,10 +13,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from higherhrnet.cli import program
 from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
-from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, call, main_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait busily, on cores that other tests need
@@ -70,14 +69,7 @@ def coco_mini() -> Path:
 @pytest.fixture
 def script(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Call a top-level script in this process as the command line would: ``script("gen_dataset_info", "bin", ...)``."""
-
-    def call(name: str, *args: object) -> Outcome:
-        capsys.readouterr()
-        status = program.run(main_of(name), [str(arg) for arg in args])
-        captured = capsys.readouterr()
-        return Outcome(status, captured.out, captured.err)
-
-    return call
+    return lambda name, *arguments: call(name, arguments, capsys)
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +115,15 @@ def tiny_onnx(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The export of ``tiny_weights`` at batch size 1."""
     path = tmp_path_factory.mktemp("models") / "tiny_bs1_dynamic.onnx"
     main_of("HigherHRNet_pth2onnx")(["--weights", str(tiny_weights), "--cfg", str(TINY_CONFIG), "--output", str(path)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx_of_any_batch(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of ``tiny_weights`` with a dynamic batch size."""
+    path = tmp_path_factory.mktemp("models") / "tiny_bs-1_dynamic.onnx"
+    arguments = ["--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", path]
+    main_of("HigherHRNet_pth2onnx")([str(argument) for argument in arguments])
     return path
 
 

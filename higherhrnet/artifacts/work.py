@@ -175,7 +175,7 @@ class QuantizedWork:
     onnx: str
     """SHA-256 of the float32 .onnx with its external data."""
     target: str
-    """What it is for, and how activations are: model.quantization.TARGETS."""
+    """What it is for, and how activations are: model.quantization.CPU or TENSORRT."""
     weight_bits: int
     keep_float: list[str]
     """Names of nodes that stay float32 beside those that always do."""

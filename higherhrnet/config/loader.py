@@ -32,6 +32,8 @@ EXPERIMENTS = next((p for p in (_PACKAGE / "experiments", _PACKAGE.parent / "exp
 DEFAULT = EXPERIMENTS / "coco/higher_hrnet/w32_512_adam_lr1e-3.yaml"
 """The configuration the guide and the published AP 67.1 are for."""
 
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a hundredth of the time, where PyYAML was built with it
+
 
 def _with_tuples(node: dict[str, Any]) -> dict[str, Any]:
     """What stands in defaults.yaml; its tuples stand there as Python writes them."""
@@ -41,7 +43,7 @@ def _with_tuples(node: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_DEFAULTS = _with_tuples(yaml.safe_load(Path(__file__).with_name("defaults.yaml").read_text(encoding="utf-8")))
+_DEFAULTS = _with_tuples(yaml.load(Path(__file__).with_name("defaults.yaml").read_text(encoding="utf-8"), _YAML))
 
 _ONLY_TRAINING = frozenset(
     {
@@ -66,7 +68,6 @@ _SUPPORTED = {
 }
 
 
-_NODES = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a hundredth of the time, where PyYAML was built with it
 # Beyond these nothing was ever published, and memory and time grow without bound.
 _SCALES = 0.125, 8
 _MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
@@ -173,7 +174,7 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     cfg.MODEL.EXTRA = CfgNode(new_allowed=True)
     text = _read(path)
     try:
-        cfg.merge_from_other_cfg(CfgNode.load_cfg(text))
+        cfg.merge_from_other_cfg(CfgNode(yaml.load(text, _YAML)))
     except (*_REFUSALS, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; keys and types are those of {DEFAULT}") from e
     if len(opts) % 2:
@@ -203,10 +204,10 @@ def _read(path: Path) -> str:
     """A yaml file's text, whatever its name: yacs, given the file itself, runs one that ends in .py."""
     try:
         text = sources.read(path, _MOST_BYTES).decode()
-        if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, _YAML)):
             # Aliases of aliases make a tree of any size of a few lines.
             raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
-        _refuse_repeated(yaml.compose(text, _NODES), path)
+        _refuse_repeated(yaml.compose(text, _YAML), path)
     except OSError as e:
         raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
     except (ValueError, RecursionError, yaml.YAMLError) as e:

@@ -80,6 +80,7 @@ class Entry:
         self._make = make
         self._signature = signature
         self._lock = threading.Lock()
+        self._is_cached = False
 
     @cached_property
     def _dispatcher(self) -> Any:
@@ -88,8 +89,10 @@ class Entry:
     def is_compiled(self) -> bool:
         """True where the next call starts at once: this process or the cache has it for these sources and this CPU."""
         entry = self._dispatcher
-        # Numba has no public way to look into a cache without compiling what is not there.
-        return bool(entry.signatures) or entry._cache.load_overload(self._signature, entry.targetctx) is not None
+        if not (entry.signatures or self._is_cached):
+            # Numba has no public way to look into a cache without compiling what is not there.
+            self._is_cached = entry._cache.load_overload(self._signature, entry.targetctx) is not None
+        return bool(entry.signatures) or self._is_cached
 
     def is_kept(self) -> bool:
         """Whether what is compiled now need not be the next time."""

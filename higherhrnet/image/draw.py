@@ -62,10 +62,6 @@ def draw_people(
     return canvas
 
 
-def _cycle(count: int) -> list[tuple[int, int, int]]:
-    return [_PEOPLE[i % len(_PEOPLE)] for i in range(count)]
-
-
 def _label(canvas: np.ndarray, text: str, points: np.ndarray, color: tuple[int, int, int], thickness: float) -> None:
     """Write above the highest of points [n, 2], in the picture as far as it reaches."""
     size = thickness / 5

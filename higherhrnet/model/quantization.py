@@ -29,7 +29,6 @@ OPSET = 13
 VERSION = 1
 """Of what is quantized and how; to be increased when equal ranges give another file."""
 CPU, TENSORRT = "cpu", "tensorrt"
-TARGETS = (CPU, TENSORRT)
 """Unsigned asymmetric activations, fast on CPUs; signed symmetric ones, all that TensorRT takes."""
 WEIGHT_BITS = (7, 8)
 HEADS = "heads"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -188,19 +187,11 @@ def _pictures(named: Iterable[Named | np.ndarray], reading: Reading) -> Iterator
         if isinstance(one, np.ndarray):
             if one.dtype != np.uint8 or one.ndim != 3 or one.shape[2] != 3 or 0 in one.shape:
                 raise ValueError(f"image is {one.dtype} {list(one.shape)}, expected RGB uint8 [h, w, 3]")
-            yield Picture(Place(array, arrays), f"array {arrays}", partial(_given, one))
+            yield Picture(Place(array, arrays), f"array {arrays}", partial(sources.given, one))
             arrays += 1
             continue
         for source in sources.find([os.fspath(one)]):
             if isinstance(source, BadImageError):
-                yield Picture(Place(array), str(one), partial(_raise, source))
+                yield Picture(Place(array), str(one), partial(sources.refuse, source))
             else:
                 yield from sources.pictures(source, reading)
-
-
-def _given(pixels: np.ndarray) -> tuple[np.ndarray, Any]:
-    return pixels, None
-
-
-def _raise(error: BadImageError) -> tuple[np.ndarray, Any]:
-    raise error

@@ -183,9 +183,9 @@ def pictures(
     try:
         for last, pixels in _frames(source, reading):
             if wanted(last):
-                yield Picture(last, f"{source.name}, frame {last.frame}", partial(_given, pixels))
+                yield Picture(last, f"{source.name}, frame {last.frame}", partial(given, pixels))
     except BadImageError as e:
-        yield Picture(last, source.name, partial(_raise, e))
+        yield Picture(last, source.name, partial(refuse, e))
     else:
         yield Picture(Place(source, last.frame, is_last=True), source.name, _end)
 
@@ -210,9 +210,11 @@ def _read(name: str, exif: bool) -> tuple[np.ndarray, Known]:
     return reader.decode(content, name, exif=exif), known
 
 
-def _given(pixels: np.ndarray) -> tuple[np.ndarray, None]:
+def given(pixels: np.ndarray) -> tuple[np.ndarray, None]:
+    """How a Picture is read whose pixels are there already."""
     return pixels, None
 
 
-def _raise(error: BadImageError) -> tuple[np.ndarray, None]:
+def refuse(error: BadImageError) -> tuple[np.ndarray, None]:
+    """How a Picture is read that is known not to be one."""
     raise error

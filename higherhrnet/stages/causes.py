@@ -77,24 +77,15 @@ def find(
     """
     found = []
     indices, _ = dumps.find(reference[0].directory)
-    largest = dumps.output_shapes(geometry.shapes(plan)[0], heads)
     for index in tqdm(indices, desc="explain", unit="image", disable=None):
         image = dataset.images[index]
-        shapes = dumps.output_shapes(geometry.fit(image.width, image.height, plan.short_side).shape, heads)
-
-        def read(sources: Sequence[Source], index: int = index, shapes: Any = shapes) -> list[Outputs]:
-            passes = []
-            for source in sources:
-                files = source.naming.paths(source.directory, index)
-                first, second = (dumps.read(*one, source.dtype) for one in zip(files, shapes, largest, strict=True))
-                passes.append((first, second))
-            return passes
+        shape = geometry.fit(image.width, image.height, plan.short_side).shape
 
         def people(outputs: list[Outputs], image: coco.Image = image) -> People:
             keypoints, scores = decode_image(plan, image.width, image.height, [outputs], options)
             return coco_results.entries(image.image_id, keypoints, scores)
 
-        ours, theirs = read(reference), read(other)
+        ours, theirs = ([one.read(index, shape, plan, heads) for one in both] for both in (reference, other))
         before = people(ours)
         if changed := differ(before, people(theirs)):
             by_heatmaps = differ(before, people(_mixed(theirs, ours, heads.joints)))

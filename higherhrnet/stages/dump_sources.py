@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from higherhrnet.artifacts import claim, dumps
 from higherhrnet.artifacts.scales import beside
 from higherhrnet.artifacts.work import DumpsWork, differences
@@ -34,6 +36,13 @@ class Source:
     def dtype(self) -> str:
         """Of the values."""
         return dumps.FLOAT32 if self.made is None else self.made.dtype
+
+    def read(self, index: int, shape: tuple[int, int], plan: Plan, heads: dumps.Heads) -> tuple[np.ndarray, np.ndarray]:
+        """Both outputs of an image whose input was of ``shape`` (H, W). Raises UserError: missing or damaged."""
+        files = self.naming.paths(self.directory, index)
+        shapes, largest = (dumps.output_shapes(one, heads) for one in (shape, geometry.shapes(plan)[0]))
+        first, second = (dumps.read(*one, self.dtype) for one in zip(files, shapes, largest, strict=True))
+        return first, second
 
 
 def open_one(directory: Path, naming: dumps.Naming) -> Source:

@@ -243,18 +243,10 @@ def _decode_all(
 
 def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     """One image's people as results entries."""
-    largest = dumps.output_shapes(geometry.shapes(decoding.plan)[0], decoding.heads)
     of_scales = []
-    for factor, of_scale in zip(decoding.plan.factors, decoding.sources, strict=True):
-        shapes = dumps.output_shapes(
-            geometry.of_plan(image.width, image.height, decoding.plan, factor).shape, decoding.heads
-        )
-        passes = []
-        for source in of_scale:
-            files = source.naming.paths(source.directory, image.index)
-            first, second = (dumps.read(*file, source.dtype) for file in zip(files, shapes, largest, strict=True))
-            passes.append((first, second))
-        of_scales.append(passes)
+    for factor, passes in zip(decoding.plan.factors, decoding.sources, strict=True):
+        shape = geometry.of_plan(image.width, image.height, decoding.plan, factor).shape
+        of_scales.append([source.read(image.index, shape, decoding.plan, decoding.heads) for source in passes])
     try:
         keypoints, scores = decode_image(decoding.plan, image.width, image.height, of_scales, decoding.options)
     except ValueError as e:

@@ -6,6 +6,8 @@ whose outputs mean something can show.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shutil
 from collections.abc import Callable
@@ -24,11 +26,12 @@ from higherhrnet.decode import decode
 from higherhrnet.image import geometry
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
 from tests.support.found import found_by_predict, found_by_scripts
-from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
+from tests.support.programs import CPU, FLIP, PLAIN, main_of
 
 SEED = 4711
 LOWEST_AP = 0.75
 LEAST_DROP = 0.05
+ALONE = "--workers", "1"
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -71,20 +74,19 @@ class Outputs:
         return evaluation.evaluate(self.dataset, results, [f.image.image_id for f in self.found])["AP"]
 
 
-def infer(work: Path, call: Callable[..., str], *, images: int, obstacles: float) -> Outputs:
+def infer(work: Path, *, images: int, obstacles: float) -> Outputs:
     """Draw scenes, and send them through the scripts in the guide's order."""
     annotations = scenes.write(work / "data/coco", images=images, seed=SEED, obstacles=obstacles)
     trees = "--output", "prep_bin", "--output_flip", "prep_bin_flip"
-    call("HigherHRNet_preprocess", *trees, "--cfg", DEMO_CONFIG)
+    call("HigherHRNet_preprocess", *trees, *ALONE, "--cfg", DEMO_CONFIG)
     call("gen_dataset_info", "bin", "prep_bin", "./prep_bin")
     call("gen_dataset_info", "bin", "prep_bin_flip", "./prep_bin_flip")
     if not (work / "models").exists():
         call("HigherHRNet_pth2onnx", "--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG)
     call("HigherHRNet_benchmark", "--bs", 1, *CPU, "--cfg", DEMO_CONFIG)
     folders = work / "result" / PLAIN, work / "result" / FLIP
-    said = call(
-        "HigherHRNet_postprocess", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--cfg", DEMO_CONFIG
-    )
+    where = "--dump_dir", folders[0], "--dump_dir_flip", folders[1]
+    said = call("HigherHRNet_postprocess", *where, *ALONE, "--cfg", DEMO_CONFIG)
     call("HigherHRNet_performance")
 
     dataset = coco.load(annotations)
@@ -101,32 +103,31 @@ def infer(work: Path, call: Callable[..., str], *, images: int, obstacles: float
     return Outputs(dataset, tuple(found), said, work)
 
 
+def call(name: str, *args: object) -> str:
+    """Call a script in the current directory; what it printed."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        main_of(name)([str(arg) for arg in args])
+    return out.getvalue()
+
+
 @pytest.fixture(scope="module")
-def held_out(tmp_path_factory: pytest.TempPathFactory, command: Callable[..., Outcome]) -> Outputs:
-    """Scenes as they were in training, but none of them; each script is a process of its own."""
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """Scenes as they were in training, but none of them."""
     work = tmp_path_factory.mktemp("demo")
-
-    def call(name: str, *args: object) -> str:
-        done = command(f"{name}.py", *args, cwd=work)
-        assert done.status == 0, f"{name}: {done.err}"
-        return done.out
-
-    return infer(work, call, images=8, obstacles=0.15)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        return infer(work, images=8, obstacles=0.15)
 
 
 @pytest.fixture(scope="module")
 def crowded(held_out: Outputs, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    """Scenes in which objects hide many joints, so that detection misses them; the scripts are called."""
+    """Scenes in which objects hide many joints, so that detection misses them."""
     work = tmp_path_factory.mktemp("crowd")
     shutil.copytree(held_out.scratch / "models", work / "models")
-
-    def call(name: str, *args: object) -> str:
-        main_of(name)([str(arg) for arg in args])
-        return ""
-
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
-        return infer(work, call, images=6, obstacles=3.0)
+        return infer(work, images=6, obstacles=3.0)
 
 
 @pytest.fixture(scope="module")

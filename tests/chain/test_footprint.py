@@ -122,7 +122,7 @@ def test_all_programs_write_what_they_are_told_and_nothing_else(world: World, ti
         ],
         [ROOT / "HigherHRNet_performance.py", "--result", result, "--chart", out / LINE / "chart.png"],
         [
-            *("-m", "higherhrnet", "run", "--work", out / NAME / "work", "--overwrite", *onnx, *cfg),
+            *("-m", "higherhrnet", "run", "--work", out / NAME / "work", "--overwrite", "--workers", 1, *onnx, *cfg),
             *("DATASET.ROOT", world.data, "OUTPUT_DIR", out / LINE / "from run"),
         ],
     ]

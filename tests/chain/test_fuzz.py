@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests import fuzz
 
-EXECUTIONS = 15_000
+EXECUTIONS = 8_000
 
 
 def test_only_the_project_s_own_error_comes_out(tmp_path: Path):

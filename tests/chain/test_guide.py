@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -42,8 +43,10 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bash(script: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it on one core, on which the programs start no workers and no threads that wait busily."""
+    core = random.choice(sorted(os.sched_getaffinity(0)))
     return subprocess.run(
-        ["bash", str(ROOT / "tests" / script), *arguments],
+        ["taskset", "--cpu-list", str(core), "bash", str(ROOT / "tests" / script), *arguments],
         cwd=cwd,
         env={**os.environ, "PATH": search_path(), **environment},
         capture_output=True,

@@ -49,7 +49,8 @@ def one_of_each_shape(data: Path, root: Path, count: int | None = None) -> Path:
 def six_scripts(call: Callable[..., str], weights: Path, root: Path, *network: object) -> tuple[str, str, str, str]:
     """The guide's steps; what preprocessing, the benchmark, postprocessing and the table said."""
     data = ("DATASET.ROOT", root)
-    made = call("HigherHRNet_preprocess", "--output", "prep_bin", "--output_flip", "prep_bin_flip", *network, *data)
+    trees = ("--output", "prep_bin", "--output_flip", "prep_bin_flip")
+    made = call("HigherHRNet_preprocess", *trees, *network, *data)
     call("gen_dataset_info", "bin", "prep_bin", "./prep_bin")
     call("gen_dataset_info", "bin", "prep_bin_flip", "./prep_bin_flip")
     call("HigherHRNet_pth2onnx", "--weights", weights, *network)
@@ -63,7 +64,9 @@ def shapes(table: str) -> set[str]:
     return {line.split()[0] for line in table.splitlines() if line.startswith("(")}
 
 
-def test_six_scripts_and_predict_with_seeded_w32_weights(data: Path, command: Callable[..., Outcome], tmp_path: Path):
+def test_six_scripts_and_predict_with_seeded_w32_weights(
+    data: Path, script: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """W32-512 at its full size. Its people mean nothing; that every stage takes what the one before left does.
 
     ``predict`` finds the same people in the pictures alone, longer ones among them.
@@ -75,9 +78,10 @@ def test_six_scripts_and_predict_with_seeded_w32_weights(data: Path, command: Ca
     weights = tmp_path / "models/seeded_w32_512.pth"
     weights.parent.mkdir()
     torch.save(build().state_dict(), weights)
+    monkeypatch.chdir(tmp_path)
 
     def call(name: str, *args: object) -> str:
-        outcome = command(f"{name}.py", *args, cwd=tmp_path)
+        outcome = script(name, *args)
         assert outcome.status == 0, (name, outcome)
         return outcome.out
 
@@ -118,7 +122,9 @@ def test_six_scripts_on_real_images_of_every_shape(
     assert len(found) > 100
 
 
-def test_annotated_people_come_back(data: Path, command: Callable[..., Outcome], tmp_path: Path):
+def test_annotated_people_come_back(
+    data: Path, script: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Dumps as a good network would leave them decode to nearly all that was annotated: AP 0.992 and no less.
 
     What is missing to 1 are people whose keypoints are hidden under another's peaks.
@@ -140,11 +146,9 @@ def test_annotated_people_come_back(data: Path, command: Callable[..., Outcome],
             for directory, outputs in zip(directories, passes, strict=True):
                 for file, array in zip(dumps.BENCHMARK.paths(directory, image.index), outputs, strict=True):
                     array.tofile(file)
-    outcome = command(
-        "HigherHRNet_postprocess.py",
-        *("--dump_dir", directories[0], "--dump_dir_flip", directories[1], "DATASET.ROOT", data),
-        cwd=tmp_path,
-    )
+    monkeypatch.chdir(tmp_path)
+    where = ("--dump_dir", directories[0], "--dump_dir_flip", directories[1], "DATASET.ROOT", data)
+    outcome = script("HigherHRNet_postprocess", *where)
     assert outcome.status == 0, outcome
     assert "=> the figures are over the 32 of 79 images that have dumps" in outcome.out
     (results,) = tmp_path.rglob("keypoints_val2017_results.json")

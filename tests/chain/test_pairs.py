@@ -28,7 +28,7 @@ from higherhrnet.artifacts.journal import Journal
 from higherhrnet.backends import onnxruntime
 from higherhrnet.image import transform
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
-from tests.support.programs import PLAIN, Outcome, error, files, main_of
+from tests.support.programs import PLAIN, Outcome, error, files
 
 Script = Callable[..., Outcome]
 Change = Callable[[pytest.MonkeyPatch], Any]
@@ -196,14 +196,13 @@ def run(pair: Pair, *, first: bool = False) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def shop(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(tiny_weights: Path, tiny_onnx_of_any_batch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data, a checkpoint and its export of any batch size; not to be changed."""
     root = tmp_path_factory.mktemp("pairs")
     write_dataset(root / "data", SIZES)
     (root / "models").mkdir()
     shutil.copy(tiny_weights, root / "models/tiny.pth")
-    export = ["--weights", str(tiny_weights), "--bs", "-1", "--cfg", str(TINY_CONFIG), "--output", str(root / MODEL)]
-    main_of("HigherHRNet_pth2onnx")(export)
+    shutil.copy(tiny_onnx_of_any_batch, root / MODEL)
     return root
 
 

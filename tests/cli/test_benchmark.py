@@ -72,11 +72,12 @@ def test_perf_files_are_left_a_shape(tiny_result: Path):
 
 @pytest.mark.slow
 def test_a_batch_leaves_the_same_dumps_a_last_partial_one_too(
-    tiny_result: Path, tiny_inputs: Path, tiny_weights: Path, script: Script, tmp_path: Path
+    tiny_result: Path, tiny_inputs: Path, tiny_onnx_of_any_batch: Path, script: Script, tmp_path: Path
 ):
     """Batch 3 where shapes have one or two images: every batch is partial."""
-    model = tmp_path / "models/tiny_bs3_dynamic.onnx"
-    script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", 3, "--output", model)
+    from tests.support.networks import with_batch  # noqa: PLC0415
+
+    model = with_batch(tiny_onnx_of_any_batch, 3, tmp_path / "models/tiny_bs3_dynamic.onnx")
     assert benchmark(script, tiny_inputs, model, tmp_path, "--bs", 3).status == 0
     for name in ("dumpOutput_device0_bs{}", "dumpOutput_device0_bs{}_flip"):
         for file in sorted((tiny_result / name.format(1)).glob("*.bin")):

@@ -135,12 +135,20 @@ def test_wrong_flags_are_named(guide_files: Path, script: Script, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
 def test_measuring_leaves_the_table_percentiles_and_performance_files(
-    backend: str, tiny_weights: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str,
+    tiny_weights: Path,
+    tiny_onnx_of_any_batch: Path,
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.chdir(tmp_path)
+    from tests.support.networks import with_batch  # noqa: PLC0415
+
     (tmp_path / "models").mkdir()
     shutil.copy(tiny_weights, tmp_path / "models/tiny.pth")
-    script("HigherHRNet_pth2onnx", "--weights", "models/tiny.pth", "--cfg", TINY_CONFIG, "--bs", "1,3")
+    for batch in (1, 3):
+        with_batch(tiny_onnx_of_any_batch, batch, tmp_path / f"models/tiny_bs{batch}_dynamic.onnx")
     out = script(
         *("HigherHRNet_performance", "--backend", backend, *SMALL, "--bs", "1,3", "--shapes", "128x128,192x128"),
         *("--save", "figures", "--label", "x", "--format", "json"),

@@ -43,13 +43,13 @@ def test_postprocess_prints_the_official_table_and_leaves_results_and_a_log(
 
 
 def test_postprocess_is_the_same_with_two_workers_and_with_other_tools_names(
-    work: Path, tiny_data: Path, script: Script, command: Script, monkeypatch: pytest.MonkeyPatch
+    work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
     postprocess(script, tiny_data, work, monkeypatch)
     expected = (work / TINY_RESULTS).read_bytes()
     (work / TINY_RESULTS).unlink()
     where = ("--dump_dir", PLAIN, "--dump_dir_flip", FLIP, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
-    assert command("HigherHRNet_postprocess.py", *where, "--workers", 2, cwd=work).status == 0
+    assert script("HigherHRNet_postprocess", *where, "--workers", 2).status == 0
     assert (work / TINY_RESULTS).read_bytes() == expected
 
     shapes = [geometry.fit(w, h, TINY_SIDE).shape for w, h in TINY_IMAGES]

@@ -71,14 +71,10 @@ def test_it_writes_the_six_scripts_bytes_and_leaves_nothing_else(run: Script, ti
     assert peak < 0.2, "nothing but people"
 
 
-def test_two_workers_and_a_batch_give_the_same_people(
-    run: Script, script: Script, tiny_results: bytes, tiny_weights: Path, tmp_path: Path
-):
+def test_two_workers_and_a_batch_give_the_same_people(run: Script, tiny_results: bytes, tiny_onnx_of_any_batch: Path):
     assert run("--workers", 2).status == 0
     assert results().read_bytes() == tiny_results
-    model = tmp_path / "models/tiny_bs-1_dynamic.onnx"
-    script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", model)
-    outcome = run("--bs", 2, model=model)
+    outcome = run("--bs", 2, model=tiny_onnx_of_any_batch)
     assert re.search(r"holds people of other work \(another batch size \(1, not 2\)\)", outcome.out)
     assert len(json.loads(results().read_bytes())) == len(json.loads(tiny_results))
 

@@ -171,7 +171,7 @@ KINDS = (
 # A threshold below 0 makes people without a joint above 0: the reference decode takes the mean of no tags, NaN.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("cases", [20, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [10, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("with_flip", [True, False], ids=["flip", "no flip"])
 def test_small_maps(kind, cases: int, with_flip: bool):
     rng = np.random.default_rng([KINDS.index(kind), cases])

@@ -18,10 +18,9 @@ import pytest
 
 from higherhrnet.artifacts.dumps import Heads
 from higherhrnet.backends.ascend import cann_benchmark, convert
-from higherhrnet.cli import program
 from higherhrnet.image import geometry
 from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
-from tests.support.programs import CPU, FLIP, PLAIN, Outcome, main_of
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, call, main_of
 
 STAND_INS = Path(__file__).resolve().parent / "stand_ins"
 SIZE = ("DATASET.INPUT_SIZE", "128")
@@ -121,10 +120,7 @@ class Host:
 
     def script(self, name: str, *args: object) -> Outcome:
         """Call a top-level script."""
-        self.capture.readouterr()
-        status = program.run(main_of(name), [str(arg) for arg in args])
-        captured = self.capture.readouterr()
-        return Outcome(status, captured.out, captured.err)
+        return call(name, args, self.capture)
 
     def calls(self, program: str = "") -> list[list[str]]:
         """The arguments of the stand-ins' calls so far, of one program or all."""

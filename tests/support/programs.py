@@ -13,6 +13,7 @@ import pytest
 from higherhrnet.artifacts import inputs
 from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.cli import main as commands
+from higherhrnet.cli import program
 
 PLAIN, FLIP = "dumpOutput_device0_bs1", "dumpOutput_device0_bs1_flip"
 """The folders of dumps that the benchmark stage leaves, of both passes."""
@@ -53,6 +54,24 @@ class Outcome:
     status: int
     out: str
     err: str
+
+
+def call(name: str, arguments: Sequence[object], capture: pytest.CaptureFixture[str]) -> Outcome:
+    """Call a program in this process as the command line would.
+
+    Without --workers it is given one: to start another process takes longer than what a test has to do. Tests of
+    several name their number, or start the program itself.
+    """
+    given = [str(argument) for argument in arguments]
+    if "--workers" not in given and "--dask" not in given:
+        if name in {"HigherHRNet_preprocess", "HigherHRNet_postprocess"}:
+            given = ["--workers", "1", *given]
+        elif given[:1] == ["run"]:
+            given[1:1] = ["--workers", "1"]
+    capture.readouterr()
+    status = program.run(main_of(name), given)
+    captured = capture.readouterr()
+    return Outcome(status, captured.out, captured.err)
 
 
 def error(outcome: Outcome) -> str:

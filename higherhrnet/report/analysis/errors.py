@@ -51,10 +51,6 @@ class Labels:
     missed: np.ndarray
     """bool [G]: people that count and that nobody found."""
 
-    def joints_of(self, kind: int) -> np.ndarray:
-        """int64 [K]: how many joints of each sort have this error."""
-        return (self.joints == kind).sum(axis=0)
-
 
 def label(evaluator: Evaluator) -> Labels:
     """Name the errors of all people."""
