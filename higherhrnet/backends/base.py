@@ -23,9 +23,12 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 INT8 = "int8"
 """What an .onnx that ``higherhrnet quantize`` made computes in, for the most part."""
 
-AUTO, CPU, CUDA = "auto", "cpu", "cuda"
-DEVICES = (AUTO, CPU, CUDA)
-"""Where the backends that run in this process compute; auto is a GPU where torch finds one, else the CPU."""
+AUTO, CPU, CUDA, NPU = "auto", "cpu", "cuda", "npu"
+DEVICES = (AUTO, CPU, CUDA, NPU)
+"""Where the backends that run in this process compute; auto is a GPU where torch finds one, else the CPU.
+
+npu is torch's on an NPU of Ascend, which auto never takes.
+"""
 
 
 @dataclass(frozen=True)

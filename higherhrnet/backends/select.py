@@ -12,7 +12,7 @@ from higherhrnet.backends import external
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert, session
 from higherhrnet.backends.ascend import options as atc_options
 from higherhrnet.backends.ascend.options import AtcOptions
-from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, Backend
+from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, NPU, Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
@@ -177,7 +177,12 @@ def in_process(
     UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
     """
     if name != OPENVINO and run_on not in DEVICES:
-        raise UserError(f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N")
+        raise UserError(
+            f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N"
+            f"{', npu or npu:N' * (name == TORCH)}"
+        )
+    if run_on == NPU:
+        _check_npu(name, tuned=tuned)
     if name == ONNXRUNTIME:
         if precision is not None:
             raise UserError(
@@ -218,6 +223,16 @@ def in_process(
         tuned=tuned,
         done=done,
     )
+
+
+def _check_npu(name: str, *, tuned: bool) -> None:
+    """Refuse what does not go with --device npu."""
+    if name == ONNXRUNTIME:
+        raise UserError(f"--device {NPU} is for --backend torch; ONNX Runtime takes --providers CANN,CPU")
+    if name == OPENVINO:
+        raise UserError(f"--device {NPU} is for --backend torch; OpenVINO has CPU, GPU and NPU")
+    if tuned:
+        raise UserError(f"--tune has cuDNN try its kernels, and --device {NPU} has no cuDNN; omit one of them")
 
 
 def quantized_remarks(found: Quantized) -> list[str]:

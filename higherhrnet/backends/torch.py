@@ -1,4 +1,4 @@
-"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, else the CPU.
+"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, an NPU, or the CPU.
 
 On a GPU (torch_cuda.py) the network runs in float16, channels last, BatchNorm folded and ReLU fused (fusion.py). A CUDA
 graph replays all its kernels in one call, which is what batches of one need: launching 500 kernels takes longer than
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from higherhrnet.artifacts import dumps, inputs
-from higherhrnet.backends import torch_cuda, torch_device
-from higherhrnet.backends.base import AUTO, PRECISIONS
+from higherhrnet.backends import torch_cuda, torch_device, torch_npu
+from higherhrnet.backends.base import AUTO, CPU, CUDA, NPU, PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.errors import UserError
 from higherhrnet.model import fusion
@@ -47,7 +47,7 @@ def has_cuda() -> bool:
 
 
 class Torch(InProcess):
-    """The network of a checkpoint, prepared once; float16 on a GPU and float32 on a CPU unless told otherwise."""
+    """The network of a checkpoint, prepared once; without a precision float16 on a GPU or NPU, float32 on a CPU."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Torch(InProcess):
     ) -> None:
         """Load ``checkpoint`` and prepare its network; on a CPU compare that with the network as it was trained.
 
-        A GPU compares itself at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
+        A GPU or NPU compares itself at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
 
         Parameters
         ----------
         precision : one of PRECISIONS
-        device : the GPU
+        device : the GPU or NPU
         threads : of the CPU; 0 leaves their number to PyTorch
         on : one of base.DEVICES
         tuned : on a GPU, have cuDNN try its kernels at each shape
@@ -80,21 +80,25 @@ class Torch(InProcess):
 
         Raises
         ------
-        UserError : a checkpoint that does not load or fit, a GPU that is not there, or outputs beyond TOLERANCES
+        UserError : a checkpoint that does not load or fit, a GPU or NPU that is not there, or outputs beyond TOLERANCES
         """
         super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
         self._on = on
         place = torch_device.choose(on, device)
-        self._cuda = place.cuda
-        precision = precision or ("float16" if self._cuda else "float32")
-        self.name = f"{NAME} {'cuda' if self._cuda else 'cpu'} {precision}{' tuned' * (tuned and self._cuda)}"
+        self._kind = place.kind
+        precision = precision or ("float32" if place.kind == CPU else "float16")
+        self.name = f"{NAME} {place.kind} {precision}{' tuned' * (tuned and place.kind == CUDA)}"
         self.runtime = place.runtime
         if threads:
             torch.set_num_threads(threads)
         self._precision = precision
         network = HigherHRNet(architecture).eval()
         load_checkpoint(checkpoint, network)
-        if self._cuda:
+        if place.kind == NPU:
+            self._trained, self._npus = network, dict[int, torch_npu.NpuCard]()
+            self._npu(device)
+            return
+        if place.kind == CUDA:
             self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
             self._trained = network
             self._setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
@@ -113,15 +117,25 @@ class Torch(InProcess):
 
     def open(self, shape: tuple[int, int], device: int = 0) -> Session:
         """Make buffers and, on a GPU, capture the graphs of this shape."""
-        if self._cuda:
+        if self._kind == NPU:
+            return self._npu(device).open(shape)
+        if self._kind == CUDA:
             return self._card(device).open(shape, pictures=False, flip=False)
         return CpuSession(self._network, _dtype(self._precision), self.batch, shape, self.heads)
 
     def open_pictures(self, shape: tuple[int, int], device: int = 0, *, flip: bool) -> Session:
         """On a GPU a session that takes pictures and computes both passes."""
-        if self._cuda:
+        if self._kind == CUDA:
             return self._card(device).open(shape, pictures=True, flip=flip)
         return super().open_pictures(shape, device, flip=flip)
+
+    def _npu(self, device: int) -> torch_npu.NpuCard:
+        if device not in self._npus:
+            torch_device.choose(self._on, device)
+            self._npus[device] = torch_npu.NpuCard(
+                self._trained, device, precision=self._precision, batch=self.batch, heads=self.heads
+            )
+        return self._npus[device]
 
     def _card(self, device: int) -> torch_cuda.Card:
         if device not in self._cards:

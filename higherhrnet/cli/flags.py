@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from higherhrnet.backends.base import CPU, CUDA, DEVICES
+from higherhrnet.backends.base import CPU, CUDA, DEVICES, NPU
 from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.dataset.shards import ALL, Shard
@@ -120,13 +120,14 @@ def _several(text: str, parse: Callable[[str], int]) -> tuple[int, ...]:
 
 
 def run_on(text: str) -> tuple[str, int | None]:
-    """An argparse type: auto, cpu, cuda, cuda:N or OpenVINO's name; where to compute, and the number of the GPU."""
+    """An argparse type: auto, cpu, cuda[:N], npu[:N] or OpenVINO's name; where to compute, and the device's number."""
     if re.fullmatch(r"(CPU|GPU|NPU|AUTO|HETERO|MULTI|BATCH)\b\S*", text):
         return text.lower() if text.lower() == CPU else text, None
     where, colon, number = text.partition(":")
-    if where not in DEVICES or (colon and where != CUDA):
+    if where not in DEVICES or (colon and where not in {CUDA, NPU}):
         raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is none of auto, cpu, cuda and cuda:N, nor one of OpenVINO's names, such as GPU.1"
+            f"{text[:40]!r} is none of auto, cpu, cuda, cuda:N, npu and npu:N, nor one of OpenVINO's names, such as "
+            f"GPU.1"
         )
     return where, device_id(number) if colon else None
 
