@@ -25,7 +25,10 @@ INT8 = "int8"
 
 AUTO, CPU, CUDA, NPU = "auto", "cpu", "cuda", "npu"
 DEVICES = (AUTO, CPU, CUDA, NPU)
-"""Where the backends that run in this process compute; auto is a GPU where torch finds one, else the CPU."""
+"""Where the backends that run in this process compute; auto is a GPU where torch finds one, else the CPU.
+
+npu is torch's on an NPU of Ascend, which auto never takes.
+"""
 
 
 @dataclass(frozen=True)

@@ -178,12 +178,12 @@ def in_process(
     UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
     """
     if name != OPENVINO and run_on not in DEVICES:
-        raise UserError(f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N")
-    if run_on == NPU and name != TORCH:
         raise UserError(
-            f"--device {NPU} is for --backend torch; ONNX Runtime has --providers CANN, OpenVINO --device NPU, and an "
-            f".om runs with --backend ascend"
+            f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N"
+            f"{', npu or npu:N' * (name == TORCH)}"
         )
+    if run_on == NPU:
+        _check_npu(name, tuned=tuned)
     if name == ONNXRUNTIME:
         if precision is not None:
             raise UserError(
@@ -224,6 +224,16 @@ def in_process(
         tuned=tuned,
         done=done,
     )
+
+
+def _check_npu(name: str, *, tuned: bool) -> None:
+    """Refuse what does not go with --device npu."""
+    if name == ONNXRUNTIME:
+        raise UserError(f"--device {NPU} is for --backend torch; ONNX Runtime takes --providers CANN,CPU")
+    if name == OPENVINO:
+        raise UserError(f"--device {NPU} is for --backend torch; OpenVINO has CPU, GPU and NPU")
+    if tuned:
+        raise UserError(f"--tune has cuDNN try its kernels, and --device {NPU} has no cuDNN; omit one of them")
 
 
 def quantized_remarks(found: Quantized) -> list[str]:

@@ -1,8 +1,8 @@
-"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, an NPU, the CPU.
+"""PyTorch in this process, from the checkpoint itself: a captured graph per shape on an NVIDIA GPU, an NPU, or the CPU.
 
 On a GPU (torch_cuda.py) the network runs in float16, channels last, BatchNorm folded and ReLU fused (fusion.py). A CUDA
 graph replays all its kernels in one call, which is what batches of one need: launching 500 kernels takes longer than
-computing them. On Ascend's NPU torch_npu runs it (torch_ascend.py).
+computing them. On Ascend's NPU torch_npu runs it, layer by layer (torch_npu.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from higherhrnet.artifacts import dumps, inputs
-from higherhrnet.backends import torch_ascend, torch_cuda, torch_device
+from higherhrnet.backends import torch_cuda, torch_device, torch_npu
 from higherhrnet.backends.base import AUTO, CPU, CUDA, NPU, PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.errors import UserError
@@ -47,7 +47,7 @@ def has_cuda() -> bool:
 
 
 class Torch(InProcess):
-    """The network of a checkpoint, prepared once; float16 on a GPU or NPU, float32 on a CPU, or as told."""
+    """The network of a checkpoint, prepared once; without a precision float16 on a GPU or NPU, float32 on a CPU."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Torch(InProcess):
     ) -> None:
         """Load ``checkpoint`` and prepare its network; on a CPU compare that with the network as it was trained.
 
-        A GPU or NPU is compared at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
+        A GPU or NPU compares itself at the first batch of each shape, with ``torch_cuda.LARGEST_DIFFERENCE``.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class Torch(InProcess):
 
         Raises
         ------
-        UserError : a checkpoint that does not load or fit, a GPU that is not there, or outputs beyond TOLERANCES
+        UserError : a checkpoint that does not load or fit, a GPU or NPU that is not there, or outputs beyond TOLERANCES
         """
         super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
         place = torch_device.choose(on, devices[0])
@@ -95,14 +95,16 @@ class Torch(InProcess):
         load_checkpoint(checkpoint, network)
         self.trained = network
         """As it was loaded."""
-        self.has_devices = self._kind != CPU
-        if self._kind == NPU:
+        self.has_devices = place.kind != CPU
+        if place.kind == NPU:
+            for device in devices:
+                torch_device.choose(on, device)
             self._npus = {
-                device: torch_ascend.NpuNetwork(network, torch_ascend.Npu(device), precision, batch, self.heads)
+                device: torch_npu.NpuCard(network, device, precision=precision, batch=batch, heads=self.heads)
                 for device in devices
             }
             return
-        if self._kind == CUDA:
+        if place.kind == CUDA:
             self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
             setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
             opening = threading.Lock()

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 
 import torch
 
-from higherhrnet.backends import torch_ascend
+from higherhrnet.backends import torch_npu
 from higherhrnet.backends.base import AUTO, CPU, CUDA, NPU
 from higherhrnet.errors import UserError
 
 
 @dataclass(frozen=True)
 class Place:
-    """A GPU, an NPU, or the CPU."""
+    """A GPU, an NPU of Ascend, or the CPU."""
 
     kind: str
-    """base.CUDA, NPU or CPU."""
+    """CPU, CUDA or NPU of base.DEVICES."""
     name: str
     """As the driver has it, or 'CPU'."""
     why: str
     """Why it is the CPU; '' of a GPU, and where the CPU was asked for."""
     runtime: str
-    """PyTorch's version, those of the device's libraries, and a card's name: what results may depend on."""
+    """PyTorch's version, on a device with those of its libraries and the card's name: what results may depend on."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.why})" if self.why else self.name
 
 
 def choose(on: str, index: int = 0) -> Place:
-    """``auto`` takes a GPU where PyTorch can use one; an NPU has to be asked for.
+    """``auto`` takes a GPU where PyTorch can use one.
 
     Parameters
     ----------
@@ -61,11 +60,13 @@ def choose(on: str, index: int = 0) -> Place:
 
 
 def _npu(index: int, version: str) -> Place:
-    if why := torch_ascend.why_not():
-        raise UserError(f"--device {NPU}: {why}, or give another --device")
-    npu = torch_ascend.Npu(index)
-    libraries = f"torch_npu {importlib.metadata.version('torch_npu')}"
-    return Place(NPU, f"{npu.name} (npu:{index})", "", f"{version}, {libraries}, {npu.name}")
+    npu, installed = torch_npu.load()
+    count = npu.device_count()
+    if index >= count:
+        raise UserError(f"NPU {index} is not there, torch_npu sees {count}; give --device npu:N or --device_ids")
+    name = npu.get_device_name(index)
+    cann = getattr(torch.version, "cann", None) or "of unknown version"
+    return Place(NPU, f"{name} (npu:{index})", "", f"{version}, torch_npu {installed}, CANN {cann}, {name}")
 
 
 def _why_not() -> str:

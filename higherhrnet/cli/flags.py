@@ -126,7 +126,8 @@ def run_on(text: str) -> tuple[str, int | None]:
     where, colon, number = text.partition(":")
     if where not in DEVICES or (colon and where not in {CUDA, NPU}):
         raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is none of auto, cpu, cuda, cuda:N, npu and npu:N, nor one of OpenVINO's, such as GPU.1"
+            f"{text[:40]!r} is none of auto, cpu, cuda, cuda:N, npu and npu:N, nor one of OpenVINO's names, such as "
+            f"GPU.1"
         )
     return where, device_id(number) if colon else None
 

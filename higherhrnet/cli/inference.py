@@ -10,7 +10,7 @@ from higherhrnet.artifacts import dumps
 from higherhrnet.backends import select
 from higherhrnet.backends.ascend import options as atc_options
 from higherhrnet.backends.ascend.options import AtcOptions
-from higherhrnet.backends.base import AUTO, INT8, PRECISIONS
+from higherhrnet.backends.base import AUTO, INT8, NPU, PRECISIONS
 from higherhrnet.cli import flags
 from higherhrnet.errors import UserError
 
@@ -30,14 +30,14 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
         type=flags.run_on,
         default=AUTO,
         metavar="D",
-        help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one; torch: npu, npu:N; "
-        "openvino: its own names, CPU, GPU, GPU.1, NPU, AUTO ..., CPU without it",
+        help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one; torch: npu, npu:N, "
+        "Ascend's, through torch_npu; openvino: its own names, CPU, GPU, GPU.1, NPU, AUTO ..., CPU without it",
     )
     to.add_argument("--tune", dest="tuned", action="store_true", help="torch on a GPU: have cuDNN try its kernels")
     to.add_argument(
         "--precision",
         choices=(*PRECISIONS, INT8),
-        help="torch: float16 on a GPU or NPU, else float32 without it; openvino: float32 without it; "
+        help="torch: float16 on a CUDA GPU or an NPU, else float32 without it; openvino: float32 without it; "
         "trtexec: float16 without it",
     )
 
@@ -103,9 +103,8 @@ def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
     values["run_on"], number = args.run_on
     if number is not None:
         if given.get("device_ids") or given.get("device_id") not in {None, number}:
-            raise UserError(
-                f"--device {values['run_on']}:{number} names a device, and so do --device_id or --device_ids; give one"
-            )
+            named = f"--device {values['run_on']}:{number} names {'an NPU' if values['run_on'] == NPU else 'a GPU'}"
+            raise UserError(f"{named}, and so do --device_id or --device_ids; give one")
         values["device_id"] = number
     atc = AtcOptions(
         given.get("precision_mode"),

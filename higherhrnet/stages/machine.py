@@ -36,4 +36,4 @@ def _device(backend: str, model: Path) -> str:
         return made.work.soc_version if made is not None else ""
     if any(name in backend.lower() for name in _ON_GPU):
         return hardware.nvidia()
-    return "" if "cann" in backend.lower() else hardware.cpu()
+    return "" if "cann" in backend.lower() or backend.startswith("torch npu") else hardware.cpu()

@@ -199,6 +199,27 @@ def test_the_table_of_flags_is_complete() -> None:
     assert listed == {command: set(_parser(f"higherhrnet.cli.{command}").flags) for command in cli.COMMANDS}
 
 
+@pytest.mark.parametrize(
+    ("page", "headings", "absent"),
+    [
+        ("ascend.md", ("## CANN, chips, Python", "## Chip name"), ("no source found", "Not tried")),
+        ("zh/ascend.md", ("## CANN、芯片与 Python", "## 芯片名称"), ("未找到来源", "未试")),
+    ],
+)
+def test_cells_of_what_others_say_have_a_source_or_say_that_they_have_none(
+    page: str, headings: Sequence[str], absent: Sequence[str]
+) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    defined = set(re.findall(r"^\[([^]]+)\]: https://", text, re.MULTILINE))
+    for heading in headings:
+        rows = re.findall(r"^\|.*\|$", text.partition(f"{heading}\n")[2].partition("\n\n[")[0], re.MULTILINE)[2:]
+        assert len(rows) >= 6
+        for cell in (cell for row in rows for cell in row.strip("| ").split(" | ")[1:]):
+            sources = re.findall(r"\[([^]]+)\]", cell)
+            assert sources or any(word in cell for word in absent), cell
+            assert set(sources) <= defined, cell
+
+
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
