@@ -30,7 +30,8 @@ SHAPE = (64, 32)
 
 def made(precision: str | None, device: int = 0) -> backend.Torch:
     weights = Path("tiny.pth")
-    return backend.Torch(weights, architecture_of(TINY_CONFIG), batch=2, precision=precision, on="npu", devices=(device,))
+    architecture = architecture_of(TINY_CONFIG)
+    return backend.Torch(weights, architecture, batch=2, precision=precision, on="npu", devices=(device,))
 
 
 def refused(call: Callable[[], object]) -> str:
