@@ -198,6 +198,7 @@ def test_a_folder_of_others_is_refused(predict: Predict, pictures: Path, tmp_pat
     outcome = predict(pictures)
     assert outcome.status == 1
     assert "--output poses holds files that this program did not make" in outcome.err
+    assert "--set OUTPUT_DIR has no effect on predict" in predict(pictures, "--set", "OUTPUT_DIR", "other").err
 
 
 def test_the_api(tiny_onnx: Path, pictures: Path, tmp_path: Path):
