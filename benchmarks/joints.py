@@ -18,7 +18,8 @@ from higherhrnet.dataset.joints import Description, JointSet
 from higherhrnet.decode import decode
 from higherhrnet.image import geometry
 
-COUNTS = (5, 14, 17, 18, 26, 68, 133)
+CASES = ((5, 2), (5, 6), (14, 6), (17, 6), (18, 6), (26, 6), (68, 6), (133, 6))
+"""Joints, and stray peaks an image: 2 of 5 joints are as many a joint as 6 of 17."""
 
 
 def joint_set(count: int) -> JointSet:
@@ -36,23 +37,24 @@ def persons(count: int, people: int, rng: np.random.Generator) -> list[np.ndarra
     ]
 
 
-def measure(counts: Sequence[int], *, people: int, images: int, rounds: int) -> dict[int, float]:
-    """Median milliseconds of CPU an image, by number of joints."""
+def measure(of: Sequence[tuple[int, int]], *, people: int, images: int, rounds: int) -> dict[tuple[int, int], float]:
+    """Median milliseconds of CPU an image, by numbers of joints and of stray peaks."""
     grid = geometry.fit(768, 512, 512)
     cases = []
-    for count in counts:
+    for count, stray in of:
         joints = joint_set(count)
         options = Options(flip=joints.flip, order=joints.order)
         for seed in range(images):
             rng = np.random.default_rng([count, seed])
-            cases.append((count, options, synthesise(persons(count, people, rng), grid, rng, joint_set=joints)))
-    times: dict[int, list[float]] = {count: [] for count in counts}
+            outputs = synthesise(persons(count, people, rng), grid, rng, clutter=stray, joint_set=joints)
+            cases.append(((count, stray), options, outputs))
+    times: dict[tuple[int, int], list[float]] = {case: [] for case in of}
     for _ in range(rounds):
-        for count, options, outputs in cases:
+        for case, options, outputs in cases:
             start = time.process_time()
             decode(*outputs, options)
-            times[count].append(1e3 * (time.process_time() - start))
-    return {count: statistics.median(values) for count, values in times.items()}
+            times[case].append(1e3 * (time.process_time() - start))
+    return {case: statistics.median(values) for case, values in times.items()}
 
 
 def main() -> None:
@@ -62,11 +64,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3, help="of each number (default: 3)")
     parser.add_argument("--rounds", type=int, default=15, help="times that each is decoded (default: 15)")
     args = parser.parse_args()
-    found = measure(COUNTS, people=args.people, images=args.images, rounds=args.rounds)
-    of_coco = found[17] / 17
-    for count, milliseconds in found.items():
+    found = measure(CASES, people=args.people, images=args.images, rounds=args.rounds)
+    of_coco = found[17, 6] / 17
+    for (count, stray), milliseconds in found.items():
         each = milliseconds / count
-        print(f"{count:4} joints: {milliseconds:7.2f} ms an image, {each:.3f} ms a joint, {each / of_coco:.2f} of 17's")
+        print(
+            f"{count:4} joints, {stray} stray peaks: {milliseconds:7.2f} ms an image, {each:.3f} ms a joint, "
+            f"{each / of_coco:.2f} of 17's"
+        )
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Find people, write them, and name what could not be read."""
     args = _parser().parse_args(argv)
     uses.check("predict", argv, backend="" if args.backend == "auto" else args.backend)
+    if "OUTPUT_DIR" in (key for key, _ in args.set):
+        raise UserError("--set OUTPUT_DIR has no effect on predict, which writes to --output; omit it")
     config = loader.load(args.cfg, [text for pair in args.set for text in pair])
     kinds = args.save
     if poses.VIDEO in kinds:

@@ -68,6 +68,7 @@ _SUPPORTED = {
 }
 
 
+_IGNORE_CENTER = "TEST.IGNORE_CENTER"
 # Beyond these nothing was ever published, and memory and time grow without bound.
 _SCALES = 0.125, 8
 _MOST_SIDE, _MOST_KERNEL, _MOST_PEOPLE, _MOST_BYTES = 4096, 255, 1024, 100_000
@@ -187,6 +188,11 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
         except _REFUSALS as e:
             raise UserError(f"config override {key} {value[:80]}: {_one_line(e)}; keys are those of {path}") from e
     _check(cfg, path)
+    if _IGNORE_CENTER in opts[::2] and not cfg.DATASET.WITH_CENTER:
+        raise UserError(
+            f"config override {_IGNORE_CENTER} has no effect: without DATASET.WITH_CENTER the network has no center; "
+            f"omit it"
+        )
     if cfg.DATA_DIR and not os.path.exists(cfg.DATASET.ROOT):
         cfg.DATASET.ROOT = os.path.join(cfg.DATA_DIR, cfg.DATASET.ROOT)
     if cfg.DATASET.WITH_CENTER:
@@ -313,6 +319,11 @@ def _check_dataset(cfg: CfgNode, path: Path) -> None:
     if cfg.DATASET.DATA_FORMAT not in {"jpg", "zip"}:
         raise UserError(f"config {path}: DATASET.DATA_FORMAT is {cfg.DATASET.DATA_FORMAT}, expected jpg or zip")
     is_coco = kind == coco.COCO and count == _JOINTS[coco.COCO]
+    if not cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER:
+        raise UserError(
+            f"config {path}: {_IGNORE_CENTER} False keeps a center, which the network has with DATASET.WITH_CENTER "
+            f"True alone; omit it, or set that"
+        )
     if cfg.DATASET.WITH_CENTER and not cfg.TEST.IGNORE_CENTER and not is_coco:
         raise UserError(
             f"config {path}: TEST.IGNORE_CENTER False with {count} joints of {kind}: the official code has an order of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +31,7 @@ _NUMPY_SCALARS: list[Any] = [
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+) was not an allowed global")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # What people have, or get from a download that failed, under the name of a checkpoint.
+_ARCHIVE = "an archive, to be unpacked first"
 _OTHERS = tuple(
     (re.compile(pattern, re.DOTALL), kind)
     for pattern, kind in (
@@ -38,7 +40,7 @@ _OTHERS = tuple(
         (rb"version https://git-lfs", "a Git LFS pointer, whose file was not fetched"),
         (rb".{7}\0\{", "a safetensors file"),
         (rb"\x89HDF", "an HDF5 file, as Keras has them"),
-        (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar", "an archive, to be unpacked first"),
+        (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar", _ARCHIVE),
         (rb"\x08[\x03-\x0c]\x12", "an ONNX model, which the other backends run"),
         (rb"\{", "a JSON file"),
     )
@@ -131,12 +133,24 @@ def _why(path: str | os.PathLike[str], error: Exception) -> str:
         )
     with sources.open_file(path) as file:
         start = file.read(512)
-    if kind := next((kind for pattern, kind in _OTHERS if pattern.match(start)), None):
+        kind = next((kind for pattern, kind in _OTHERS if pattern.match(start)), None)
+        if kind is None and _is_other_zip(file):
+            kind = _ARCHIVE
+    if kind is not None:
         return f"it is {kind}; give the .pth file itself"
     message = " ".join(_COLOURS.sub("", str(error)).split())[:160]
     return (
         f"{len(start)} bytes or more that PyTorch does not read ({message}); nothing was unpickled; get the file again"
     )
+
+
+def _is_other_zip(file: BinaryIO) -> bool:
+    """Whether it is a whole .zip of something: PyTorch's own have a pickle of this name."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return not any(name.endswith("data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def _is_plain(value: object) -> bool:

@@ -168,6 +168,23 @@ def test_frames_of_a_few_pixels(predict: Predict, tmp_path: Path):
         assert [(frame.width, frame.height) for frame in drawn.decode(video=0)] == [(2, 2)] * 6
 
 
+def test_a_video_of_one_pixel_with_a_name_for_no_shell(predict: Predict, tmp_path: Path):
+    name = "一 个\nvideo.mkv"
+    with av.open(str(tmp_path / name), "w") as output:
+        stream = output.add_stream("ffv1", rate=10)  # H.264 takes even sides
+        stream.width = stream.height = 1
+        for _ in range(2):
+            frame = av.VideoFrame.from_ndarray(np.full((1, 1, 3), 200, np.uint8), format="rgb24")
+            output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        output.mux(stream.encode(None))
+    outcome = predict(name, "--save", "json,csv,openpose,images,video", *ALL)
+    assert outcome.status == 0, outcome.err
+    assert "in 2 pictures" in outcome.out
+    with av.open(f"poses/video/{Path(name).stem}.mp4") as drawn:
+        assert [(frame.width, frame.height) for frame in drawn.decode(video=0)] == [(2, 2)] * 2
+    assert len(list(Path("poses/openpose").iterdir())) == 2
+
+
 def test_openvino_finds_the_same_people(tiny_onnx: Path, pictures: Path):
     """But for the last digits: its sums are in another order."""
     pytest.importorskip("openvino")
@@ -186,6 +203,7 @@ def test_a_folder_of_others_is_refused(predict: Predict, pictures: Path, tmp_pat
     outcome = predict(pictures)
     assert outcome.status == 1
     assert "--output poses holds files that this program did not make" in outcome.err
+    assert "--set OUTPUT_DIR has no effect on predict" in predict(pictures, "--set", "OUTPUT_DIR", "other").err
 
 
 def test_the_api(tiny_onnx: Path, pictures: Path, tmp_path: Path):

@@ -69,6 +69,8 @@ EIGHTEEN = ["DATASET.NUM_JOINTS", "18", "MODEL.NUM_JOINTS", "18"]
         (["DATASET.JOINTS", "absent.yaml"], "cannot read joints absent.yaml: No such file"),
         (["TEST.OKS_NMS", "1.5"], "TEST.OKS_NMS 1.5, expected 0 to 1, where 0 is off"),
         (["TEST.MIN_SCORE", "-0.1"], "TEST.MIN_SCORE -0.1, expected 0 to 1"),
+        (["TEST.IGNORE_CENTER", "False"], "IGNORE_CENTER False keeps a center"),
+        (["TEST.IGNORE_CENTER", "True"], "IGNORE_CENTER has no effect: without DATASET.WITH_CENTER"),
         (["DATASET.WITH_CENTER", "True", "MODEL.TAG_PER_JOINT", "False"], "IGNORE_CENTER True would leave out"),
         (["TEST.DETECTION_THRESHOLD", "-0.1"], "expected a finite number of at least 0"),
         (["TEST.TAG_THRESHOLD", "1e999"], "expected a finite number of at least 0"),

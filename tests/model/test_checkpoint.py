@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def test_broken_checkpoints_are_named(tmp_path: Path, script: Callable[..., Outc
     assert message in error(outcome)
     assert str(path) in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_zip_with_a_checkpoint_in_it_is_to_be_unpacked(tmp_path: Path, tiny: network.HigherHRNet):
+    torch.save(tiny.state_dict(), tmp_path / "own.pth")
+    with zipfile.ZipFile(tmp_path / "packed.pth", "w") as archive:
+        archive.write(tmp_path / "own.pth", "own.pth")
+    with pytest.raises(UserError, match="it is an archive, to be unpacked first"):
+        checkpoint.load(tmp_path / "packed.pth", tiny)
 
 
 def test_tensors_that_are_no_checkpoint(tmp_path: Path, tiny: network.HigherHRNet):
