@@ -92,6 +92,7 @@ def test_both_slots_give_their_own_batch(demo: network.HigherHRNet):
             assert relative(torch.from_numpy(ours), theirs) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_any_number_of_images_fits_batches_of_three(demo: network.HigherHRNet, tmp_path: Path, count: int):
     """One batch that is not full, one short of full, full, and two and a rest: more than there are slots."""

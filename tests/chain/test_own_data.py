@@ -29,7 +29,7 @@ from higherhrnet.image import geometry
 from higherhrnet.stages import postprocess
 from tests.support.datasets import TINY_CONFIG, write_dataset
 from tests.support.networks import build
-from tests.support.programs import FLIP, PLAIN, Outcome, error
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
 
 Script = Callable[..., Outcome]
 
@@ -90,7 +90,7 @@ def test_all_programs_take_any_joint_set(
         assert script("gen_dataset_info", "bin", tree, f"./prep_{tree}").status == 0
     own.call(script, "HigherHRNet_pth2onnx", "--weights", "own.pth")
     lists = ("--info", "./prep_bin", "--info_flip", "./prep_bin_flip")
-    own.call(script, "HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", ONNX, *lists)
+    own.call(script, "HigherHRNet_benchmark", *CPU, "--model", ONNX, *lists)
     dumps = ("--dump_dir", f"result/{PLAIN}", "--dump_dir_flip", f"result/{FLIP}", "--workers", 1)
     outcome = own.call(script, "HigherHRNet_postprocess", *dumps, "--vis_dir", "drawn", "--vis_score", 0)
     assert f"=> {len(names)} joints of annotations; in the mirrored image change places: " in outcome.out
@@ -110,7 +110,7 @@ def test_all_programs_take_any_joint_set(
 
     written = results.read_bytes()
     results.unlink()
-    model = ("--backend", "onnxruntime", "--model", ONNX, "--workers", 1)
+    model = (*CPU, "--model", ONNX, "--workers", 1)
     run = own.call(script, "higherhrnet.__main__", "run", *model)
     assert results.read_bytes() == written
     assert table(run) == table(outcome)
@@ -145,7 +145,7 @@ def compare_explain_predict(own: Own, script: Script, results: Path, *, figures:
     assert [row["label"] for row in said["speed"]]
     sets = [word for key, value in zip(own.opts[::2], own.opts[1::2], strict=True) for word in ("--set", key, value)]
     predict = ("higherhrnet.__main__", "predict", own.images, "--save", "json,csv,images", "--min_score", 0)
-    chosen = ("--backend", "onnxruntime", "--model", ONNX, "--cfg", TINY_CONFIG)
+    chosen = (*CPU, "--model", ONNX, "--cfg", TINY_CONFIG)
     assert script(*predict, *chosen, *sets).status == 0
     rows = (own.work / "poses/poses.csv").read_text().splitlines()[1:]
     assert [row.split(",")[5] for row in rows[: len(own.names)]] == list(own.names)
@@ -215,9 +215,7 @@ def test_three_numbers_of_joints_are_named_where_they_differ(
     assert numbers(PLAIN) in error(script("HigherHRNet_postprocess", *both, *where))
     # A network and a configuration of 17, people of 18.
     opts = ("DATASET.ANNOTATIONS", own.annotations, "DATASET.IMAGES", own.images)
-    outcome = script(
-        "higherhrnet.__main__", *("run", "--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG, *opts)
-    )
+    outcome = script("higherhrnet.__main__", *("run", *CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG, *opts))
     assert f"{tiny_onnx} has 17 joints, config {TINY_CONFIG} 17 (NUM_JOINTS), annotation file {own.annotations} 18" in (
         error(outcome)
     )
@@ -307,7 +305,7 @@ def test_pictures_that_are_annotated_as_they_are_shown(
     outcome = script("HigherHRNet_preprocess", *trees, "--exif", "--overwrite", *where)
     assert outcome.status == 0, outcome
     assert "another --exif (True, not False)" in error(script("HigherHRNet_preprocess", *trees, *where))
-    run = ("higherhrnet.__main__", "run", "--backend", "onnxruntime", "--model", tiny_onnx, "--workers", 1, *where)
+    run = ("higherhrnet.__main__", "run", *CPU, "--model", tiny_onnx, "--workers", 1, *where)
     assert script(*run, "--exif").status == 0
     (results,) = tmp_path.rglob("keypoints_val2017_results.json")
     made = read_record(results, PeopleWork)
@@ -338,7 +336,7 @@ def test_filters_are_recorded_with_the_results(
 ):
     monkeypatch.chdir(tmp_path)
     where = ("--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data, "OUTPUT_DIR", tmp_path / "output")
-    run = ("higherhrnet.__main__", "run", "--backend", "onnxruntime", "--model", tiny_onnx, "--workers", 1, *where)
+    run = ("higherhrnet.__main__", "run", *CPU, "--model", tiny_onnx, "--workers", 1, *where)
 
     def people(*opts: object) -> list[dict[str, Any]]:
         outcome = script(*run, "--limit", 3, "--no_eval", *opts)
@@ -371,7 +369,7 @@ def test_the_official_key_of_the_weights_is_honoured(
     torch.save({k: v * 2 if v.is_floating_point() else v for k, v in torch.load(tiny_weights).items()}, other)
     both = error(script("HigherHRNet_pth2onnx", "--weights", tiny_weights, *where, other))
     assert f"--weights {tiny_weights} and TEST.MODEL_FILE {other} are two checkpoints; give one" in both
-    message = error(script("HigherHRNet_benchmark", "--backend", "onnxruntime", "--model", tiny_onnx, *where, other))
+    message = error(script("HigherHRNet_benchmark", *CPU, "--model", tiny_onnx, *where, other))
     assert f"model {tiny_onnx} was not exported from TEST.MODEL_FILE {other}, as far as it says" in message
     message = error(script("HigherHRNet_benchmark", "--backend", "torch", "--model", tiny_weights, *where, other))
     assert f"--model {tiny_weights} and TEST.MODEL_FILE {other} are two checkpoints; give one" in message

@@ -28,7 +28,7 @@ from higherhrnet.artifacts.journal import Journal
 from higherhrnet.backends import onnxruntime
 from higherhrnet.image import transform
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS, write_dataset
-from tests.support.programs import PLAIN, Outcome, error, files
+from tests.support.programs import CPU, PLAIN, Outcome, error, files
 
 Script = Callable[..., Outcome]
 Change = Callable[[pytest.MonkeyPatch], Any]
@@ -37,7 +37,7 @@ SIZES = ((160, 128), (128, 160), (160, 128))
 PICTURE = Path("data/images/val2017/000000001000.jpg")
 ANNOTATIONS = Path("data/annotations/person_keypoints_val2017.json")
 MODEL = Path("models/tiny_bs-1_dynamic.onnx")
-ONNXRUNTIME = ("--backend", "onnxruntime", "--model", MODEL)
+ONNXRUNTIME = (*CPU, "--model", MODEL)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ PAIRS = {
     "the backend": Pair("dumps", "another backend", network=TORCH),
     "the provider": Pair("dumps", "another backend", provider),
     "the batch size": Pair("dumps", "another batch", network=(*ONNXRUNTIME, "--bs", 2), batch=2),
-    "threads": Pair("", network=(*ONNXRUNTIME, "--threads", 1)),
+    "threads": Pair("", network=("--backend", "onnxruntime", "--model", MODEL, "--threads", 2)),
     "the type on disk": Pair(
         *("inputs", "another dtype"), preprocess=("--dtype", "float16"), network=(*ONNXRUNTIME, "--dtype", "float16")
     ),

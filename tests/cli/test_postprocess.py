@@ -42,6 +42,7 @@ def test_postprocess_prints_the_official_table_and_leaves_results_and_a_log(
     assert lines[-1] in log.read_text()
 
 
+@pytest.mark.slow
 def test_postprocess_is_the_same_with_two_workers_and_with_other_tools_names(
     work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):

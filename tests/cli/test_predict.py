@@ -17,7 +17,7 @@ from higherhrnet.cli import program
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
 from tests.support.datasets import ROOT, TINY_CONFIG
-from tests.support.programs import Outcome
+from tests.support.programs import CPU, Outcome
 from tests.support.videos import clip, sound_alone
 
 av = pytest.importorskip("av")
@@ -32,7 +32,7 @@ def predict(tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
 
     def call(*args: object) -> Outcome:
         capsys.readouterr()
-        model = ("--backend", "onnxruntime", "--model", tiny_onnx, "--cfg", TINY_CONFIG)
+        model = (*CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG)
         from higherhrnet.cli import predict as command  # noqa: PLC0415
 
         status = program.run(command.main, [str(arg) for arg in (*args, *model)])
@@ -63,6 +63,7 @@ def test_people_are_the_six_scripts(predict: Predict, pictures: Path, tiny_resul
     assert len(found) == len(wanted) > 0
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_path: Path):
     video = clip(tmp_path / "clip.mp4")
     kinds = ("--save", "json,csv,openpose")

@@ -18,6 +18,7 @@ from higherhrnet.model import quantization, quantized
 from higherhrnet.model.ort import onnxruntime
 from tests.support.datasets import TINY_CONFIG, write_dataset
 from tests.support.networks import relative
+from tests.support.programs import CPU
 
 pytestmark = pytest.mark.slow
 
@@ -104,9 +105,7 @@ def test_images_of_the_evaluation_set_are_refused_or_said(
     assert found.work is not None
     images = len(set(found.work.indices) | set(found.work.flipped))
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
-    benchmark.main(
-        [*lists, "--backend", "onnxruntime", "--model", str(output), "--result", str(tmp_path / "result"), *CFG]
-    )
+    benchmark.main([*lists, *CPU, "--model", str(output), "--result", str(tmp_path / "result"), *CFG])
     dumps = tmp_path / "result/dumpOutput_device0_bs1"
     made = claim.read(dumps, DumpsWork)
     assert made is not None
@@ -130,7 +129,7 @@ def test_max_drop_gives_layers_back_until_it_holds(
     """AP is said to fall until two blocks have been given back."""
     lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
     result = tmp_path / "result"
-    benchmark.main([*lists, "--backend", "onnxruntime", "--model", str(tiny_onnx), "--result", str(result), *CFG])
+    benchmark.main([*lists, *CPU, "--model", str(tiny_onnx), "--result", str(result), *CFG])
     judged: list[int] = []
 
     class Found:

@@ -14,6 +14,8 @@ from tests.support.datasets import TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import FLIP, PLAIN, Outcome, error
 from tests.support.reports import Files
 
+pytestmark = pytest.mark.slow
+
 Script = Callable[..., Outcome]
 REPORT = ("higherhrnet.__main__", "report")
 

@@ -21,6 +21,7 @@ def run_python(code: str, folder: Path = ROOT) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_cache():
     compile()  # where nobody has yet
     code = "from higherhrnet import decode; print(decode.is_compiled())"
@@ -28,6 +29,7 @@ def test_two_processes_share_the_cache():
         assert process.communicate()[0] == "True\n"
 
 
+@pytest.mark.slow
 def test_changed_source_is_compiled_again(tmp_path):
     compile()
     package = tmp_path / "higherhrnet"

@@ -65,6 +65,7 @@ def torch_maps(plan: Plan, outputs: list[list[Outputs]], flip: tuple[int, ...]) 
     ],
     ids=["no flip", "multi-scale", "not projected", "multi-scale, not projected", "two scales, no flip"],
 )
+@pytest.mark.slow
 def test_people_are_those_of_the_reference_decode(plan: Plan):
     outputs = scene(plan, (640, 480), seed=3)
     options = Options()

@@ -13,6 +13,7 @@ from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import main_of
 
 
+@pytest.mark.slow
 def test_batch_sizes_of_one_checkpoint_are_one_model(tiny_weights: Path, tiny_onnx: Path, tmp_path: Path):
     other = tmp_path / "other.onnx"
     export = main_of("HigherHRNet_pth2onnx")
