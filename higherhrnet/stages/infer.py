@@ -16,6 +16,7 @@ from higherhrnet.artifacts.claim import Claim, Facts, Record
 from higherhrnet.artifacts.figures import FigureWork
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.backends.base import PRIVATE, Backend, Work
+from higherhrnet.backends.in_process import InProcess
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint, quantized
 from higherhrnet.stages import machine
@@ -110,7 +111,9 @@ def run(
                 removed(directory, claimed.replaced)
             _recover(backend, current, directory, wanted, job)
             _begin_private(directory, wanted)
-            todo = _todo(current, directory, backend.batch, job)
+            todo = _todo(current, directory, job)
+            if isinstance(backend, InProcess):
+                todo = _also_untimed(todo, current, backend.batch, job)
             ready = len(current.indices) - sum(len(entries) for _, entries in todo)
             kept += ready
             skipped(ready)
@@ -133,7 +136,7 @@ def check_foreign(current: Pass, batch: int, job: InferJob) -> None:
     """
     if not job.overwrite:
         directory = dump_directory(job.result, batch, job.device, flip=False)
-        todo = _todo(current, directory, batch, job)
+        todo = _todo(current, directory, job)
         figures.check(_targets(todo, current, directory, batch, job), None, instead=_INSTEAD)
 
 
@@ -158,8 +161,7 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
             if same and is_ours:
                 _recover(backend, current, directory, wanted, job)
             _begin_private(directory, wanted)
-            groups = [(g.shape, g.entries) for g in current.groups]
-            todo = _todo(current, directory, backend.batch, job) if same else groups
+            todo = _todo(current, directory, job) if same else [(g.shape, g.entries) for g in current.groups]
             for queue in _queues(todo, current, directory, backend.batch, job):
                 for work in queue:
                     yield backend.command(work)
@@ -254,8 +256,7 @@ def _check_figures(batch: int, current: Pass, directory: Path, wanted: Record[Du
         return
     before = claim.read(directory, DumpsWork)
     stale = before is not None and bool(before.stale(wanted))
-    groups = [(group.shape, group.entries) for group in current.groups]
-    todo = groups if stale else _todo(current, directory, batch, job)
+    todo = [(group.shape, group.entries) for group in current.groups] if stale else _todo(current, directory, job)
     figures.check(
         _targets(todo, current, directory, batch, job),
         _figure_work(wanted, job.threads),
@@ -316,19 +317,22 @@ def _is_private_of(directory: Path, wanted: Record[DumpsWork]) -> bool:
     return made is not None and not made.stale(wanted)
 
 
-def _todo(current: Pass, directory: Path, batch: int, job: InferJob) -> _Inputs:
-    """The inputs without dumps, by shape; all of a shape that has dumps and no performance file.
+def _todo(current: Pass, directory: Path, job: InferJob) -> _Inputs:
+    """The inputs without dumps, by shape."""
+    missing = ((g.shape, [e for e in g.entries if _missing(directory, e, job)]) for g in current.groups)
+    return [(shape, entries) for shape, entries in missing if entries]
 
-    A run that was killed between its last dump and the performance file leaves such a shape.
+
+def _also_untimed(todo: _Inputs, current: Pass, batch: int, job: InferJob) -> _Inputs:
+    """``todo``, and all of each shape of the plain pass whose dumps are there without a performance file.
+
+    A run that was killed between the two leaves such a shape. Programs of others may never write a figure.
     """
-    todo: list[tuple[inputs.Shape, Sequence[info.Entry]]] = []
-    for group in current.groups:
-        missing = [entry for entry in group.entries if _missing(directory, entry, job)]
-        if missing:
-            todo.append((group.shape, missing))
-        elif not current.flip and not perf.exists(job.result, batch, group.shape):
-            todo.append((group.shape, group.entries))
-    return todo
+    if current.flip:
+        return todo
+    untimed = {g.shape: g.entries for g in current.groups if not perf.exists(job.result, batch, g.shape)}
+    found = untimed | dict(todo)
+    return [(group.shape, found[group.shape]) for group in current.groups if group.shape in found]
 
 
 def _missing(directory: Path, entry: info.Entry, job: InferJob) -> str | None:

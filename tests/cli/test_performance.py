@@ -247,7 +247,7 @@ def test_figures_are_of_the_gpu_that_device_names(tiny_onnx: Path, script: Scrip
     for more in ((), ("--device", "cuda:2"), ("--device_id", 3), ("--device", "cuda", "--device_id", 3)):
         assert "enough" in error(script(*call, *more))
     assert seen == [(0, 0), (2, 2), (3, 3), (3, 3)]
-    assert "--device cuda:2 names a device, and so do" in error(script(*call, "--device", "cuda:2", "--device_id", 3))
+    assert "--device cuda:2 names a GPU, and so do" in error(script(*call, "--device", "cuda:2", "--device_id", 3))
 
 
 def test_trtexec_is_run_and_its_logs_are_read_again(
