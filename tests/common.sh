@@ -5,7 +5,7 @@
 #   CFG      yaml of the network           the scripts' default
 #   OPTS     KEY VALUE overrides           none
 #   BS       batch size                    1
-#   BACKEND  auto, benchmark, ais_bench    auto
+#   BACKEND  auto, benchmark, ascend, ...   auto
 #   SOC_VERSION  chip, e.g. Ascend310P3    npu-smi's
 #   PYTHON   interpreter                   python3
 

@@ -81,7 +81,27 @@ def test_the_whole_guide_gives_the_same_ap_on_every_backend(guide: Host, dataset
         assert f"backend {backend} (requested)" in again.stdout
         assert ap(again.stdout) == ap(done.stdout)
         assert (other / TINY_RESULTS).read_bytes() == (guide.directory / TINY_RESULTS).read_bytes()
-    assert len((guide.directory / TINY_RESULTS).read_bytes()) > 1000  # there are people to compare
+    people = (guide.directory / TINY_RESULTS).read_bytes()
+    assert len(people) > 1000  # there are people to compare
+
+    # In process, on one device and on three; inputs, lists and model are those that were made above.
+    config = ("--cfg", TINY_CONFIG, *OPTS.split())
+    for devices in ("0", "2,0,1"):
+        model = ("--backend", "ascend", "--model", "models/tiny_bs1_dynamic.onnx", "--result", f"npu{devices}")
+        made = guide.script("HigherHRNet_benchmark", *model, "--device_id", 0, "--device_ids", devices, *config)
+        assert made.status == 0, made.err
+        folders = [f"npu{devices}/dumpOutput_device0_bs1{flip}" for flip in ("", "_flip")]
+        (guide.directory / TINY_RESULTS).unlink()
+        found = guide.script(
+            *("HigherHRNet_postprocess", "--dump_dir", folders[0], "--dump_dir_flip", folders[1], "--workers", 1),
+            *("--overwrite", *config, "DATASET.ROOT", datasets / "coco"),
+        )
+        assert found.status == 0, found.err
+        assert ap(found.out) == ap(done.stdout)
+        assert (guide.directory / TINY_RESULTS).read_bytes() == people
+        table = guide.script("HigherHRNet_performance", "--result", f"npu{devices}")
+        assert all(f"({shape.replace('x', ',')})" in table.out for shape in SHAPES)
+    assert {call[1] for call in guide.calls("InferSession")} == {"0", "1", "2"}
 
 
 def test_chains_stop_at_the_first_failure(guide: Host, datasets: Path, tiny_onnx: Path):

@@ -6,9 +6,12 @@ tests/data/families/ holds the names and shapes that each code gives a W32 netwo
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -58,18 +61,19 @@ def test_every_parameter_of_a_family_finds_its_place(name: str):
     assert all(tuple(found.state[key].shape) == tuple(expected[key].shape) for key in expected.keys() - counters)
 
 
-def saved_as(name: str, state: dict[str, Tensor], path: Path) -> Path:
-    """Write official parameters as a family's code does, with what it adds."""
-    theirs: dict[str, Tensor] = {}
+def saved_as(name: str, state: dict[str, Tensor], path: Path, more: dict[str, Any] | None = None) -> Path:
+    """Write official parameters as a family's code does, with what it adds, and ``more`` among them."""
+    theirs: dict[str, Any] = {}
     for key, shape, official in table(name):
         if official == "-":
             theirs[key] = torch.full(shape, 0.5)
         elif official in state:
             theirs[key] = state[official]
+    theirs |= more or {}
     path = path.with_suffix(".pdparams" if name.startswith("paddle") else ".pth")
     if path.suffix == ".pdparams":
         names = {key: f"conv2d_{i}.w_0" for i, key in enumerate(theirs)}
-        arrays = {key: value.numpy() for key, value in theirs.items()}
+        arrays = {key: value.numpy() if isinstance(value, Tensor) else value for key, value in theirs.items()}
         path.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": names}, protocol=4))
     elif name == "mmpose":
         torch.save({"meta": {"epoch": 300}, "state_dict": theirs, "optimizer": {"state": {}}}, path)
@@ -137,6 +141,81 @@ def test_truncated_and_wrong_files_are_one_line(name: str, tmp_path: Path, tiny:
         with pytest.raises(UserError, match="nothing was unpickled") as refused:
             checkpoint.load(path, tiny)
         assert "\n" not in str(refused.value)
+
+
+def refusal(path: Path, network: network.HigherHRNet) -> str:
+    """The one line about a file."""
+    with pytest.raises(UserError) as refused:
+        checkpoint.load(path, network)
+    assert "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def w32() -> network.HigherHRNet:
+    """Shapes alone."""
+    with torch.device("meta"):
+        return network.HigherHRNet(architecture_of())
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_file_of_another_width_is_one_line(
+    name: str, tmp_path: Path, tiny: network.HigherHRNet, w32: network.HigherHRNet
+):
+    said = refusal(saved_as(name, tiny.state_dict(), tmp_path / "c"), w32)
+    assert "do not fit the config's network: " in said
+    assert "of another shape: " in said
+    assert said.endswith("checkpoint of W4, 17 joints; give the matching --cfg or weights")
+
+
+SIGNS = {
+    "official": "conv1.weight",
+    "swahr": "conv_scale_layers.0.0.weight",
+    "mmpose": "keypoint_head.final_layers.1.weight",
+    "paddle": "hrhrnet_head.conv2.weight",
+}
+"""A parameter of each; SWAHR's are the official ones and more."""
+MIXED = [
+    (name, other)
+    for name in SAID
+    for other in SIGNS
+    if not name.startswith(other) and {name, other} != {"official", "swahr"}
+]
+
+
+@pytest.mark.parametrize(("name", "other"), MIXED)
+def test_parameters_of_two_families_in_a_file_are_one_line(
+    name: str, other: str, tmp_path: Path, tiny: network.HigherHRNet
+):
+    said = refusal(saved_as(name, tiny.state_dict(), tmp_path / "c", {SIGNS[other]: torch.ones(17, 4, 1, 1)}), tiny)
+    assert re.search(r"\d+ of \d+ parameters are none of a (mmpose 0.x|PaddleDetection) checkpoint: ", said), said
+    assert said.endswith("; save one network's state_dict")
+
+
+class Payload:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_hostile_files_of_each_family_are_one_line_and_run_nothing(
+    name: str, tmp_path: Path, tiny: network.HigherHRNet
+):
+    state, ran = tiny.state_dict(), tmp_path / "ran"
+    said = refusal(saved_as(name, state, tmp_path / "c", {"extra": Payload(ran)}), tiny)
+    assert "nothing was unpickled" in said or "wants to call posix.mkdir" in said
+    assert not ran.exists()
+    for value in (torch.ones(()), torch.ones(0, 4, 1, 1), torch.ones(17)):
+        strange = {"final_layers.1.weight": value}
+        assert "do not fit the config's network" in refusal(saved_as(name, {**state, **strange}, tmp_path / "c"), tiny)
+    endless = {"final_layers.1.weight": torch.full((17, 4, 1, 1), torch.inf)}
+    assert "hold NaN or infinity" in refusal(saved_as(name, {**state, **endless}, tmp_path / "c"), tiny)
 
 
 def test_the_config_that_fits_is_named():

@@ -163,6 +163,31 @@ def test_ctrl_c_ends_the_process_and_keeps_what_is_whole(npu: Host, expected: Pa
     npu.same_as(expected)
 
 
+def test_what_a_killed_run_left_is_gone_on_with(npu: Host, expected: Path):
+    """Kill the script itself, while its device computes: the device's process ends by itself."""
+    process = npu.hanging("hang:2", "--backend", "ascend", pids=1)
+    process.kill()
+    process.communicate()
+    for pid in set(npu.pids):  # they hang in the library, where a card's would be too
+        os.kill(pid, signal.SIGKILL)
+    assert wait_until_gone(npu.pids)
+    outcome = npu.benchmark()
+    assert outcome.status == 0, outcome.err
+    assert "1 of 6 dumps were there" in outcome.out
+    npu.same_as(expected)
+
+
+def test_a_device_that_fails_ends_predict_in_one_line(npu: Host, small_inputs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STAND_IN_FAULT", "device:1")
+    outcome = npu.script(
+        *("higherhrnet.__main__", "predict", small_inputs / "data/coco/images/val2017", "--backend", "ascend"),
+        *("--output", "found", "--no_exif", "--cfg", TINY_CONFIG, "--set", *SIZE),
+    )
+    said = error(outcome).splitlines()[-1]
+    assert "device 0, shape " in said
+    assert "ais_bench says RuntimeError: ACL: general failure; its last lines: " in said
+
+
 def test_sessions_of_two_shapes_live_side_by_side(npu: Host, expected: Path):
     """As in a stream of pictures: each keeps its own memory, and the profile follows the batch."""
     setting = external.Setting(npu.directory / "models/tiny_bs1_dynamic.om", 1, HEADS, (256, 128), npu.directory)
