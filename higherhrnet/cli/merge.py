@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     shards = args.results or [file for file in found if _SHARD.fullmatch(file.name.removeprefix(whole.stem))]
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
-    postprocess.check_results(whole, overwrite=args.overwrite, inputs=shards)
+    postprocess.check_results(whole, overwrite=args.overwrite)
     made = merge.run(dataset, shards, whole, joints=config.result_joints)
     figures.say(
         dataset,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from higherhrnet.artifacts import atomic, sources
+from higherhrnet.artifacts import atomic
 from higherhrnet.dataset import ground_truth
 from higherhrnet.errors import UserError
 
@@ -94,14 +94,3 @@ def write(path: Path, entries: Iterable[dict[str, Any]]) -> int:
             file.write("," * (count > 1) + text[1:-2])  # without the brackets and the last line break
         file.write("\n]\n" if count else "]\n")
     return count
-
-
-def is_cut(path: Path) -> bool:
-    """Whether a file begins as ``write`` does and lacks the end, as after a full disk or a crash of the machine."""
-    with sources.open_file(path) as file:
-        begin = file.read(len(_BEGIN))
-        file.seek(max(0, path.stat().st_size - len(_END)))
-        return _BEGIN.startswith(begin) and file.read() != _END
-
-
-_BEGIN, _END = b'[\n    {\n        "', b"\n]\n"

@@ -53,8 +53,6 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints:
         for entry in entries[index % of + 1].get(index, ())  # as Shard.holds has it
     )
     atomic.make_directory(results.parent)
-    whole = replace(first, shard=str(ALL))
-    claim.write(results, Record(whole))  # that of what was there would not be true of the next
     coco_results.write(results, merged)
     facts = Facts(
         pictures=combine(made.facts.pictures for made in records),
@@ -62,7 +60,7 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints:
         sha256=atomic.sha256(results),
         calibrated_on=sorted(index for made in records for index in made.facts.calibrated_on),
     )
-    made = Record(whole, facts, complete=True)
+    made = Record(replace(first, shard=str(ALL)), facts, complete=True)
     claim.write(results, made)
     atomic.remove_partials_of(results, claim.record_of(results))
     return made

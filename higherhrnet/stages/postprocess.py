@@ -16,7 +16,6 @@ from higherhrnet import decode
 from higherhrnet.artifacts import atomic, claim, dumps, outputs, sources
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
-from higherhrnet.artifacts.pictures import Picture
 from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -157,33 +156,11 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     )
 
 
-def check_results(results: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Refuse results that this program did not make, as of the official code, which writes them to the same place.
-
-    So with what lies where their record goes and, of ``run``, the table of their pictures. ``inputs`` are never
-    replaced.
-    """
-    outputs.check(results, "OUTPUT_DIR", ours=_is_ours, inputs=inputs, overwrite=overwrite)
-    if not overwrite:
-        claim.read(results, PeopleWork)
-    table = results.with_suffix(".pictures.json")
-    outputs.check(table, "OUTPUT_DIR", ours=_is_table, overwrite=overwrite)
-
-
-def _is_table(file: Path) -> bool:
-    try:
-        rows = sources.read_json(file, "table of pictures")
-    except UserError:
-        return False
-    return isinstance(rows, dict) and all(map(Picture.is_row, rows.values()))
-
-
-def _is_ours(results: Path) -> bool:
-    """Whether results are those of the record beside them, unfinished, or what damage left of them."""
-    made = claim.read(results, PeopleWork)
-    if made is None:
-        return False
-    return not made.complete or atomic.sha256(results) == made.facts.sha256 or coco_results.is_cut(results)
+def check_results(results: Path, *, overwrite: bool) -> None:
+    """Refuse results that this program did not make, as of the official code, which writes them to the same place."""
+    outputs.check(
+        results, "OUTPUT_DIR", ours=lambda file: claim.read(file, PeopleWork) is not None, overwrite=overwrite
+    )
 
 
 def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
@@ -197,7 +174,6 @@ def finish(
     """Write the results file and its record from a journal that holds all ``images``, then delete the journal."""
     missing = [image.index for image in images if image.index not in journal]
     assert not missing, f"images {missing} were neither decoded nor left out"
-    claim.write(results, wanted)  # that of what was there would not be true of the next
     coco_results.write(results, journal.entries())
     left_out = sorted({*wanted.facts.left_out, *journal.left_out})
     facts = replace(wanted.facts, left_out=left_out, sha256=atomic.sha256(results))

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import select
-import shlex
 import socket
 import subprocess
 import sys
@@ -54,11 +53,10 @@ class Companion:
         folders = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            arguments = [sys.executable, "-m", module, str(theirs.fileno())]
-            with theirs, processes.open_log(log, shlex.join(arguments)) as file, signals.held():
-                self._begin = file.tell()
+            log.unlink(missing_ok=True)  # not what a link in a copied folder names
+            with theirs, log.open("xb") as file, signals.held():
                 self._process = subprocess.Popen(
-                    arguments,
+                    [sys.executable, "-m", module, str(theirs.fileno())],
                     cwd=directory,
                     env={**os.environ, "PYTHONPATH": folders, "PYTHONUNBUFFERED": "1"},
                     stdin=subprocess.DEVNULL,
@@ -67,9 +65,6 @@ class Companion:
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # Ctrl-C in a terminal ends it through us
                 )
-        except UserError:
-            ours.close()
-            raise
         except OSError as e:
             ours.close()
             raise UserError(f"cannot start a process with its log {log}: {e.strerror}; free space or processes") from e
@@ -127,7 +122,7 @@ class Companion:
     def _outcome(self) -> processes.Outcome:
         try:
             with self.log.open("rb") as file:
-                text = processes.tail(file, self._begin)
+                text = processes.tail(file)
         except OSError:
             text = ""
         return processes.Outcome(self._process.poll() or 0, time.monotonic() - self._start, self.log, text)

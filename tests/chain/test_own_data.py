@@ -143,7 +143,8 @@ def compare_explain_predict(own: Own, script: Script, results: Path, *, figures:
         len(own.names)
     }
     assert [row["label"] for row in said["speed"]]
-    sets = [word for key, value in zip(own.opts[::2], own.opts[1::2], strict=True) for word in ("--set", key, value)]
+    pairs = [pair for pair in zip(own.opts[::2], own.opts[1::2], strict=True) if pair[0] != "OUTPUT_DIR"]
+    sets = [word for pair in pairs for word in ("--set", *pair)]
     predict = ("higherhrnet.__main__", "predict", own.images, "--save", "json,csv,images", "--min_score", 0)
     chosen = (*CPU, "--model", ONNX, "--cfg", TINY_CONFIG)
     assert script(*predict, *chosen, *sets).status == 0

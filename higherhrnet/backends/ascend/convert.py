@@ -131,14 +131,6 @@ def check_made(om: Path, chosen: AtcOptions, *, aipp: bool, dynamic_dims: bool) 
             raise UserError(f"model {om} was made {made_so} {flag}, says {claim.record_of(om)}; {remedy}")
 
 
-def _write_aipp(file: Path) -> None:
-    """Write ATC's file of AIPP. Raises UserError where another is there, as somebody may have tuned one by hand."""
-    text = aipp.configuration()
-    if file.is_file() and not file.is_symlink() and file.read_bytes() != text.encode():
-        raise UserError(f"{file} is not the AIPP file that this program makes; move it away, or rename the model")
-    atomic.write_text(file, text)
-
-
 def _named(request: Request) -> Path:
     """The .om that its record is named after, wherever ATC puts it."""
     return atc.candidates(request.output)[0]
@@ -178,7 +170,7 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
     conversion = request.conversion(soc_version)
     record = Record(_work(request, conversion, soc_version))
     if conversion.aipp is not None:
-        _write_aipp(conversion.aipp)
+        atomic.write_text(conversion.aipp, aipp.configuration())
     tuning, last = _tuned(request, conversion, timeout)
     with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(request):
         claim.write(_named(request), record)
@@ -209,7 +201,7 @@ def commands(request: Request) -> list[str]:
         lines += [chip.COMMAND.shell(), "# the chip's name from that table goes in place of CHIP (or --soc_version)"]
     conversion = request.conversion(soc_version)
     if conversion.aipp is not None:
-        _write_aipp(conversion.aipp)
+        atomic.write_text(conversion.aipp, aipp.configuration())
     if request.auto_tune:
         lines += [
             atc.HELP.shell(),
