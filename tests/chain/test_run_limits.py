@@ -73,7 +73,7 @@ def test_chunks_stay_within_64_mb(run: Callable[..., tuple[str, int]], monkeypat
     out, peak = run("--disk_budget", "64MB", "--backend", "benchmark", "--benchmark_path", tool)
     said = float(re.findall(r"peak on disk (\S+) MB", out)[0]) * 1e6
     assert 20e6 < peak <= BUDGET
-    assert 0.9 * peak <= said <= BUDGET, "what a tool writes and removes itself is seen a few times a second"
+    assert 0.8 * peak <= said <= BUDGET, "what a tool writes and removes itself is seen a few times a second"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
