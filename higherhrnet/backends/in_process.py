@@ -122,10 +122,13 @@ class InProcess(abc.ABC):
         launched: deque[tuple[int, Sequence[info.Entry]]] = deque()
         try:
             return self._run_batches(work, session, launched)
-        except BaseException:
+        except Exception:
             for slot, _ in launched:  # what is still copied may not be written to by the next work
                 with contextlib.suppress(UserError):  # of a device that is gone, which is being said already
                     session.wait(slot)
+            raise
+        except BaseException:  # a signal, which waits for no device: it may hang
+            self._opened.pop(work.device, None)
             raise
 
     def _run_batches(self, work: Work, session: Session, launched: deque[tuple[int, Sequence[info.Entry]]]) -> str:

@@ -61,7 +61,6 @@ class InMemory:
 
     def close(self) -> None:
         """End the threads; what they wait for of a device is given up."""
-        self._backend.end()
         for stream in self._streams:
             stream.close()
 

@@ -124,6 +124,7 @@ class Stream:
         self._dtypes = dtypes or Dtypes()
         self._threads = threads or min(max(workers.cores(), 2), backend.most_threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pictures")
+        self._backend = backend
         self._network = Network(backend, self.clock, flip=plan.flip, device=device, dtypes=self._dtypes)
 
     def __enter__(self) -> Stream:
@@ -133,8 +134,12 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """End the threads; who still iterates over a run gets a RuntimeError."""
+        """End the threads, and the backend: what they wait for of a device is given up.
+
+        Who still iterates over a run gets a RuntimeError.
+        """
         self.is_closed = True
+        self._backend.end()
         self._pool.shutdown(cancel_futures=True)
         self._network.close()
 

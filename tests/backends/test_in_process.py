@@ -20,10 +20,10 @@ HEADS = dumps.Heads(2, 2)
 class FixedSession:
     """Takes 2 s per batch, 3 s with its copies, whatever is in it."""
 
-    def __init__(self, batch: int) -> None:
-        self.sources = (np.zeros((batch, 3, *SHAPE), np.float32),)
+    def __init__(self, batch: int, slots: int = 1) -> None:
+        self.sources = [np.zeros((batch, 3, *SHAPE), np.float32)] * slots
         first, second = (np.zeros((batch, *dims), np.float32) for dims in dumps.output_shapes(SHAPE, HEADS))
-        self.results = ((first, second),)
+        self.results = [(first, second)] * slots
 
     def launch(self, slot: int) -> None:
         pass
@@ -49,6 +49,38 @@ def test_a_padded_batch_counts_in_proportion_to_its_images(tmp_path: Path, image
     assert perf.parse(text, Path("x")) == 2
     assert f"[infer] throughputRate: {4 / 3:.6g}, Interface throughputRate: 2, moduleLatency: 750\n" in text
     assert "[preprocess] throughputRate: nan, moduleLatency: nan\n" in text
+
+
+def test_a_signal_waits_for_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It falls into the reading of an input, while a device that hangs computes the one before."""
+    entries = [info.Entry(tmp_path / f"{i:012d}.bin", width=SHAPE[1], height=SHAPE[0]) for i in range(2)]
+
+    class Hanging(FixedSession):
+        waits = 0
+
+        def __init__(self) -> None:
+            super().__init__(batch=1, slots=2)
+
+        def wait(self, slot: int) -> in_process.Seconds:
+            self.waits += 1
+            assert self.waits == 1, "waits for ever"  # for the first call of the shape
+            return super().wait(slot)
+
+    class Backend(Fixed):
+        def open(self, shape: tuple[int, int], device: int = 0) -> FixedSession:
+            return opened
+
+    def fill(source: np.ndarray, files: list[Path], dtype: str) -> None:
+        reads.append(files)
+        if len(reads) == 3:
+            raise KeyboardInterrupt
+
+    opened = Hanging()
+    reads: list[list[Path]] = []
+    monkeypatch.setattr(in_process, "fill", fill)
+    with pytest.raises(KeyboardInterrupt):
+        Backend(batch=1, heads=HEADS, done=lambda _: None).run(Work(SHAPE, entries, tmp_path))
+    assert reads[-1] == [entries[1].path]
 
 
 class Clock:

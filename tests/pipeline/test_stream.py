@@ -305,6 +305,31 @@ def test_who_iterates_over_a_closed_stream_is_told():
             pass
 
 
+def test_closing_waits_for_no_device_that_hangs():
+    computing, ended, given_up = threading.Event(), threading.Event(), list[bool]()
+
+    class Hanging(Backend):
+        def saw(self, what: str, session: StandIn, slot: int) -> None:
+            if what == "wait":
+                computing.set()
+                given_up.append(ended.wait(5))
+
+        def end(self) -> None:
+            ended.set()
+
+    def close() -> None:
+        computing.wait()
+        stream.close()
+
+    with Stream(Hanging(), PLAN, Options()) as stream:
+        run = stream.run(pictures(range(3)))
+        threading.Thread(target=close).start()
+        with pytest.raises(RuntimeError, match="the stream was closed"):
+            next(run)
+    assert given_up
+    assert all(given_up)
+
+
 def test_a_live_source_is_answered_at_once():
     """Pictures that come one by one are not kept until a batch is full."""
     come = threading.Semaphore(0)

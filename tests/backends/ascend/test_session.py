@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from higherhrnet.artifacts import dumps, perf
 from higherhrnet.backends import external
 from higherhrnet.backends.ascend import cann_benchmark, session
 from tests.support.ascend_host import SIZE, Host, dump_bytes
-from tests.support.datasets import ROOT, TINY_CONFIG
+from tests.support.datasets import TINY_CONFIG
 from tests.support.processes import wait_until_gone
 from tests.support.programs import CPU, PLAIN, error
 
@@ -143,22 +141,14 @@ def test_dynamic_dims_and_what_does_not_fit(npu: Host, expected: Path):
 
 
 def test_ctrl_c_ends_the_process_and_keeps_what_is_whole(npu: Host, expected: Path):
-    pids = npu.directory / "pids"
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "HigherHRNet_benchmark.py"), "--cfg", str(TINY_CONFIG), *SIZE],
-        cwd=npu.directory,
-        env={**os.environ, "STAND_IN_FAULT": "hang:2", "STAND_IN_PIDS": str(pids)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (pids.exists() and pids.read_text().strip()) and time.monotonic() < deadline:
+    process = npu.hanging("hang:2", pids=1)
+    deadline = time.monotonic() + 60
+    while len(dump_bytes(npu.result / PLAIN)) < 2 and time.monotonic() < deadline:  # of the image before
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert wait_until_gone([int(pid) for pid in pids.read_text().split()])
+    assert wait_until_gone(npu.pids)
     assert "1 of 6 dumps were there" in npu.benchmark().out
     npu.same_as(expected)
 
