@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
-from tests.support.datasets import ROOT, TINY_CONFIG, write_dataset
+from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, call, main_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
@@ -115,6 +115,15 @@ def tiny_onnx(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The export of ``tiny_weights`` at batch size 1."""
     path = tmp_path_factory.mktemp("models") / "tiny_bs1_dynamic.onnx"
     main_of("HigherHRNet_pth2onnx")(["--weights", str(tiny_weights), "--cfg", str(TINY_CONFIG), "--output", str(path)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of the demonstration's network at batch size 1."""
+    path = tmp_path_factory.mktemp("models") / "w16_512_bs1_dynamic.onnx"
+    export = ["--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG, "--output", path]
+    main_of("HigherHRNet_pth2onnx")([str(argument) for argument in export])
     return path
 
 

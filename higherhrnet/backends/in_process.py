@@ -106,12 +106,14 @@ class InProcess(abc.ABC):
             return self._run(work, self._ready(work))
 
     def _ready(self, work: Work) -> Session:
-        """A session that has been called once."""
+        """A session; for the plain pass, which is timed, one that has been called once."""
         opened = self._opened.get(work.device)
         if opened is None or opened[0] != work.shape:
             self._opened.pop(work.device, None)  # the buffers of the last shape go before those of the next come
             del opened
             session = self.open(work.shape, work.device)
+            if work.flip:
+                return session
             fill(session.sources[0], [work.entries[0].path], work.dtype)
             session.launch(0)
             session.wait(0)  # the first call of a shape plans its memory: not timed

@@ -80,7 +80,6 @@ class Entry:
         self._make = make
         self._signature = signature
         self._lock = threading.Lock()
-        self._is_cached = False
 
     @cached_property
     def _dispatcher(self) -> Any:
@@ -89,10 +88,15 @@ class Entry:
     def is_compiled(self) -> bool:
         """True where the next call starts at once: this process or the cache has it for these sources and this CPU."""
         entry = self._dispatcher
-        if not (entry.signatures or self._is_cached):
-            # Numba has no public way to look into a cache without compiling what is not there.
-            self._is_cached = entry._cache.load_overload(self._signature, entry.targetctx) is not None
-        return bool(entry.signatures) or self._is_cached
+        with self._lock:
+            if not entry.signatures:
+                # Numba has no public way to look into a cache without compiling what is not there.
+                found = entry._cache.load_overload(self._signature, entry.targetctx)
+                if found is not None:  # taken as its own compile() takes it, which would load it again
+                    entry.targetctx.insert_user_function(found.entry_point, found.fndesc, [found.library])
+                    entry.add_overload(found)
+                    entry.disable_compile()
+        return bool(entry.signatures)
 
     def is_kept(self) -> bool:
         """Whether what is compiled now need not be the next time."""

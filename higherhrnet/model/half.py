@@ -18,7 +18,7 @@ _KEY = "float16_of"
 
 def _is_ours(file: Path) -> bool:
     try:
-        return _KEY in onnx_graph.read(file).metadata
+        return _KEY in onnx_graph.metadata(file)
     except UserError:
         return False
 

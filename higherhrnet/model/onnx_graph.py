@@ -88,6 +88,11 @@ def read(path: Path) -> Graph:
     return _read(path, _model)
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """What the exporter of an .onnx file wrote about itself. Raises as ``read``."""
+    return _read(path, _metadata)
+
+
 @dataclass(frozen=True)
 class Computed:
     """What decides the numbers that a model gives."""
@@ -153,9 +158,12 @@ def _model(content: memoryview) -> Graph:
     graphs = [value for number, value in _fields(content) if number == _MODEL_GRAPH]
     if len(graphs) != 1:
         raise _FormatError(f"found {len(graphs)} graphs, expected one")
+    return _graph(_message(graphs[0]), _metadata(content))
+
+
+def _metadata(content: memoryview) -> dict[str, str]:
     entries = (dict(_fields(_message(value))) for number, value in _fields(content) if number == _MODEL_METADATA)
-    metadata = {_text(e.get(_ENTRY_KEY, _NOTHING)): _text(e.get(_ENTRY_VALUE, _NOTHING)) for e in entries}
-    return _graph(_message(graphs[0]), metadata)
+    return {_text(e.get(_ENTRY_KEY, _NOTHING)): _text(e.get(_ENTRY_VALUE, _NOTHING)) for e in entries}
 
 
 def _graph(content: memoryview, metadata: dict[str, str]) -> Graph:
@@ -274,6 +282,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 def _varint(content: memoryview, position: int) -> tuple[int, int]:
     """A base-128 number and the position after it."""
+    if position < len(content) and (byte := content[position]) < 0x80:  # nearly all of them
+        return byte, position + 1
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(content):

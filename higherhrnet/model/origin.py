@@ -49,13 +49,13 @@ def joints(model: Path) -> int | None:
 
 def weights(model: Path) -> str:
     """SHA-256 of the checkpoint that an .onnx was exported from; '' where it does not say."""
-    return onnx_graph.read(model).metadata.get("weights_sha256", "")
+    return onnx_graph.metadata(model).get("weights_sha256", "")
 
 
 def is_ours(model: Path) -> bool:
     """Whether this program exported an .onnx."""
     try:
-        return onnx_graph.read(model).metadata.get("made_by", "").startswith("higherhrnet ")
+        return onnx_graph.metadata(model).get("made_by", "").startswith("higherhrnet ")
     except UserError:
         return False
 
@@ -73,7 +73,7 @@ def stale(model: Path) -> str:
     The checkpoint is the one after which the guide names the export: NAME.pth for NAME_bs1_dynamic.onnx.
     """
     weights = model.with_name(model.name.rpartition("_bs")[0] + ".pth")
-    made_from = onnx_graph.read(model).metadata.get("weights_sha256", "")
+    made_from = onnx_graph.metadata(model).get("weights_sha256", "")
     if not made_from or not weights.is_file() or atomic.sha256(weights) == made_from:
         return ""
     return f"{weights} has changed since {model} was exported from it"

@@ -51,6 +51,25 @@ def test_a_padded_batch_counts_in_proportion_to_its_images(tmp_path: Path, image
     assert "[preprocess] throughputRate: nan, moduleLatency: nan\n" in text
 
 
+@pytest.mark.parametrize(("flip", "launches"), [(False, 3), (True, 2)])
+def test_the_first_call_is_for_nothing_where_the_others_are_timed(tmp_path: Path, flip: bool, launches: int):
+    entries = [info.Entry(tmp_path / f"{i:012d}.bin", width=SHAPE[1], height=SHAPE[0]) for i in range(2)]
+    for entry in entries:
+        np.zeros((3, *SHAPE), np.float32).tofile(entry.path)
+    slots: list[int] = []
+
+    class Counting(FixedSession):
+        def launch(self, slot: int) -> None:
+            slots.append(slot)
+
+    class Backend(Fixed):
+        def open(self, shape: tuple[int, int], device: int = 0) -> FixedSession:
+            return Counting(self.batch)
+
+    Backend(batch=1, heads=HEADS, done=lambda _: None).run(Work(SHAPE, entries, tmp_path, flip=flip))
+    assert len(slots) == launches
+
+
 def test_a_signal_waits_for_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It falls into the reading of an input, while a device that hangs computes the one before."""
     entries = [info.Entry(tmp_path / f"{i:012d}.bin", width=SHAPE[1], height=SHAPE[0]) for i in range(2)]
