@@ -200,5 +200,4 @@ def test_full_size_maps(seed):
     arrays = synthesise(persons, geometry.fit(size[0], size[1], 512), rng, drop=0.3)
     level = [0, 0.003, 0.03, 0][seed % 4]
     noisy = each(arrays, lambda a: a + rng.normal(0, level, a.shape).astype(np.float32) if level else a)
-    for with_flip in (True, False):
-        assert assert_same(noisy, Options(), f"seed {seed}", with_flip=with_flip) > 0
+    assert assert_same(noisy, Options(), f"seed {seed}", with_flip=seed % 3 > 0) > 0

@@ -87,9 +87,9 @@ def test_ap_beyond_its_tolerance_is_said():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Batches of 1, 3 and 8 of the trained demonstration on 11 scenes: several a shape, most last batches partial."""
+    """Batches of 1, 3 and 8 of the trained demonstration on 8 scenes: several a shape, most last batches partial."""
     work = tmp_path_factory.mktemp("batches")
-    scenes.write(work / "data/coco", images=11, seed=7, obstacles=0.0)
+    scenes.write(work / "data/coco", images=8, seed=7, obstacles=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
         for name, *arguments in (
