@@ -43,6 +43,12 @@ def images(batch: int, height: int = 128, width: int = 192) -> torch.Tensor:
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_maps_are_not_kept_where_there_is_no_gpu():
+    with pytest.raises(UserError, match=r"^--decode_on device is for CUDA GPUs, torch computes on CPU \(.*; give"):
+        backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=1, keeps_maps=True)
+
+
 def test_the_fused_network_computes_the_same(demo: network.HigherHRNet):
     fused = fusion.fuse(demo)
     with torch.inference_mode():
