@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from higherhrnet.artifacts import atomic, dumps, inputs, models
@@ -335,6 +336,12 @@ class Inference:
             if isinstance(self._model, convert.Request):
                 _check_origin(self._model.onnx, config, given=options.model is not None)
                 self._quantized = _checked(self._model.onnx, config)
+
+    def on(self, devices: tuple[int, ...]) -> Inference:
+        """The same on other devices."""
+        other = copy.copy(self)
+        other.options = replace(self.options, device_ids=devices)
+        return other
 
     @property
     def file(self) -> Path:

@@ -14,6 +14,7 @@ import copy
 import itertools
 import mmap
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -280,7 +281,12 @@ class Card:
             self._memory = None
             largest = max(layout.shape, self.setting.largest, key=lambda shape: shape[0] * shape[1])
             self._memory = Memory.make(self.device, replace(layout, shape=largest))
-        return CudaSession(self, layout, self._parts, self._memory)
+        start = time.perf_counter()
+        session = CudaSession(self, layout, self._parts, self._memory)
+        if self.setting.tuned:
+            height, width = layout.shape
+            self.setting.say(f"cuDNN has tried its kernels at {height}x{width}: {time.perf_counter() - start:.1f} s")
+        return session
 
     def captured(self, works: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
         """Graphs of ``works``; the first is run before, so that cuDNN chooses its kernels and Triton compiles."""

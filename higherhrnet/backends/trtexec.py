@@ -34,8 +34,10 @@ NAME_OF_TARGET = "tensorrt"
 FLOAT16, FLOAT32 = PRECISIONS = ("float16", "float32")
 """Of a model that is not quantized; the first without a choice."""
 _FP16, _NO_TF32, _TYPED = "--fp16", "--noTF32", "--stronglyTyped"
-UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED})
-"""Flags of precision of releases 8 to 10."""
+_NETWORK_ALONE = ("--useCudaGraph", "--useSpinWait", "--noDataTransfers")
+"""As torch's sessions are timed: launches are not what a batch of one waits for, and nothing crosses the bus."""
+UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED, *_NETWORK_ALONE})
+"""Flags of releases 8 to 10 that not every one has."""
 
 
 def known_flags() -> frozenset[str]:
@@ -77,7 +79,8 @@ def commands(
 ) -> list[tuple[processes.Command, Path]]:
     """A command per shape and where its log goes; the first also builds the engine and saves it in ``folder``.
 
-    ``known`` are trtexec's flags. Where it needs a float16 model for ``precision``, that is written into ``folder``.
+    ``known`` are trtexec's flags: it gets those of the timing that it has. Where it needs a float16 model for
+    ``precision``, that is written into ``folder``.
 
     Shapes are (H, W). min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned
     for the square one, the first, as the guide measures that first.
@@ -111,7 +114,8 @@ def commands(
     result = []
     for i, shape in enumerate(shapes):
         origin = [*build, f"--saveEngine={engine}"] if i == 0 else [f"--loadEngine={engine}"]
-        arguments = (NAME, *origin, f"--shapes={dims(*shape)}", f"--device={device}")
+        timing = [flag for flag in _NETWORK_ALONE if flag in known]
+        arguments = (NAME, *origin, f"--shapes={dims(*shape)}", f"--device={device}", *timing)
         result.append((processes.Command(arguments), trtexec_log.path(folder, batch, device, shape)))
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,7 +32,7 @@ def tiny() -> Iterator[HigherHRNet]:
 
 
 def card(
-    network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[str] | None = None, keeps_maps: bool = False
+    network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[str] | None = None, **more: bool
 ) -> torch_cuda.Card:
     architecture = architecture_of(TINY_CONFIG)
     setting = torch_cuda.Setting(
@@ -40,7 +41,7 @@ def card(
         dumps.Heads(architecture.joints, architecture.tags),
         largest=SHAPES[0],
         say=lambda text: None if said is None else said.append(text),
-        keeps_maps=keeps_maps,
+        **more,
     )
     return torch_cuda.Card(network, device, setting, threading.Lock())  # type: ignore[arg-type]
 
@@ -144,6 +145,13 @@ def test_a_full_card_computes_halves_of_a_batch_and_says_so_once(tiny: HigherHRN
         for ours, reference in zip(session.results[0], expected(tiny, given), strict=True):
             assert relative(ours, reference) < 1e-5
     assert said[1:] == [f"stand-in has no room for batches of {batch}: each is computed in halves"]
+
+
+def test_what_tuning_takes_is_said(tiny: HigherHRNet):
+    said: list[str] = []
+    made = card(tiny, CpuCard(), said=said, tuned=True)
+    made.open(SHAPES[0], pictures=True, flip=True)
+    assert re.fullmatch(r"cuDNN has tried its kernels at 32x64: \d+\.\d s", said[-1])
 
 
 def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):

@@ -277,12 +277,13 @@ def test_trtexec_s_commands_bound_all_17_shapes(with_trtexec: Path, script: Scri
         "trtexec --onnx=models/tiny_bs1_dynamic.onnx --fp16 --minShapes=input:1x3x512x512 "
         "--optShapes=input:1x3x512x512 --maxShapes=input:1x3x1024x1024 "
         "--saveEngine=result/trtexec/tiny_bs1_dynamic_batchsize_1.engine --shapes=input:1x3x512x512 --device=0 "
-        "> result/trtexec/trtexec_batchsize_1_device_0_512x512.log 2>&1"
+        "--useCudaGraph --useSpinWait --noDataTransfers > result/trtexec/trtexec_batchsize_1_device_0_512x512.log 2>&1"
     )
     assert len(rest) == 16
     assert rest[1] == (
         "trtexec --loadEngine=result/trtexec/tiny_bs1_dynamic_batchsize_1.engine --shapes=input:1x3x1024x512 "
-        "--device=0 > result/trtexec/trtexec_batchsize_1_device_0_1024x512.log 2>&1"
+        "--device=0 --useCudaGraph --useSpinWait --noDataTransfers "
+        "> result/trtexec/trtexec_batchsize_1_device_0_1024x512.log 2>&1"
     )
     assert not Path("result").exists()
 
