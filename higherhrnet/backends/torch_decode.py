@@ -82,14 +82,10 @@ class Maps:
         on : what is asked for is done in such a block
         """
         self._outputs, self._passes, self._on = outputs, passes, on
-        device = outputs[0].device
+        self._partners, self._device = tuple(flip), outputs[0].device
         self._images, self._joints = len(outputs[1]) // passes, len(flip)
         self._height, self._width = (2 * side for side in outputs[1].shape[2:])
         self._rows, self._columns = -(-self._height // _TILE), -(-self._width // _TILE)
-        with on():
-            self._flip = torch.tensor(flip, device=device)
-            near = 0.75 - 0.5 * torch.arange(2, dtype=torch.float64, device=device)
-            self._weights = near, (1 - near).float()
 
     def find(self, *, kernel: int, limit: int, threshold: float) -> Peaks:
         """The candidates of all images, as decode.peaks.find.
@@ -108,7 +104,7 @@ class Maps:
         missing : int64 [M, 2], image and joint
         means : float32 [M, 2], mean tags of the image and of its mirror image; NaN of people without any
         """
-        device, joints, width = self._flip.device, self._joints, self._width
+        device, joints, width = self._device, self._joints, self._width
         with self._working():
             of, place = torch.from_numpy(found @ [[joints, 0], [1, 0], [0, 1], [0, width]]).to(device).unbind(1)
             if len(missing):
@@ -156,6 +152,16 @@ class Maps:
         """Of each image, whether all its values are finite and within the decode's limit."""
         both = [(maps.abs() <= _LIMIT).view(self._passes, self._images, -1).all(2) for maps in self._outputs]
         return torch.cat(both).all(0).cpu().numpy()
+
+    @cached_property
+    def _flip(self) -> Tensor:
+        return torch.tensor(self._partners, device=self._device)
+
+    @cached_property
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """Of the nearer and of the farther sample, as ``_mix`` takes them."""
+        near = 0.75 - 0.5 * torch.arange(2, dtype=torch.float64, device=self._device)
+        return near, (1 - near).float()
 
     @cached_property
     def _limits(self) -> _Limits:
@@ -238,8 +244,10 @@ class Maps:
                 for part in tiles[left].unique().split(_AT_ONCE):
                     heat[part] = self._heat(self._squares(part), _TILE).amax((1, 2))
             bounds = torch.where(left, heat[tiles] - distance, -math.inf)
-            first = bounds.argsort(dim=1, stable=True, descending=True)[:, : most or count]
-            chosen = torch.zeros_like(left).scatter_(1, first, value=True) & left
+            chosen = left
+            if most:
+                first = bounds.argsort(dim=1, stable=True, descending=True)[:, :most]
+                chosen = torch.zeros_like(left).scatter_(1, first, value=True) & left
             best, place = self._search(tiles, chosen, means, best, place)
             may_win = (bounds > best[:, None]) | ((bounds == best[:, None]) & (starts < place[:, None]))
             left = left & ~chosen & may_win
