@@ -3,7 +3,7 @@
     python3 -m benchmarks.gpu --output DIR [--only parity,rates] [--seconds 450] [--device cpu]
 
 Sections, each in a process of its own, so that none meets another's plans or memory: env, parity, repeat, memory,
-opening, rates, people, ends, tests. DIR/SECTION.json is written as the figures come; what failed is said there.
+opening, rates, people, search, ends, tests. DIR/SECTION.json is written as the figures come; what failed is said there.
 ``--device cpu`` runs the same lines on tiny sizes. docs/gpu.md has what was found.
 """
 
@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from demo.synthesis import synthesise
 from higherhrnet import decode
 from higherhrnet.artifacts import atomic
 from higherhrnet.backends import torch as backend
+from higherhrnet.backends import torch_cuda, torch_decode
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.config import loader
 from higherhrnet.config.options import Options
@@ -39,6 +41,7 @@ from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.image import geometry, reader
 from higherhrnet.model import network
 from higherhrnet.model.architecture import Architecture
+from higherhrnet.pipeline import device_decode
 from higherhrnet.pipeline.stream import Picture, Stream
 from higherhrnet.system import workers
 
@@ -54,6 +57,7 @@ SECTIONS = {
     "opening": 60,
     "rates": 110,
     "people": 90,
+    "search": 60,
     "ends": 120,
     "tests": 60,
 }
@@ -318,13 +322,103 @@ def people(s: Section) -> None:
         s.tried(f"{on} {precision}", found)
 
 
+def _of_people(
+    shape: tuple[int, int], batch: int, *, people: int = 4, clutter: int = 6, noise: float = 0
+) -> list[np.ndarray]:
+    """Both outputs of a batch, the plain pass first: those of four images, repeated."""
+    rng = np.random.default_rng(0)
+    at = geometry.fit(shape[1], shape[0], 512)
+    passes: tuple[list[Any], list[Any]] = ([], [])
+    for _ in range(min(batch, 4)):
+        persons = [
+            np.concatenate((rng.uniform(0, 1, (17, 2)) * (shape[1], shape[0]), np.full((17, 1), 2)), axis=1)
+            for _ in range(people)
+        ]
+        for one, outputs in zip(passes, synthesise(persons, at, rng, clutter=clutter), strict=True):
+            one.append([maps + rng.normal(0, noise, maps.shape).astype(np.float32) for maps in outputs])
+    return [
+        np.concatenate(
+            [np.resize(np.stack([o[output] for o in one]), (batch, *one[0][output].shape)) for one in passes]
+        )
+        for output in (0, 1)
+    ]
+
+
+def search(s: Section) -> None:
+    """The decode of maps on the card: is it the host's to the bit, and what does it take?"""
+    decode.compile()
+    options, where = Options(), torch.device("cuda" if s.cuda else "cpu")
+    on: Callable[[], AbstractContextManager] = torch.inference_mode
+    if s.cuda:
+        device = torch_cuda.CudaDevice(0)
+        on = partial(device.beside, device.stream())
+
+    def maps_of(outputs: list[np.ndarray]) -> torch_decode.Maps:
+        first, second = (torch.from_numpy(output).to(where) for output in outputs)
+        return torch_decode.Maps((first, second), passes=2, flip=options.flip, on=on)
+
+    def on_host(outputs: list[np.ndarray], image: int) -> decode.People:
+        plain, mirrored = (tuple(o[image + start] for o in outputs) for start in (0, len(outputs[0]) // 2))
+        return decode.decode(plain, mirrored, options)
+
+    for shape in _grid() if s.cuda else [(64, 64)]:
+
+        def equal(shape: tuple[int, int] = shape) -> dict[str, str]:
+            every = {}
+            for sort, people, clutter, noise in (
+                ("four people", 4, 6, 0.0),
+                ("crowd", 12, 6, 0.0),
+                ("clutter", 4, 200, 0.0),
+                ("noise", 4, 6, 0.01),
+            ):
+                outputs = _of_people(shape, 4, people=people, clutter=clutter, noise=noise)
+                found = device_decode.people(maps_of(outputs), options, 4, with_flip=True)
+                same = [
+                    ours is not None and np.array_equal(ours.keypoints, on_host(outputs, image).keypoints)
+                    for image, ours in enumerate(found)
+                ]
+                every[sort] = f"{sum(same)} of {len(same)} images equal"
+            return every
+
+        s.tried(f"{shape[0]}x{shape[1]}", equal)
+    for shape in ((512, 512), (512, 704)) if s.cuda else ((64, 64),):
+        for batch in (1, 8, 32) if s.cuda else (1,):
+
+            def timed(shape: tuple[int, int] = shape, batch: int = batch) -> dict[str, float]:
+                outputs = _of_people(shape, batch)
+                taken = []
+                for _ in range(8):
+                    maps = maps_of(outputs)
+                    if s.cuda:
+                        torch.cuda.synchronize()
+                    start = time.perf_counter()
+                    device_decode.people(maps, options, batch, with_flip=True)
+                    taken.append(time.perf_counter() - start)
+                start = time.perf_counter()
+                for image in range(min(batch, 4)):
+                    on_host(outputs, image)
+                host = (time.perf_counter() - start) / min(batch, 4)
+                return {
+                    "ms an image on the device": round(1000 * statistics.median(taken[2:]) / batch, 3),
+                    "ms an image on a core of the host": round(1000 * host, 3),
+                }
+
+            s.tried(f"batch {batch} {shape[0]}x{shape[1]}", timed)
+
+
 class _Synthesised:
     """A session whose maps are of people, as those of seeded weights are of none: all else is the session's."""
 
-    def __init__(self, session: Session, maps: list[np.ndarray]) -> None:
+    def __init__(self, session: Session, maps: list[np.ndarray], *, keeps_maps: bool) -> None:
         self._session = session
         self.sources, self.passes, self.slots_of = session.sources, session.passes, session.slots_of  # type: ignore
         self.results = [tuple(maps)] * len(self.sources)
+        self._maps = tuple(torch.from_numpy(output).to("cuda") for output in maps) if keeps_maps else ()
+
+    def maps(self, slot: int, flip: Sequence[int]) -> torch_decode.Maps:
+        """Where these are decoded on the card."""
+        on = self._session.maps(slot, flip)._on  # type: ignore[attr-defined]
+        return torch_decode.Maps(self._maps, passes=2, flip=flip, on=on)  # type: ignore[arg-type]
 
     def launch(self, slot: int) -> None:
         self._session.launch(slot)
@@ -340,30 +434,16 @@ class _WithPeople(InProcess):
         self._made, self._network = made, network
         self.batch, self.heads, self.name, self.runtime = made.batch, made.heads, made.name, made.runtime
         self.kept_sessions, self.most_threads = made.kept_sessions, made.most_threads
+        self.keeps_maps = made.keeps_maps
 
     def open(self, shape: tuple[int, int], device: int = 0) -> Session:
         raise NotImplementedError
 
     def open_pictures(self, shape: tuple[int, int], device: int = 0, *, flip: bool) -> Any:
-        rng = np.random.default_rng(0)
-        at = geometry.fit(shape[1], shape[0], 512)
-        passes: tuple[list[Any], list[Any]] = ([], [])
-        for _ in range(min(self.batch, 4)):
-            persons = [
-                np.concatenate((rng.uniform(0, 1, (17, 2)) * (shape[1], shape[0]), np.full((17, 1), 2)), axis=1)
-                for _ in range(4)
-            ]
-            for one, outputs in zip(passes, synthesise(persons, at, rng), strict=True):
-                one.append(outputs)
-        maps = []
-        for output in (0, 1):
-            every = [
-                np.resize(np.stack([o[output] for o in one]), (self.batch, *one[0][output].shape)) for one in passes
-            ]
-            maps.append(np.concatenate(every))
+        maps = _of_people(shape, self.batch)
         if not self._network:
             return _Instant(self.batch, shape, maps)
-        return _Synthesised(self._made.open_pictures(shape, device, flip=flip), maps)
+        return _Synthesised(self._made.open_pictures(shape, device, flip=flip), maps, keeps_maps=self.keeps_maps)
 
 
 class _Instant:
@@ -392,7 +472,9 @@ def ends(s: Section) -> None:
     for title, config, wanted, images_of_run, live in (
         ("no network", DEMO, 32, 1440, False),
         ("W32, maps of four people", W32, 32, 1920, True),
+        ("W32, maps of four people, decoded on the card", W32, 32, 1920, True),
         ("W32, maps of four people", W32, 8, 1440, True),
+        ("W32, maps of four people, decoded on the card", W32, 8, 1440, True),
         ("W32, maps of four people", W32, 1, 720, True),
         ("demo network, its own people", DEMO, 32, 1440, True),
     ):
@@ -403,7 +485,7 @@ def ends(s: Section) -> None:
         def whole(
             title: str = title, config: Path = config, batch: int = batch, count: int = count, live: bool = live
         ) -> dict[str, Any]:
-            real = s.backend(config, batch=batch, precision="float16")
+            real = s.backend(config, batch=batch, precision="float16", keeps_maps="on the card" in title)
             made: InProcess = real if "own" in title else _WithPeople(real, network=live)
             for shape in set(shapes) if s.cuda else ():
                 made.open_pictures(shape, flip=True)
@@ -441,7 +523,11 @@ def ends(s: Section) -> None:
 
 def tests(s: Section) -> None:
     """The tests that need a card."""
-    names = ["tests/backends/test_torch.py"] if s.cuda else ["tests/backends/test_transfers.py"]
+    names = (
+        ["tests/backends/test_torch.py", "tests/pipeline/test_device_decode.py"]
+        if s.cuda
+        else ["tests/backends/test_transfers.py"]
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names, *(["-k", "gpu or captured"] * s.cuda)],
         cwd=ROOT,

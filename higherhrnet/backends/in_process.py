@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -33,6 +33,44 @@ class Seconds:
     """The network with the copies to and from the device."""
     execute: float
     """The network alone, its inputs and outputs in the device's memory: what the guide's table is of."""
+
+
+class NoRoomError(Exception):
+    """A device has no memory left for what was asked of maps on it."""
+
+
+class Peaks(NamedTuple):
+    """Candidates of N images, as decode.peaks.find returns them of one."""
+
+    fine: np.ndarray  # bool [N], whether all values are finite and such as the decode takes
+    counts: np.ndarray  # int64 [N, K]
+    points: np.ndarray  # int64 [N, K, limit, 2], x and y
+    values: np.ndarray  # float32 [N, K, limit]
+    tags: np.ndarray  # float32 [N, K, limit, 2]
+
+
+class Points(NamedTuple):
+    """Pixels of heatmaps."""
+
+    xy: np.ndarray  # int64 [P, 2]
+    values: np.ndarray  # float32 [P]
+    rises: np.ndarray  # bool [P, 2], whether heat rises rightward, and downward, from neighbour to neighbour
+
+
+class DeviceMaps(Protocol):
+    """A batch's outputs on the device that made them, to be asked by one thread; see torch_decode.Maps."""
+
+    def find(self, *, kernel: int, limit: int, threshold: float) -> Peaks:
+        """The candidates of all images. Raises NoRoomError, as the other methods do."""
+        ...
+
+    def finish(self, found: np.ndarray, missing: np.ndarray, means: np.ndarray) -> Points:
+        """The points of joints found, and of the best places of joints missing."""
+        ...
+
+    def outputs(self, image: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """An image's outputs, of each pass, in the host's memory."""
+        ...
 
 
 class Session(Protocol):
@@ -69,6 +107,8 @@ class InProcess(abc.ABC):
     """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
     has_devices = False
     """Whether ``open`` may be called for several devices, whose sessions then work at the same time."""
+    keeps_maps = False
+    """Whether the sessions of ``open_pictures`` leave outputs on the device, for the decode there."""
     most_threads = 8
     """Of a stream's that read and decode: beyond, its one thread that hands over batches is the limit."""
 
@@ -91,6 +131,8 @@ class InProcess(abc.ABC):
 
         - its sources are uint8 [N, H, W, 3], RGB, which it normalises itself
         - ``passes`` is 2: a launch computes both passes, and results are [2 * N, ...], the plain pass first
+        - ``maps``, where the backend ``keeps_maps``: a slot's outputs on the device as DeviceMaps, of the mirror
+          partners that are given (Options.flip); ``results`` are then none
         - ``slots_of`` is the same object in several sessions: they share their slots, and may be in flight together
         """
         return self.open(shape, device)

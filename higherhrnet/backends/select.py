@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from higherhrnet.artifacts import atomic, dumps, inputs, models
@@ -40,6 +41,9 @@ _FOR_INPUTS = {
     inputs.UINT8: "--aipp",
 }
 
+HOST, DEVICE = DECODERS = ("host", "device")
+"""Where maps are searched for people: device is torch's alone, on a GPU."""
+
 MODELS = Path("models")
 """Where models are looked for."""
 
@@ -65,6 +69,8 @@ class InferenceOptions:
     """Of the backends that run in this process: one of base.DEVICES, or OpenVINO's name of a device."""
     tuned: bool = False
     """Whether cuDNN tries its kernels at each shape: torch on a GPU."""
+    decode_on: str = HOST
+    """One of DECODERS: where maps are searched for people."""
     dtype: str = dumps.FLOAT32
     """Of the dumps, and of inputs where the backend takes float16."""
     benchmark_path: Path | None = None
@@ -169,6 +175,7 @@ def in_process(
     devices: tuple[int, ...] = (),
     run_on: str = AUTO,
     tuned: bool = False,
+    decode_on: str = HOST,
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
     """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint; MODEL.EXTRA, ``extra``, describes its network.
@@ -184,6 +191,7 @@ def in_process(
         )
     if run_on == NPU:
         _check_npu(name, tuned=tuned)
+    _check_decoder(name, decode_on)
     if name == ONNXRUNTIME:
         if precision is not None:
             raise UserError(
@@ -222,8 +230,17 @@ def in_process(
         threads=threads,
         on=run_on,
         tuned=tuned,
+        keeps_maps=decode_on == DEVICE,
         done=done,
     )
+
+
+def _check_decoder(name: str, decode_on: str) -> None:
+    """Refuse what is none, and a device's with what is not torch."""
+    if decode_on not in DECODERS:
+        raise UserError(f"decode_on is {decode_on!r}, expected {HOST} or {DEVICE}")
+    if name != TORCH and decode_on == DEVICE:
+        raise UserError(f"--decode_on {DEVICE} is for --backend torch on a GPU; give --decode_on {HOST}")
 
 
 def _check_npu(name: str, *, tuned: bool) -> None:
@@ -319,6 +336,12 @@ class Inference:
             if isinstance(self._model, convert.Request):
                 _check_origin(self._model.onnx, config, given=options.model is not None)
                 self._quantized = _checked(self._model.onnx, config)
+
+    def on(self, devices: tuple[int, ...]) -> Inference:
+        """The same on other devices."""
+        other = copy.copy(self)
+        other.options = replace(self.options, device_ids=devices)
+        return other
 
     @property
     def file(self) -> Path:
@@ -443,6 +466,7 @@ class Inference:
                 precision=options.precision,
                 run_on=options.run_on,
                 tuned=options.tuned,
+                decode_on=options.decode_on,
                 device=options.device_ids[0] if options.device_ids else options.device,
                 devices=options.device_ids,
                 done=done,

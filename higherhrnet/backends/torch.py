@@ -60,6 +60,7 @@ class Torch(InProcess):
         threads: int = 0,
         on: str = AUTO,
         tuned: bool = False,
+        keeps_maps: bool = False,
         largest: tuple[int, int] = _LARGEST,
         say: Callable[[str], object] = print,
         done: Callable[[int], object] = lambda _: None,
@@ -75,16 +76,21 @@ class Torch(InProcess):
         threads : of the CPU; 0 leaves their number to PyTorch
         on : one of base.DEVICES
         tuned : on a GPU, have cuDNN try its kernels at each shape
+        keeps_maps : leave the maps of pictures on a GPU, where they are decoded
         largest : the shape (H, W) that memory on a GPU is made for
         say : told what is slower on a GPU than it might be
 
         Raises
         ------
-        UserError : a checkpoint that does not load or fit, a GPU or NPU that is not there, or outputs beyond TOLERANCES
+        UserError : a checkpoint that does not load or fit, a GPU or NPU that is not there, ``keeps_maps`` without a
+            GPU, or outputs beyond TOLERANCES
         """
         super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
         place = torch_device.choose(on, devices[0])
         self._kind = place.kind
+        self.keeps_maps = keeps_maps
+        if keeps_maps and self._kind != CUDA:
+            raise UserError(f"--decode_on device is for CUDA GPUs, torch computes on {place}; give --decode_on host")
         precision = precision or ("float32" if self._kind == CPU else "float16")
         self.name = f"{NAME} {self._kind} {precision}{' tuned' * (tuned and self._kind == CUDA)}"
         self.runtime = place.runtime
@@ -106,7 +112,7 @@ class Torch(InProcess):
             return
         if place.kind == CUDA:
             self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
-            setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say)
+            setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say, keeps_maps)
             opening = threading.Lock()
             self._cards: dict[int, torch_cuda.Card] = {}
             # Now: errors come before any work, and while a network is traced no other may run in this process.

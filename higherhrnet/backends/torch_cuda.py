@@ -14,6 +14,7 @@ import copy
 import itertools
 import mmap
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from higherhrnet.artifacts import dumps, inputs
+from higherhrnet.backends import torch_decode
 from higherhrnet.backends.in_process import Seconds
 from higherhrnet.backends.transfers import BUFFERS, Batch, Marks, Transfers
 from higherhrnet.errors import UserError
@@ -56,6 +58,8 @@ class Setting:
     """Whether cuDNN tries its kernels at each shape, rather than to choose them by its heuristics."""
     say: Callable[[str], object] = lambda _: None
     """Told what is not as it was asked for."""
+    keeps_maps: bool = False
+    """Whether the maps of pictures stay on the card, for torch_decode."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -97,6 +101,12 @@ class CudaDevice:
     def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
         """Between two marks that are done."""
         return begin.elapsed_time(end) / 1000
+
+    @contextlib.contextmanager
+    def beside(self, stream: torch.cuda.Stream) -> Iterator[None]:
+        """What the block asks for is done on a stream, beside all else; it waits for what it takes to the host."""
+        with torch.cuda.device(self.device), torch.cuda.stream(stream), torch.inference_mode():
+            yield
 
     @contextlib.contextmanager
     def now(self, stream: torch.cuda.Stream) -> Iterator[None]:
@@ -157,6 +167,8 @@ class Layout:
     """uint8 [N, H, W, 3], to be normalised; else float32 [N, 3, H, W], which are."""
     passes: int
     """2: the mirror images are made here, and computed with the others."""
+    keeps: bool = False
+    """The maps' slots are on the card too."""
 
     @property
     def source(self) -> tuple[torch.dtype, tuple[int, ...]]:
@@ -200,12 +212,14 @@ class Memory:
 
     sources: Sequence[Tensor]
     results: Sequence[Tensor]
-    """A slot each, on the host."""
+    """A slot each, on the host; results that the card keeps are on it."""
     inputs: Sequence[Tensor]
     outputs: Sequence[Tensor]
     """On the card."""
     marks: Sequence[Marks]
     """A slot each."""
+    streams: Sequence[torch.cuda.Stream]
+    """A slot each, for what is asked of its results where the card keeps them; else none."""
 
     @classmethod
     def make(cls, device: CudaDevice, most: Layout) -> Memory:
@@ -214,12 +228,16 @@ class Memory:
         slots = min(max(least, _IN_FLIGHT // most.batch), limit)
         sizes = [most.source_bytes, most.result_bytes]
         card = [device.on_card(size) for size in sizes * BUFFERS]
-        host = [device.on_host(size) for size in sizes * slots]
-        return cls(host[::2], host[1::2], card[::2], card[1::2], [Marks.of(device) for _ in range(slots)])
+        sources = [device.on_host(most.source_bytes) for _ in range(slots)]
+        place = device.on_card if most.keeps else device.on_host
+        results = [place(most.result_bytes) for _ in range(slots)]
+        marks, streams = [Marks.of(device) for _ in range(slots)], [device.stream() for _ in range(slots * most.keeps)]
+        return cls(sources, results, card[::2], card[1::2], marks, streams)
 
     def holds(self, layout: Layout) -> bool:
         """Whether a session of that layout fits."""
-        return len(self.sources[0]) >= layout.source_bytes and len(self.results[0]) >= layout.result_bytes
+        is_large = len(self.sources[0]) >= layout.source_bytes and len(self.results[0]) >= layout.result_bytes
+        return is_large and bool(self.streams) == layout.keeps
 
 
 class Card:
@@ -243,7 +261,8 @@ class Card:
         ------
         UserError : not enough memory for half of a batch either
         """
-        layout = Layout(self.setting.batch, shape, self.setting.heads, pictures, 2 if flip else 1)
+        keeps = pictures and self.setting.keeps_maps
+        layout = Layout(self.setting.batch, shape, self.setting.heads, pictures, 2 if flip else 1, keeps)
         with self._lock:
             with contextlib.suppress(torch.OutOfMemoryError):
                 return self._open(layout)
@@ -262,7 +281,12 @@ class Card:
             self._memory = None
             largest = max(layout.shape, self.setting.largest, key=lambda shape: shape[0] * shape[1])
             self._memory = Memory.make(self.device, replace(layout, shape=largest))
-        return CudaSession(self, layout, self._parts, self._memory)
+        start = time.perf_counter()
+        session = CudaSession(self, layout, self._parts, self._memory)
+        if self.setting.tuned:
+            height, width = layout.shape
+            self.setting.say(f"cuDNN has tried its kernels at {height}x{width}: {time.perf_counter() - start:.1f} s")
+        return session
 
     def captured(self, works: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
         """Graphs of ``works``; the first is run before, so that cuDNN chooses its kernels and Triton compiles."""
@@ -306,7 +330,7 @@ class CudaSession:
     """Graphs of one shape, from each of the card's buffers to each.
 
     sources : a slot each, as Layout.source
-    results : a slot each, float32 [passes * N, ...], the plain pass first
+    results : a slot each, float32 [passes * N, ...], the plain pass first; none where the card keeps them, for ``maps``
     """
 
     def __init__(self, card: Card, layout: Layout, parts: int, memory: Memory) -> None:
@@ -321,7 +345,8 @@ class CudaSession:
         self._maps = [layout.maps_in(buffer) for buffer in memory.results]
         self._sources = [layout.source_in(buffer) for buffer in memory.sources]
         self.sources = [source.numpy() for source in self._sources]
-        self.results = [(first.numpy(), second.numpy()) for first, second in self._maps]
+        self._streams = memory.streams
+        self.results = [(first.numpy(), second.numpy()) for first, second in self._maps if not layout.keeps]
         pairs = list(zip(memory.inputs, memory.outputs, strict=True))
         works = [
             partial(self._compute, layout.source_in(source), layout.maps_in(maps), parts) for source, maps in pairs
@@ -360,6 +385,11 @@ class CudaSession:
             self._checked = True
         marks, seconds = self._batches[slot].marks, self._card.device.seconds
         return Seconds(infer=seconds(marks.begun, marks.downloaded), execute=seconds(marks.started, marks.computed))
+
+    def maps(self, slot: int, flip: Sequence[int]) -> torch_decode.Maps:
+        """A slot's results after ``wait``, where the card keeps them, of the mirror partners ``flip``."""
+        on = partial(self._card.device.beside, self._streams[slot])
+        return torch_decode.Maps(self._maps[slot], passes=self.passes, flip=flip, on=on)
 
     def _check(self, slot: int) -> None:
         """Compare the first image of the first batch with the network as it was trained, on the same GPU."""

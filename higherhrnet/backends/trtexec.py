@@ -19,12 +19,12 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from higherhrnet.artifacts import trtexec_log
+from higherhrnet.artifacts import engines, trtexec_log
 from higherhrnet.backends.ascend import atc
 from higherhrnet.backends.base import INT8
 from higherhrnet.errors import UserError
-from higherhrnet.model import onnx_graph, quantized
-from higherhrnet.system import processes
+from higherhrnet.model import fingerprint, onnx_graph, quantized
+from higherhrnet.system import hardware, processes
 
 NAME = "trtexec"
 NAME_OF_TARGET = "tensorrt"
@@ -34,8 +34,10 @@ NAME_OF_TARGET = "tensorrt"
 FLOAT16, FLOAT32 = PRECISIONS = ("float16", "float32")
 """Of a model that is not quantized; the first without a choice."""
 _FP16, _NO_TF32, _TYPED = "--fp16", "--noTF32", "--stronglyTyped"
-UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED})
-"""Flags of precision of releases 8 to 10."""
+_NETWORK_ALONE = ("--useCudaGraph", "--useSpinWait", "--noDataTransfers")
+"""As torch's sessions are timed: launches are not what a batch of one waits for, and nothing crosses the bus."""
+UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED, *_NETWORK_ALONE})
+"""Flags of releases 8 to 10 that not every one has."""
 
 
 def known_flags() -> frozenset[str]:
@@ -74,10 +76,12 @@ def commands(
     folder: Path,
     precision: str | None = None,
     known: Collection[str] = UNTIL_10,
+    is_built: bool = False,
 ) -> list[tuple[processes.Command, Path]]:
-    """A command per shape and where its log goes; the first also builds the engine and saves it in ``folder``.
+    """A command per shape and where its log goes; the first builds the engine in ``folder``, unless it ``is_built``.
 
-    ``known`` are trtexec's flags. Where it needs a float16 model for ``precision``, that is written into ``folder``.
+    ``known`` are trtexec's flags: it gets those of the timing that it has. Where it needs a float16 model for
+    ``precision``, that is written into ``folder``.
 
     Shapes are (H, W). min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned
     for the square one, the first, as the guide measures that first.
@@ -100,7 +104,7 @@ def commands(
         return f"{name}:{batch}x3x{height}x{width}"
 
     heights, widths = zip(*shapes, strict=True)
-    engine = folder / f"{model.stem}_batchsize_{batch}.engine"
+    engine = engine_path(model, batch, folder)
     profile = {
         "minShapes": dims(min(heights), min(widths)),
         "optShapes": dims(*shapes[0]),
@@ -110,10 +114,31 @@ def commands(
     build += [f"--{key}={value}" for key, value in profile.items()]
     result = []
     for i, shape in enumerate(shapes):
-        origin = [*build, f"--saveEngine={engine}"] if i == 0 else [f"--loadEngine={engine}"]
-        arguments = (NAME, *origin, f"--shapes={dims(*shape)}", f"--device={device}")
+        origin = [f"--loadEngine={engine}"] if i or is_built else [*build, f"--saveEngine={engine}"]
+        timing = [flag for flag in _NETWORK_ALONE if flag in known]
+        arguments = (NAME, *origin, f"--shapes={dims(*shape)}", f"--device={device}", *timing)
         result.append((processes.Command(arguments), trtexec_log.path(folder, batch, device, shape)))
     return result
+
+
+def engine_path(model: Path, batch: int, folder: Path) -> Path:
+    """Where a model's engine is kept."""
+    return folder / f"{model.stem}_batchsize_{batch}.engine"
+
+
+def _made_of(
+    model: Path, shapes: Sequence[tuple[int, int]], device: int, precision: str | None, known: Collection[str]
+) -> dict[str, object]:
+    """What an engine depends on: another is built where any of it differs."""
+    tool = Path(shutil.which(NAME) or NAME).resolve()
+    stat = tool.stat()
+    return {
+        "model": fingerprint.sha256(model),
+        "precision": precision_of(model, precision),
+        "shapes": [f"{height}x{width}" for height, width in shapes],
+        "tool": [str(tool), stat.st_size, stat.st_mtime_ns, sorted(known)],
+        "gpu": [hardware.nvidia(), device],
+    }
 
 
 def precision_of(model: Path, wanted: str | None = None) -> str:
@@ -142,11 +167,13 @@ def run(
     folder: Path,
     precision: str | None = None,
     timeout: float | None = None,
+    anew: bool = False,
     begins: Callable[[tuple[int, int]], object] = lambda _: None,
     done: Callable[[tuple[int, int]], object] = lambda _: None,
 ) -> None:
     """Measure all shapes; the logs stay in ``folder``, where artifacts.perf reads them.
 
+    The engine stays there too, and is taken again where it was built of the same by the same, unless ``anew``.
     ``begins`` is called before a shape's log is written, ``done`` after.
 
     Raises UserError: trtexec is not on PATH, or a run that failed or measured something else.
@@ -156,13 +183,30 @@ def run(
             f"{NAME} is not on PATH; install TensorRT or add its bin folder, or see the commands with --print_commands "
             f"and bring the logs here"
         )
-    lines = commands(model, shapes, batch=batch, device=device, folder=folder, precision=precision, known=known_flags())
+    known = known_flags()
+    engine, made = engine_path(model, batch, folder), _made_of(model, shapes, device, precision, known)
+    is_built = not anew and engines.is_of(engine, made)
+    lines = commands(
+        model,
+        shapes,
+        batch=batch,
+        device=device,
+        folder=folder,
+        precision=precision,
+        known=known,
+        is_built=is_built,
+    )
     for (command, log), shape in zip(lines, shapes, strict=True):
         begins(shape)
+        if not is_built:
+            engines.forget(engine)
         outcome = processes.run(command, log=log, timeout=timeout)
         if outcome.status != 0:
             raise UserError(
                 f"{NAME} {outcome.ending} at shape {shape[0]}x{shape[1]}; {reason(outcome)}; all its lines: {log}"
             )
+        if not is_built:
+            engines.keep(engine, made)
+            is_built = True
         trtexec_log.parse(log.read_text(encoding="utf-8", errors="replace"), log)
         done(shape)

@@ -1,4 +1,4 @@
-"""The decode's one wait: compiling its functions for this CPU, before the first use."""
+"""The decode's one wait: compiling its functions for this CPU, before the first use; and what a device left to it."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def prepare(say: Callable[[str], object] = print) -> None:
     )
     with tqdm(total=decode.COUNT, desc="compile", unit="function", disable=None) as bar:
         decode.compile(bar.update)
+
+
+def say_left_to_host(images: int, say: Callable[[str], object] = print) -> None:
+    """How many images the host decoded that were meant for the device (--decode_on device)."""
+    if images:
+        say(f"{images} images were decoded on the host: the device had no memory left for it; give a smaller --bs")

@@ -42,6 +42,16 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
     )
 
 
+def add_decode_on(to: argparse._ActionsContainer) -> None:
+    """Add the choice of where people are decoded, for commands without files between."""
+    to.add_argument(
+        "--decode_on",
+        choices=select.DECODERS,
+        default=select.HOST,
+        help="torch on a CUDA GPU: search its maps for people there, of which the host groups the joints",
+    )
+
+
 def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None:
     """Add the flags of select.InferenceOptions; with ``several_sizes`` --bs is a tuple."""
     if several_sizes:

@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 version=decode.VERSION,
             )
             summary = predict.files(stream, job, args.output, kinds, work, done, overwrite=args.overwrite)
+        decoding.say_left_to_host(stream.left_to_host, say)
     if not to_lines:
         earlier = f", {summary.kept} of them done before" * bool(summary.kept)
         say(f"{summary.people} people in {summary.pictures + summary.kept} pictures{earlier}: {args.output}")
@@ -127,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backend"
     )
     inference_flags.add_in_process(network)
+    inference_flags.add_decode_on(network)
     group = parser.add_argument_group("configuration")
     group.add_argument("--cfg", type=Path, default=loader.DEFAULT, metavar="FILE", help="yaml of the official layout")
     group.add_argument(

@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     flags.add_shard(parser)
     inference_flags.add(parser)
+    inference_flags.add_decode_on(parser)
     flags.add_config(parser)
     return parser
 
@@ -257,6 +258,7 @@ class _Run:
                 bar.update(count)
 
             in_memory.run(self.images, journal, done)
+            decoding.say_left_to_host(in_memory.left_to_host)
         usage.measure()
         return in_memory.clock, usage.peak
 

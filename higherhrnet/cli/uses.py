@@ -204,6 +204,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
     "run": {
         **_CONFIG,
         **_INFERENCE,
+        "--decode_on": Use((_TORCH,)),
         "--aipp": _ALWAYS,  # inputs of a quarter of the bytes, which the other backends normalise
         "--disk_budget": _ALWAYS,
         "--work": _ALWAYS,
@@ -225,6 +226,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--model": _ALWAYS,
         "--device_id": _ALWAYS,
         **_IN_THIS_PROCESS,
+        "--decode_on": Use((_TORCH,)),
         "--set": _ALWAYS,
         "--output": _ALWAYS,
         "--save": _ALWAYS,

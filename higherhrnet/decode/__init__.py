@@ -12,7 +12,7 @@ the full maps, by ``resize``, and ``whole`` searches them; ``fused`` chooses.
 
 from higherhrnet.decode.compilation import COUNT, compile, is_compiled, is_kept
 from higherhrnet.decode.people import Outputs, People, decode
-from higherhrnet.decode.scales import decode_image, fused, people_in_image
+from higherhrnet.decode.scales import decode_image, fused, in_image, people_in_image
 
 __all__ = [
     "COUNT",
@@ -24,6 +24,7 @@ __all__ = [
     "decode",
     "decode_image",
     "fused",
+    "in_image",
     "is_compiled",
     "is_kept",
     "people_in_image",

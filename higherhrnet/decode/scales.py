@@ -132,10 +132,15 @@ def people_in_image(
     """
     size = geometry.of_plan(width, height, plan, 1).shape if plan.project else None
     people = fused(outputs, size, plan.tags_of, options)
+    return in_image(people, plan, width, height, size or outputs[0][0][1].shape[1:], options)
+
+
+def in_image(people: People, plan: Plan, width: int, height: int, size: tuple[int, int], options: Options) -> People:
+    """People of fused maps of ``size`` (H, W) in pixels of their image, keypoints float64, filtered."""
     # The official code maps back with the last scale's frame; all frames agree up to rounding.
     last = geometry.of_plan(width, height, plan, plan.factors[-1])
     keypoints = people.keypoints.astype(np.float64)
-    keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], size or outputs[0][0][1].shape[1:])
+    keypoints[:, :, :2] = last.to_image(people.keypoints[:, :, :2], size)
     return filtered(replace(people, keypoints=keypoints), options)
 
 

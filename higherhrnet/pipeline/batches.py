@@ -9,7 +9,8 @@ What a session may do beyond that, and is used for:
 - sources of uint8 [N, H, W, 3] instead of float32 [N, 3, H, W]: it gets RGB pixels and normalises them itself;
 - at least twice as many slots as there are launches a batch: results are then handed over where they lie, not copied;
 - ``passes`` of 2: one launch computes both passes, results are [2 * N, ...], the plain pass first;
-- ``slots_of``, the same object in several sessions: these share their slots, and may be in flight together.
+- ``slots_of``, the same object in several sessions: these share their slots, and may be in flight together;
+- ``maps``, where the backend ``keeps_maps``: outputs stay on the device, where they are decoded.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from higherhrnet.artifacts import dumps, inputs
-from higherhrnet.backends.in_process import InProcess, Session
+from higherhrnet.backends.in_process import DeviceMaps, InProcess, Session
 from higherhrnet.image import transform
 from higherhrnet.pipeline.clock import Clock
 
@@ -61,6 +63,8 @@ class Made:
     passes: list[Outputs]
     release: Callable[[], object]
     """To be called once, by any thread, when nothing reads the outputs any more."""
+    maps: Callable[[Sequence[int]], DeviceMaps] | None = None
+    """The outputs where they stay on the device, and ``passes`` is empty, of the given mirror partners of joints."""
 
     def of(self, place: int) -> list[Outputs]:
         """The outputs of the picture at a place in the batch, of each pass."""
@@ -236,6 +240,10 @@ class Network:
             self._forget(one.batch)
             lane.free.put(one.slot)
             one.batch.done(e)
+            return
+        if self._backend.keeps_maps:
+            maps = partial(lane.session.maps, one.slot)  # type: ignore[attr-defined]
+            one.batch.done(Made([], partial(lane.free.put, one.slot), maps))
             return
         count = len(one.batch.pictures)
         passes = lane.passes(one.slot, count)

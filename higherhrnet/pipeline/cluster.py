@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, as_completed, get_worker
@@ -32,17 +32,21 @@ _Done = tuple[Prepared, list[tuple[int, list[Person]]]]
 
 
 class _Plugin(WorkerPlugin):
-    """Makes the backend once a worker process, when it joins."""
+    """Makes the backend once a worker process, when it joins; ``dealt``: the devices of each, by address."""
 
-    def __init__(self, inference: Inference, backend: str, settings: Settings) -> None:
+    def __init__(
+        self, inference: Inference, backend: str, settings: Settings, dealt: Mapping[str, tuple[int, ...]]
+    ) -> None:
         self.name = f"higherhrnet-{uuid.uuid4().hex[:8]}"
-        self._inference, self._backend, self._settings = inference, backend, settings
+        self._inference, self._backend, self._settings, self._dealt = inference, backend, settings, dealt
         self.made: Steps | InMemory | None = None
 
     def setup(self, worker: Worker) -> None:
-        settings = self._settings
+        settings, inference = self._settings, self._inference
+        if devices := self._dealt.get(worker.address, settings.devices):
+            settings, inference = replace(settings, device=devices[0], devices=devices), inference.on(devices)
         logs = Path("run_logs")
-        backend = self._inference.backend(self._backend, settings.model, logs=logs, done=lambda _: None)
+        backend = inference.backend(self._backend, settings.model, logs=logs, done=lambda _: None)
         if isinstance(backend, InProcess):
             self.made = InMemory(backend, settings, worker.state.nthreads)
         else:
@@ -76,10 +80,11 @@ def connected(address: str, inference: Inference, backend: str, settings: Settin
     except (OSError, ValueError, TimeoutError) as e:
         raise UserError(f"no Dask scheduler answers at {address} ({' '.join(str(e).split())[:200]}); start one") from e
     with client:
-        slots = sum(client.nthreads().values())
+        threads = client.nthreads()
+        slots = sum(threads.values())
         if not slots:
             raise UserError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
-        plugin = _Plugin(inference, backend, settings)
+        plugin = _Plugin(inference, backend, settings, deal(list(threads), settings.devices))
         try:
             client.register_plugin(plugin)
         except Exception as e:  # whatever a worker raised, from ModuleNotFoundError to UserError
@@ -92,6 +97,19 @@ def connected(address: str, inference: Inference, backend: str, settings: Settin
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be gone: that is what is being reported
                 client.unregister_worker_plugin(plugin.name)
+
+
+def deal(workers_of: Sequence[str], devices: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """The devices of each worker, by its address: those of a host, the same numbers on all, are dealt to its workers.
+
+    Where there are more workers than devices, several have the same one.
+    """
+    dealt = {}
+    for _, own in groupby(sorted(workers_of), lambda address: address.rpartition(":")[0]):
+        on_host = list(own)
+        for number, address in enumerate(on_host):
+            dealt[address] = tuple(devices[number % max(len(devices), 1) :: len(on_host)])
+    return dealt
 
 
 def run(

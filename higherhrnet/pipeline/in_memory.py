@@ -69,6 +69,11 @@ class InMemory:
         """That read and decode."""
         return self._each * len(self._streams)
 
+    @property
+    def left_to_host(self) -> int:
+        """Images that were to be decoded on a device, which had no memory left."""
+        return sum(stream.left_to_host for stream in self._streams)
+
     def run(self, images: Sequence[coco.Image], journal: Journal[PeopleWork], done: Callable[[int], object]) -> None:
         """Do the images that the journal lacks; ``done`` is called with 1 after each.
 

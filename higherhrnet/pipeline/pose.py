@@ -74,6 +74,7 @@ class Pose:
         exif: bool = True,
         threads: int = 0,
         device: int = 0,
+        decode_on: str = select.HOST,
     ) -> None:
         """Load the network; the first time on a machine compile the decode too, which takes about half a minute.
 
@@ -91,6 +92,7 @@ class Pose:
         exif : turn picture files as EXIF says
         threads : of the CPU, for the network; 0 leaves their number to the backend
         device : number of the device, where there are several
+        decode_on : host, or device, which searches the maps of a CUDA GPU there: backend torch alone
 
         Raises
         ------
@@ -104,6 +106,7 @@ class Pose:
             device_id=device,
             threads=threads,
             precision=precision,
+            decode_on=decode_on,
         )
         made, _, _ = backend_for(Inference(options, self._config))
         decode.compile()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ import numpy as np
 
 from higherhrnet import decode
 from higherhrnet.artifacts import dumps
-from higherhrnet.backends.in_process import InProcess
+from higherhrnet.backends.in_process import DeviceMaps, InProcess
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import geometry, transform
 from higherhrnet.pipeline.batches import Batch, Dtypes, Made, Network
 from higherhrnet.pipeline.clock import Clock
+from higherhrnet.pipeline.device_decode import DeviceDecoder
 from higherhrnet.system import signals, workers
 
 _POLL = 0.2  # seconds between looks at whether to stop
@@ -110,7 +111,7 @@ class Stream:
 
         Raises
         ------
-        UserError : a plan of several scales
+        UserError : a plan of several scales, or what is not decoded on a device where the backend wants that
         """
         if plan.factors != (1,):
             raise UserError(
@@ -122,6 +123,9 @@ class Stream:
         self.is_closed = False
         self._plan, self._options, self._batch = plan, options, backend.batch
         self._dtypes = dtypes or Dtypes()
+        self._device_decoder = DeviceDecoder(plan, options, backend.heads) if backend.keeps_maps else None
+        if self._device_decoder and self._dtypes != Dtypes():
+            raise UserError("--decode_on device takes maps as the network makes them; omit it, or --dtype and --aipp")
         self._threads = threads or min(max(workers.cores(), 2), backend.most_threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pictures")
         self._backend = backend
@@ -132,6 +136,11 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def left_to_host(self) -> int:
+        """Images that were to be decoded on the device, which had no memory left."""
+        return self._device_decoder.left_to_host if self._device_decoder else 0
 
     def close(self) -> None:
         """End the threads, and the backend: what they wait for of a device is given up.
@@ -193,6 +202,14 @@ class Stream:
                 for entry in entries:
                     entry.outcome.set_exception(made)
                 return
+            if made.maps is not None:
+                try:
+                    task = self._pool.submit(self._decode_batch, entries, made.maps)
+                except RuntimeError:  # the stream was closed: nobody waits for it
+                    made.release()
+                else:
+                    task.add_done_callback(lambda _: made.release())
+                return
             left = [len(entries)]
             lock = threading.Lock()
 
@@ -215,6 +232,27 @@ class Stream:
         while not stop.is_set():
             if self._network.put(batch, _POLL):
                 return
+
+    def _decode_batch(self, entries: list[_Entry[Any]], maps_of: Callable[[Sequence[int]], DeviceMaps]) -> None:
+        """Set the entries' outcomes from maps on the device."""
+        assert self._device_decoder is not None
+        options = self._options
+        try:
+            with self.clock.measure("decode"):
+                shape = entries[0].load.result().warped.shape[:2]
+                maps = maps_of(options.flip)
+                every = self._device_decoder.people(maps, shape, len(entries))
+            for place, (entry, people) in enumerate(zip(entries, every, strict=True)):
+                if people is None:
+                    self._decode(entry, maps.outputs(place))
+                    continue
+                loaded = entry.load.result()
+                own = decode.in_image(people, self._plan, *loaded.size, shape, options)
+                entry.outcome.set_result(Found(entry.picture.key, own, loaded.size, loaded.note, loaded.pixels))
+        except BaseException as e:
+            for entry in entries:
+                if not entry.outcome.done():
+                    entry.outcome.set_exception(e)
 
     def _decode(self, entry: _Entry[Any], passes: list[tuple[np.ndarray, np.ndarray]]) -> None:
         """Set an entry's outcome."""

@@ -173,6 +173,7 @@ def _run_trtexec(
         folder=folder,
         precision=job.precision,
         timeout=timeout,
+        anew=overwrite,
         begins=begin,
         done=finish,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,7 +31,9 @@ def tiny() -> Iterator[HigherHRNet]:
     torch.set_num_threads(threads)
 
 
-def card(network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[str] | None = None) -> torch_cuda.Card:
+def card(
+    network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[str] | None = None, **more: bool
+) -> torch_cuda.Card:
     architecture = architecture_of(TINY_CONFIG)
     setting = torch_cuda.Setting(
         "float32",
@@ -38,6 +41,7 @@ def card(network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[st
         dumps.Heads(architecture.joints, architecture.tags),
         largest=SHAPES[0],
         say=lambda text: None if said is None else said.append(text),
+        **more,
     )
     return torch_cuda.Card(network, device, setting, threading.Lock())  # type: ignore[arg-type]
 
@@ -71,6 +75,37 @@ def test_shapes_follow_each_other_in_flight(tiny: HigherHRNet, order: Sequence[i
         for ours, reference in zip(session.results[slot], expected(tiny, batch), strict=True):
             assert ours.shape == reference.shape
             assert relative(ours, reference) < 1e-5  # folding and fusing round differently
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_maps_that_stay_on_the_card_are_there_once_they_were_waited_for(tiny: HigherHRNet, order: Sequence[int]):
+    """Memory is full of NaN before, which the decode refuses: without the wait it finds nothing that is fine."""
+    made = card(tiny, CpuCard(order), keeps_maps=True)
+    sessions = [made.open(shape, pictures=True, flip=True) for shape in SHAPES]
+    flip = range(architecture_of(TINY_CONFIG).joints)
+    batches = [(sessions[i % 2], pictures(2, *SHAPES[i % 2], 3, seed=i)) for i in range(5)]
+    for slot, (session, batch) in enumerate(batches):
+        session.sources[slot][:] = batch
+        session.launch(slot)
+    for slot, (session, _) in enumerate(batches):
+        assert session.results == []
+        assert not session.maps(slot, flip).find(kernel=5, limit=30, threshold=0.1).fine.any()
+    for slot, (session, batch) in enumerate(batches):
+        session.wait(slot)
+        maps = session.maps(slot, flip)
+        assert maps.find(kernel=5, limit=30, threshold=0.1).fine.all()
+        for image in range(2):
+            for number, outputs in enumerate(maps.outputs(image)):
+                for ours, reference in zip(outputs, expected(tiny, batch), strict=True):
+                    assert relative(ours, reference[2 * number + image]) < 1e-5
+
+
+def test_sessions_of_inputs_bring_their_maps_down_all_the_same(tiny: HigherHRNet):
+    made = card(tiny, CpuCard(), keeps_maps=True)
+    kept = made.open(SHAPES[0], pictures=True, flip=True)
+    session = made.open(SHAPES[0], pictures=False, flip=False)
+    assert session.slots_of is not kept.slots_of
+    assert len(session.results) == len(session.sources)
 
 
 def test_inputs_that_are_made_already(tiny: HigherHRNet):
@@ -110,6 +145,13 @@ def test_a_full_card_computes_halves_of_a_batch_and_says_so_once(tiny: HigherHRN
         for ours, reference in zip(session.results[0], expected(tiny, given), strict=True):
             assert relative(ours, reference) < 1e-5
     assert said[1:] == [f"stand-in has no room for batches of {batch}: each is computed in halves"]
+
+
+def test_what_tuning_takes_is_said(tiny: HigherHRNet):
+    said: list[str] = []
+    made = card(tiny, CpuCard(), said=said, tuned=True)
+    made.open(SHAPES[0], pictures=True, flip=True)
+    assert re.fullmatch(r"cuDNN has tried its kernels at 32x64: \d+\.\d s", said[-1])
 
 
 def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):

@@ -37,6 +37,7 @@ _FOREIGN = {
         "--auto_set_dymdims_mode",
         "--outfmt",
     ),
+    *("--noDataTransfers", "--useCudaGraph", "--useSpinWait"),
 }
 
 

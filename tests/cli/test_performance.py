@@ -269,6 +269,29 @@ def test_trtexec_is_run_and_its_logs_are_read_again(
     )
 
 
+def test_an_engine_is_built_once_for_what_it_is_of(with_trtexec: Path, script: Script):
+    """Another call loads it; other shapes, --overwrite, or what is not as it was written, builds anew."""
+    folder = with_trtexec / "result/trtexec"
+
+    def first_line(*more: object, shapes: str = "128x128") -> str:
+        outcome = script(
+            "HigherHRNet_performance", "--backend", "trtexec", "--cfg", TINY_CONFIG, "--shapes", shapes, *more
+        )
+        assert outcome.status == 0, outcome
+        return (folder / "trtexec_batchsize_1_device_0_128x128.log").read_text().splitlines()[0]
+
+    assert "--saveEngine" in first_line()
+    assert "--loadEngine" in first_line()
+    assert "--saveEngine" in first_line("--overwrite")
+    engine = folder / "tiny_bs1_dynamic_batchsize_1.engine"
+    engine.write_text(engine.read_text() + " ")
+    assert "--saveEngine" in first_line(), "it is not what was built"
+    assert "--loadEngine" in first_line()
+    assert "--saveEngine" in first_line(shapes="128x128,128x256")
+    Path(f"{engine}.json").write_text("{")
+    assert "--saveEngine" in first_line(shapes="128x128,128x256")
+
+
 def test_trtexec_s_commands_bound_all_17_shapes(with_trtexec: Path, script: Script):
     outcome = script("HigherHRNet_performance", "--backend", "trtexec", "--print_commands")
     folder, first, *rest = outcome.out.splitlines()
@@ -277,12 +300,13 @@ def test_trtexec_s_commands_bound_all_17_shapes(with_trtexec: Path, script: Scri
         "trtexec --onnx=models/tiny_bs1_dynamic.onnx --fp16 --minShapes=input:1x3x512x512 "
         "--optShapes=input:1x3x512x512 --maxShapes=input:1x3x1024x1024 "
         "--saveEngine=result/trtexec/tiny_bs1_dynamic_batchsize_1.engine --shapes=input:1x3x512x512 --device=0 "
-        "> result/trtexec/trtexec_batchsize_1_device_0_512x512.log 2>&1"
+        "--useCudaGraph --useSpinWait --noDataTransfers > result/trtexec/trtexec_batchsize_1_device_0_512x512.log 2>&1"
     )
     assert len(rest) == 16
     assert rest[1] == (
         "trtexec --loadEngine=result/trtexec/tiny_bs1_dynamic_batchsize_1.engine --shapes=input:1x3x1024x512 "
-        "--device=0 > result/trtexec/trtexec_batchsize_1_device_0_1024x512.log 2>&1"
+        "--device=0 --useCudaGraph --useSpinWait --noDataTransfers "
+        "> result/trtexec/trtexec_batchsize_1_device_0_1024x512.log 2>&1"
     )
     assert not Path("result").exists()
 
@@ -312,7 +336,7 @@ def test_trtexec_without_flags_of_precision_gets_a_float16_model(
     assert "--onnx=result/trtexec/tiny_bs1_dynamic_float16.onnx --minShapes" in shown
     float32 = ("--precision", "float32", "--save", "float32")
     assert script(*call, *float32).status == 0
-    assert sorted(file.suffix for file in (with_trtexec / "float32").iterdir()) == [".engine", ".json", ".log"]
+    assert sorted(file.suffix for file in (with_trtexec / "float32").iterdir()) == [".engine", ".json", ".json", ".log"]
     half.write_bytes(b"somebody's")
     refused = (
         f"{half.relative_to(with_trtexec)} is a file that this program did not make; give another path with --save"

@@ -73,6 +73,24 @@ def test_what_goes_wrong_on_a_worker_is_one_line(run: Script, cluster, tiny_data
         image.write_bytes(content)
 
 
+@pytest.mark.parametrize(
+    ("names", "devices", "dealt"),
+    [
+        (("a:1", "a:2", "b:1"), (0, 1), [(0,), (1,), (0, 1)]),
+        (("a:1", "a:2"), (0, 1, 2), [(0, 2), (1,)]),
+        (("a:1", "a:2", "a:3"), (4, 5), [(4,), (5,), (4,)]),
+        (("a:1", "a:2"), (), [(), ()]),
+    ],
+)
+def test_the_devices_of_a_host_are_dealt_to_its_workers(
+    names: tuple[str, ...], devices: tuple[int, ...], dealt: list[tuple[int, ...]]
+):
+    from higherhrnet.pipeline import cluster  # noqa: PLC0415
+
+    workers = [f"tcp://{name}" for name in names]
+    assert cluster.deal(workers, devices) == dict(zip(workers, dealt, strict=True))
+
+
 def test_no_scheduler_is_said(run: Script, monkeypatch: pytest.MonkeyPatch):
     from higherhrnet.pipeline import cluster  # noqa: PLC0415
 
