@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -13,9 +14,12 @@ class Log:
     """A file that says what was said."""
 
     def __init__(self, path: Path) -> None:
-        """Makes the file's folder."""
+        """Makes the file's folder; the file is a new one, NAME_2.log where NAME.log is there."""
         atomic.make_directory(path.parent)
-        self._path = path
+        number, self._path = 1, path
+        while os.path.lexists(self._path):  # of the same second, or of others
+            number += 1
+            self._path = path.with_stem(f"{path.stem}_{number}")
 
     def say(self, text: str) -> None:
         """On stdout and in the file."""

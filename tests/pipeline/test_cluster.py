@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from higherhrnet.artifacts.journal import Journal
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, Outcome, error
 
@@ -71,6 +77,62 @@ def test_what_goes_wrong_on_a_worker_is_one_line(run: Script, cluster, tiny_data
         assert "=> 1 bad images were left out" in outcome.out
     finally:
         image.write_bytes(content)
+
+
+@contextlib.contextmanager
+def scheduler(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler with one worker of one thread, as the `dask` command starts them, in processes of their own."""
+    address = f"tcp://127.0.0.1:{port}"
+    commands = (
+        ["dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"],
+        ["dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder)],
+    )
+    with contextlib.ExitStack() as stack, (folder / "dask.log").open("ab") as log:
+        started = []
+        for name, *arguments in commands:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{name}", *arguments],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            started.append(process)
+        with distributed.Client(address, timeout=60) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield started[0]
+
+
+def test_a_scheduler_that_is_killed_loses_nothing_that_is_done(
+    run: Script, tiny_results: bytes, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("dask")
+    command = (f"tcp://127.0.0.1:{port}", "--disk_budget", "3MB")  # an image a chunk
+    add, added = Journal.add, []
+    with scheduler(port, folder) as process:
+
+        def add_and_kill(journal: Any, index: int, *more: Any) -> None:
+            add(journal, index, *more)
+            added.append(index)
+            if len(added) == 2:
+                process.kill()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "add", add_and_kill)
+            outcome = run(*command)
+    assert "error: the Dask scheduler or its workers are gone" in outcome.err
+    assert "what is done is kept" in outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert 2 <= len(added) < 7
+    with scheduler(port, folder):
+        outcome = run(*command)
+    assert outcome.status == 0, outcome.err
+    assert f"resuming: {len(added)} of 7 images are done" in outcome.out
+    assert results().read_bytes() == tiny_results
+    assert not Path("run_work").exists()
 
 
 def test_no_scheduler_is_said(run: Script, monkeypatch: pytest.MonkeyPatch):
