@@ -105,12 +105,18 @@ def scheduler(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_scheduler_that_is_killed_loses_nothing_that_is_done(
-    run: Script, tiny_results: bytes, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    run: Script,
+    cluster: Any,
+    tiny_results: bytes,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    """Of one worker, which gets a chunk, here a shape, after the other; another scheduler takes over."""
+    from higherhrnet.pipeline import cluster as pipeline_cluster  # noqa: PLC0415
+
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("dask")
-    command = (f"tcp://127.0.0.1:{port}", "--disk_budget", "3MB")  # an image a chunk
     add, added = Journal.add, []
     with scheduler(port, folder) as process:
 
@@ -121,14 +127,14 @@ def test_a_scheduler_that_is_killed_loses_nothing_that_is_done(
                 process.kill()
 
         with monkeypatch.context() as patch:
+            patch.setattr(pipeline_cluster, "_CONNECT", 5)  # seconds, also until a lost one is given up
             patch.setattr(Journal, "add", add_and_kill)
-            outcome = run(*command)
+            outcome = run(f"tcp://127.0.0.1:{port}")
     assert "error: the Dask scheduler or its workers are gone" in outcome.err
     assert "what is done is kept" in outcome.err
     assert outcome.err.count("\n") == 1, outcome.err
     assert 2 <= len(added) < 7
-    with scheduler(port, folder):
-        outcome = run(*command)
+    outcome = run(cluster.scheduler_address)
     assert outcome.status == 0, outcome.err
     assert f"resuming: {len(added)} of 7 images are done" in outcome.out
     assert results().read_bytes() == tiny_results
