@@ -165,13 +165,17 @@ def test_the_demo_removes_only_a_folder_that_it_made(tmp_path: Path, kind: str):
     assert kept.read_text() == "mine"
 
 
-def test_a_missing_evaluation_is_found_before_the_work(people: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_evaluation_is_found_before_the_work(
+    people: Callable[..., Outcome], script: Script, monkeypatch: pytest.MonkeyPatch
+):
     real = importlib.util.find_spec
     with monkeypatch.context() as without:
         without.setattr(importlib.util, "find_spec", lambda name: None if name == "pycocotools" else real(name))
         with pytest.raises(UserError, match="pycocotools, which evaluates people, is not installed"):
             evaluation.require()
         assert "pycocotools, which evaluates people, is not installed; pip install pycocotools" in error(people())
+        run = ("higherhrnet.__main__", "run", "--cfg", TINY_CONFIG, "DATASET.ROOT", "data")
+        assert "pycocotools, which evaluates people, is not installed" in error(script(*run))
         assert not Path(RESULTS).exists()
         outcome = people("--no_eval")
     assert outcome.status == 0, outcome

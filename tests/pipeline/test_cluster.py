@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -63,9 +64,26 @@ def test_two_workers_give_one_process_s_bytes(run: Script, cluster, tiny_results
     assert not Path("run_work").exists()
 
 
-def test_what_goes_wrong_on_a_worker_is_one_line(run: Script, cluster, tiny_data: Path, tmp_path: Path):
+def test_what_goes_wrong_on_a_worker_is_one_line(
+    run: Script, cluster, tiny_data: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from higherhrnet.pipeline import cluster as pipeline_cluster  # noqa: PLC0415
+
     outcome = run(cluster.scheduler_address, "--limit", 3, "--threads", 1, "DATASET.TEST", "val2017")
     assert outcome.status == 0, outcome.err
+    made = pipeline_cluster._Plugin.__init__
+    model = Path(shutil.copy(tiny_onnx, "here.onnx")).absolute()
+
+    def make_and_take_away(plugin: Any, *given: Any) -> None:
+        made(plugin, *given)
+        model.unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline_cluster._Plugin, "__init__", make_and_take_away)
+        said = error(run(cluster.scheduler_address, "--overwrite", model=model))
+    assert "a Dask worker cannot run the network (" in said
+    assert "here.onnx" in said
+    assert "the model under the same path" in said
     image = tiny_data / "images/val2017/000000001007.jpg"
     content = image.read_bytes()
     image.write_bytes(content[: len(content) * 2 // 3])
