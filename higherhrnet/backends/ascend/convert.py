@@ -307,5 +307,8 @@ def _is_of(om: Path, made: Record[OmWork]) -> bool:
 
 def _free(path: Path) -> Path:
     """A name beside a path's that nothing has: X.om.kept, X.om.kept2 ..."""
-    names = (path.with_name(f"{path.name}.kept{number or ''}") for number in (0, *range(2, 1 << 20)))
-    return next(name for name in names if not os.path.lexists(name))
+    number, kept = 1, path.with_name(f"{path.name}.kept")
+    while os.path.lexists(kept):
+        number += 1
+        kept = path.with_name(f"{path.name}.kept{number}")
+    return kept
