@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import contact_sheet, scenes
+from demo import clip, contact_sheet, scenes
 from higherhrnet.artifacts import atomic, claim, dumps, figures, outputs
 from higherhrnet.artifacts.work import OmWork
 from higherhrnet.backends.ascend import amct, convert
@@ -138,6 +138,7 @@ def test_the_demo_s_programs_write_over_nobody_s_files(tiny_data: Path, tmp_path
     sheet.write_bytes(b"mine")
     pictures = tiny_data / "images/val2017"
     assert program.run(contact_sheet.main, [str(pictures), str(sheet)]) == 1
+    assert program.run(clip.main, ["--output", str(sheet)]) == 1
     assert sheet.read_bytes() == b"mine"
 
 
