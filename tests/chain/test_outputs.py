@@ -461,13 +461,55 @@ def test_an_om_that_was_kept_is_not_replaced_by_the_next(tmp_path: Path, monkeyp
     assert {path.name for path in Path().iterdir()} == {"m.om", "m.om.kept", "m.om.kept2"}
 
 
-@pytest.mark.parametrize("what", ["text", "a folder", "a pipe", "a link to a folder", "a link to nothing"])
-def test_a_folder_of_results_is_ours_or_new(what: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch):
+TREES: dict[str, tuple[str, tuple[object, ...]]] = {
+    "preprocess": ("bins", ("HigherHRNet_preprocess", "--output", "place/bins", "--output_flip", "flip")),
+    "preprocess --output_flip": ("flip", ("HigherHRNet_preprocess", "--output", "bins", "--output_flip", "place/flip")),
+    "benchmark --result": ("result", ("HigherHRNet_benchmark", "--result", "place/result")),
+    "run --work": ("work", ("higherhrnet.__main__", "run", "--work", "place/work")),
+    "run OUTPUT_DIR": ("out", ("higherhrnet.__main__", "run", "OUTPUT_DIR", "place/out")),
+    "predict": (
+        "poses",
+        ("higherhrnet.__main__", "predict", "p.jpg", "--output", "place/poses", "--save", "csv,images"),
+    ),
+    "performance --save": ("save", ("HigherHRNet_performance", "--shapes", "128x128", "--save", "place/save")),
+}
+
+
+@pytest.mark.parametrize("command", TREES)
+def test_whatever_lies_in_a_folder_s_place_stays(
+    command: str,
+    tiny_data: Path,
+    tiny_inputs: Path,
+    tiny_onnx: Path,
+    tmp_path: Path,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Files are written beside those of others in it, or it is refused."""
     monkeypatch.chdir(tmp_path)
-    Path("place").mkdir()
-    {**THINGS, **LINKS}[what](Path("place/poses"))
-    before = _state(Path("place"))
-    Path("picture.jpg").write_bytes(b"none")
-    said = error(script("higherhrnet.__main__", "predict", "picture.jpg", "--output", "place/poses"))
-    assert said.count("\n") == 1
-    assert _state(Path("place")) == before
+    Path("data").symlink_to(tiny_data)
+    shutil.copy(tiny_data / "images/val2017/000000001000.jpg", "p.jpg")
+    name, arguments = TREES[command]
+    network = (*CPU, "--model", tiny_onnx, "--cfg", TINY_CONFIG)
+    of_data = ("--workers", 1, "--limit", 1, "DATASET.ROOT", "data")
+    more: dict[str, tuple[object, ...]] = {
+        "preprocess": ("--cfg", TINY_CONFIG, *of_data),
+        "run": ("--no_eval", *network, *of_data),
+        "benchmark": ("--info", tiny_inputs / "prep_bin", "--info_flip", tiny_inputs / "prep_bin_flip", *network),
+        "performance": ("--rounds", 1, "--warm_up", 0, *network),
+    }
+    place = Path("place")
+    for what in ("text", "a folder", "a pipe", "a link to a folder", "a link to nothing"):
+        place.mkdir()
+        {**THINGS, **LINKS}[what](place / name)
+        before = _state(place)
+        outcome = script(*arguments, *more.get(command.partition(" ")[0], network))
+        if outcome.status:
+            error(outcome)
+        elif what not in {"a folder", "a link to a folder", "a link to nothing"}:
+            pytest.fail(f"{what} is taken for a folder")
+        after = _state(place)
+        assert {path: after.get(path) for path in before} == before, what
+        if command == "predict":
+            assert outcome.status, "a folder of results is ours or new"
+        shutil.rmtree(place)
