@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from demo.backdrop import background
 from demo.canvas import Canvas, Floats, box
 from demo.figure import GROUPS, draw, keypoints, random_body, random_look
 from demo.scenes import generator
+from higherhrnet.artifacts import atomic, outputs
+from higherhrnet.cli import program
 
 FRAMES, RATE = 24, 12
 """How many, and how many a second."""
@@ -67,10 +69,13 @@ def frames(seed: int = 0) -> Iterator[Frame]:
 
 
 def write(path: Path, seed: int = 0) -> None:
-    """Write the video. It needs PyAV."""
+    """Write the video, with our mark at its beginning. It needs PyAV. Raises UserError for a file of others."""
     import av  # noqa: PLC0415  # an extra
 
-    with av.open(os.fspath(path), "w") as output:
+    outputs.check(path, "--output", ours=outputs.is_marked, overwrite=None)
+    front = {"movflags": "faststart"}
+    with atomic.writing(path) as partial, av.open(os.fspath(partial), "w", format="mp4", options=front) as output:
+        output.metadata["comment"] = outputs.MARK.decode()
         stream: Any = output.add_stream("libx264", rate=RATE, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for frame in frames(seed):
@@ -78,7 +83,7 @@ def write(path: Path, seed: int = 0) -> None:
         output.mux(stream.encode(None))
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write a video."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the video, .mp4")
@@ -89,4 +94,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(program.run(main))

@@ -158,7 +158,7 @@ def _train(rank: int, run: Run, meeting: str) -> None:
         network.load_state_dict(averaged)
         _measure_statistics(network, run)
         _save({name: value.contiguous() for name, value in network.state_dict().items()}, run.output)
-        plot(history, run.output.with_name(run.output.stem + "_losses.png"))
+        plot(history, _losses_of(run.output))
     distributed.barrier()
     distributed.destroy_process_group()
 
@@ -237,6 +237,10 @@ def _save(content: dict, path: Path) -> None:
     partial.replace(path)
 
 
+def _losses_of(weights: Path) -> Path:
+    return weights.with_name(f"{weights.stem}_losses.png")
+
+
 def plot(history: list[tuple[float, ...]], path: Path) -> None:
     """The four losses over the steps, smoothed, on a logarithmic axis."""
     values = np.array(history)
@@ -277,7 +281,8 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         if not Run(**vars(args)).state.exists():
-            outputs.check(args.output, "--output", ours=lambda _: False, inputs=[args.cfg], overwrite=None)
+            for file in (args.output, _losses_of(args.output)):
+                outputs.check(file, "--output", ours=lambda _: False, inputs=[args.cfg], overwrite=None)
         args.output.parent.mkdir(parents=True, exist_ok=True)
         train(Run(**vars(args)))
     except (UserError, OSError, ProcessRaisedException) as e:

@@ -13,7 +13,7 @@ MARK = b"made by higherhrnet"
 """What our pictures and charts hold near their beginning, and folders of generated data in a file of this name."""
 
 _NEAR = 4096  # bytes
-_FOLDER_MARK = ".made_by_higherhrnet"
+FOLDER_MARK = ".made_by_higherhrnet"
 
 
 def check(
@@ -77,13 +77,14 @@ def claim_folder(folder: Path, flag: str) -> None:
     ------
     UserError : a folder that holds something of others, or that cannot be written
     """
-    mark = folder / _FOLDER_MARK
+    mark = folder / FOLDER_MARK
     if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
         raise UserError(f"{flag} {folder} is no folder; give another path")
     if folder.is_dir() and not mark.is_file() and any(folder.iterdir()):
         raise UserError(f"{flag} {folder} holds files that this program did not make; give a new or empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        mark.write_bytes(MARK + b"\n")
+        if not mark.is_file():
+            mark.write_bytes(MARK + b"\n")
     except OSError as e:
         raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e

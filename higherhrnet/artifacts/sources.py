@@ -64,7 +64,19 @@ class Limit:
 
 
 def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:
-    """Read a JSON file; ``what`` names its kind in the UserError, as which a file beyond ``limit`` ends too."""
+    """Read a JSON file; ``what`` names its kind in the UserError, as which a file beyond ``limit`` ends too.
+
+    So does one that gives a key of an object twice, of which others silently take the last.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in made if keys.count(key) > 1)
+            raise UserError(f"{what} {path} gives {twice[:80]!r} twice in one object; give it once")
+        return made
+
     try:
         if limit is not None and (size := path.stat().st_size) > limit.bytes:
             raise UserError(f"{what} {path}: found {size:,} bytes, at most {limit.bytes:,} are read; split it")
@@ -73,7 +85,7 @@ def read_json(path: Path, what: str, limit: Limit | None = None) -> Any:
             raise UserError(
                 f"{what} {path}: found {found:,} objects and lists, at most {limit.containers:,} are read; split it"
             )
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=once)
     except OSError as e:
         raise UserError(f"cannot read {what} {path}: {e.strerror}; put it there or give another path") from e
     except (ValueError, RecursionError) as e:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from higherhrnet.artifacts import dumps, inputs, sources
+from higherhrnet.artifacts import dumps, inputs, outputs, sources
 from higherhrnet.backends import interface
 from higherhrnet.backends.base import INT8
 from higherhrnet.backends.in_process import InProcess, Seconds
@@ -80,9 +80,7 @@ class OpenVino(InProcess):
             options["NUM_STREAMS"] = 1
             if threads:
                 options["INFERENCE_NUM_THREADS"] = threads
-        cache = cache_of(model)
-        self._compiled = _compiled(core, model, device, options, cache)
-        _bound(cache)
+        self._compiled = _compiled(core, model, device, options, cache_of(model))
         ports = [[_port(port) for port in side] for side in (self._compiled.inputs, self._compiled.outputs)]
         super().__init__(batch=batch, heads=interface.check(model, ports[0], ports[1], batch), done=done)
 
@@ -177,15 +175,18 @@ def _check_device(core: Any, device: str, precisions: tuple[str, ...]) -> None:
 def _compiled(core: Any, model: Path, device: str, options: dict[str, Any], cache: Path) -> Any:
     """The model for the device; what is compiled is kept where the folder of the model can be written."""
     sources.open_file(model).close()  # a pipe would be waited for
-    with contextlib.suppress(OSError):
-        cache.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError, UserError):  # a folder of others, or one that cannot be written
+        outputs.claim_folder(cache, "--model")
         options = {**options, "CACHE_DIR": str(cache)}
     try:
-        return core.compile_model(str(model), device, options)
+        compiled = core.compile_model(str(model), device, options)
     except RuntimeError as e:
         raise UserError(
             f"model {model} does not load in OpenVINO ({_words(e)}); export it with HigherHRNet_pth2onnx.py"
         ) from e
+    if "CACHE_DIR" in options:
+        _bound(cache)
+    return compiled
 
 
 def _bound(cache: Path) -> None:

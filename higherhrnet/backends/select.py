@@ -447,6 +447,8 @@ class Inference:
         print(f"atc: making {request.output}.om ({why}); this takes minutes{tuning}", flush=True)
         made = convert.run(request, why=why, timeout=self.options.timeout)
         print(f"atc: {made.om}")
+        for kept in made.kept:
+            print(f"note: what was there and not made by this program is {kept} now")
         return made.om
 
     def backend(

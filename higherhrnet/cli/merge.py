@@ -15,7 +15,7 @@ from pathlib import Path
 from higherhrnet.cli import figures, flags, uses
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
-from higherhrnet.stages import merge, postprocess
+from higherhrnet.stages import merge, results_file
 
 _SHARD = re.compile(r"_[0-9]+of[0-9]+\.json")
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     shards = args.results or [file for file in found if _SHARD.fullmatch(file.name.removeprefix(whole.stem))]
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
-    postprocess.check_results(whole, overwrite=args.overwrite)
+    results_file.check(whole, overwrite=args.overwrite, inputs=shards)
     made = merge.run(dataset, shards, whole, joints=config.result_joints)
     figures.say(
         dataset,

@@ -65,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         report = replace(report, people=explained)
     if args.report:
         writer.check(report)
+    if args.vis_dir:
+        drawing = postprocess.DrawJob(
+            location, args.vis_dir, args.vis_count, args.vis_score, config.joints, args.overwrite
+        )
+        postprocess.check_drawing(dataset, drawing)
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
     log = Log(job.results.parent.parent / f"{config.file.stem}_{stamp}_valid{shard.suffix}.log")
     log.note(f"arguments: {' '.join(sys.argv[1:] if argv is None else argv)}\n{config.text}")
@@ -81,9 +86,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in remarks:
         log.say(line)
     if args.vis_dir:
-        drawing = postprocess.DrawJob(
-            location, args.vis_dir, args.vis_count, args.vis_score, config.joints, args.overwrite
-        )
         pictures = postprocess.draw_results(dataset, job.results, drawing)
         log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
     if args.report:

@@ -24,10 +24,11 @@ from higherhrnet.backends import select
 from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config import loader
+from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.image import video
 from higherhrnet.model import fingerprint
-from higherhrnet.pipeline import poses, predict
+from higherhrnet.pipeline import poses, predict, sources
 from higherhrnet.pipeline.people import Filter
 from higherhrnet.pipeline.pose import MIN_SCORE, OKS_NMS, backend_for
 from higherhrnet.pipeline.sources import Reading
@@ -41,10 +42,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Find people, write them, and name what could not be read."""
     args = _parser().parse_args(argv)
     uses.check("predict", argv, backend="" if args.backend == "auto" else args.backend)
-    if "OUTPUT_DIR" in (key for key, _ in args.set):
-        raise UserError("--set OUTPUT_DIR has no effect on predict, which writes to --output; omit it")
     config = loader.load(args.cfg, [text for pair in args.set for text in pair])
+    _check_overrides(args.set, config)
     kinds = args.save
+    if poses.VIDEO in kinds or args.track or args.no_exif or args.stride is not None:  # else no folder is listed twice
+        of_sources = sources.kinds(args.sources)
+        uses.check("predict", argv, kinds=of_sources)
+        if poses.VIDEO in kinds and of_sources == {sources.PICTURE}:
+            raise UserError("--save video is for a video or camera, and no source is one; omit video")
     if poses.VIDEO in kinds:
         video.require()
     options = inference_flags.options(args, args.bs)
@@ -58,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     say(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
     decoding.prepare(say)
     plan = replace(config.plan, flip=config.plan.flip and not args.no_flip)
-    reading, kept = Reading(not args.no_exif, args.stride), Filter(args.min_score, args.oks_nms)
+    reading, kept = Reading(not args.no_exif, args.stride or 1), Filter(args.min_score, args.oks_nms)
     job = predict.PredictJob(args.sources, reading, kept, config.joint_set, args.track)
     cv2.setNumThreads(1)  # the threads share the cores already
     with (
@@ -98,6 +103,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(summary.bad[0])
 
 
+_WHERE_RESULTS_ARE = frozenset({"OUTPUT_DIR", "MODEL.NAME"})
+_NAMES_JOINTS = frozenset({"DATASET.ROOT", "DATASET.TEST", "DATASET.DATASET_TEST", "DATASET.ANNOTATIONS", "DATA_DIR"})
+_OF_DATA = frozenset({"DATASET.IMAGES", "DATASET.DATA_FORMAT"})
+
+
+def _check_overrides(given: Sequence[tuple[str, str]], config: Config) -> None:
+    """Refuse what is of a data set or its results; an annotation file may name the joints."""
+    for key, _ in given:
+        if key in _WHERE_RESULTS_ARE:
+            raise UserError(f"--set {key} has no effect on predict, which writes to --output; omit it")
+        if key in _OF_DATA or (key in _NAMES_JOINTS and config.described.names is not None):
+            raise UserError(f"--set {key} has no effect on predict, which reads no data set; omit it")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "predict")
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="picture, folder, pattern, video, camera:N, -")
@@ -115,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the better one of two people so alike, 0 to 1; 0 keeps both",
     )
     parser.add_argument("--no_exif", action="store_true", help="do not turn pictures as EXIF says")
-    parser.add_argument("--stride", type=flags.count, default=1, metavar="N", help="of videos every N-th frame")
+    parser.add_argument("--stride", type=flags.count, metavar="N", help="of videos every N-th frame")
     parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
     network = parser.add_argument_group("network")

@@ -156,9 +156,8 @@ def _for_ascend(args: argparse.Namespace, config: Config, model: Path, chosen: C
     graph = onnx_graph.read(model)
     batch = graph.inputs[0].shape[0] or 1
     folder = args.output or model.with_name(f"{model.stem}_amct")
-    outputs.claim_folder(folder, "--output")
     heads = [graph.producers[output.name][0] for output in graph.outputs]
-    amct.write(folder, model, chosen.all, dtype=chosen.dtype, keep_float=heads, batch=batch)
+    amct.write(folder, model, chosen.all, dtype=chosen.dtype, keep_float=heads, batch=batch, overwrite=args.overwrite)
     print("# never run by its makers: on a host with CANN and amct_onnx, with the inputs at the same paths")
     print("\n".join(amct.commands(folder, model, config.file)))
 

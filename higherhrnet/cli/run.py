@@ -43,7 +43,7 @@ from higherhrnet.pipeline.flow import Flow, Stop
 from higherhrnet.pipeline.in_memory import InMemory
 from higherhrnet.pipeline.steps import Settings, Steps
 from higherhrnet.report import tables
-from higherhrnet.stages import postprocess
+from higherhrnet.stages import results_file
 from higherhrnet.system import memory, workers
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
     why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite, exif=args.exif)
     if why is not None:
-        postprocess.check_results(results, overwrite=args.overwrite)
+        results_file.check(results, overwrite=args.overwrite)
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:

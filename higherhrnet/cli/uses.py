@@ -11,7 +11,7 @@ A new flag gets a row here, ``Use()`` where it always has an effect. What only p
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from higherhrnet.cli import flags
@@ -30,6 +30,8 @@ class Use:
     """With none of these flags."""
     flip: bool = False
     """With TEST.FLIP_TEST True alone."""
+    kinds: tuple[str, ...] = ()
+    """With sources of these kinds alone."""
 
 
 _ALWAYS = Use()
@@ -38,6 +40,7 @@ _BENCHMARK, _AIS_BENCH, _SESSION = "benchmark", "ais_bench", "ascend"
 _ONNXRUNTIME, _TORCH, _OPENVINO, _TRTEXEC = "onnxruntime", "torch", "openvino", "trtexec"
 _ASCEND, _IN_PROCESS = (_BENCHMARK, _SESSION, _AIS_BENCH), (_ONNXRUNTIME, _TORCH, _OPENVINO)
 _CONFIG = {"--cfg": _ALWAYS}
+_PICTURES, _MOVING = Use(kinds=("picture",)), Use(kinds=("video", "camera"))  # as pipeline.sources has them
 _IN_THIS_PROCESS = {
     "--threads": Use(_IN_PROCESS),
     "--providers": Use((_ONNXRUNTIME,)),
@@ -233,9 +236,9 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--no_flip": _ALWAYS,
         "--min_score": _ALWAYS,
         "--oks_nms": _ALWAYS,
-        "--no_exif": _ALWAYS,
-        "--stride": _ALWAYS,
-        "--track": _ALWAYS,
+        "--no_exif": _PICTURES,
+        "--stride": _MOVING,
+        "--track": _MOVING,
         "--overwrite": _ALWAYS,
     },
     "report": {
@@ -253,7 +256,14 @@ USES: Mapping[str, Mapping[str, Use]] = {
 """By command and flag."""
 
 
-def check(command: str, argv: Sequence[str] | None, *, backend: str = "", flip: bool | None = None) -> None:
+def check(
+    command: str,
+    argv: Sequence[str] | None,
+    *,
+    backend: str = "",
+    flip: bool | None = None,
+    kinds: Collection[str] = (),
+) -> None:
     """Refuse a flag that would do nothing.
 
     Parameters
@@ -261,6 +271,7 @@ def check(command: str, argv: Sequence[str] | None, *, backend: str = "", flip: 
     argv : the command's arguments; None: this program's
     backend : what runs the network; '' where that is not known yet, or nothing does
     flip : TEST.FLIP_TEST; None where it is not known yet
+    kinds : of the sources; empty where they are not known yet
 
     Raises
     ------
@@ -270,7 +281,7 @@ def check(command: str, argv: Sequence[str] | None, *, backend: str = "", flip: 
     present = set(_flags(sys.argv[1:] if argv is None else argv))
     given = [flag for flag in rows if flag in present]
     for flag in given:
-        if problem := _problem(flag, rows[flag], given, backend, flip):
+        if problem := _problem(flag, rows[flag], given, backend, flip, kinds):
             raise UserError(problem)
 
 
@@ -283,7 +294,7 @@ def _flags(argv: Sequence[str]) -> Iterator[str]:
             yield argument.partition("=")[0]
 
 
-def _problem(flag: str, use: Use, given: Sequence[str], backend: str, flip: bool | None) -> str:
+def _problem(flag: str, use: Use, given: Sequence[str], backend: str, flip: bool | None, kinds: Collection[str]) -> str:
     if use.beside and not any(other in given for other in use.beside):
         return f"{flag} goes with {' or '.join(use.beside)}; give that too, or omit {flag}"
     if excluding := [other for other in use.without if other in given]:
@@ -292,6 +303,8 @@ def _problem(flag: str, use: Use, given: Sequence[str], backend: str, flip: bool
         return f"{flag} is for --backend {' or '.join(use.backends)}, not for {backend}; omit it, or choose another"
     if use.flip and flip is False:
         return f"{flag}: nothing is mirrored, because TEST.FLIP_TEST is False; omit it, or give TEST.FLIP_TEST True"
+    if kinds and use.kinds and not set(kinds).intersection(use.kinds):
+        return f"{flag} is for a {' or '.join(use.kinds)}, and no source is one; omit it"
     return ""
 
 
@@ -311,6 +324,7 @@ def document() -> str:
         for flag, use in rows.items():
             if use != _ALWAYS:
                 beside = [*map(_code, use.beside), *["`TEST.FLIP_TEST True`"] * use.flip]
+                beside += [f"a {kind}" for kind in use.kinds]
                 cells = (_all(use.backends), " or ".join(beside), " or ".join(map(_code, use.without)))
                 lines.append(f"| {command} | {_code(flag)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

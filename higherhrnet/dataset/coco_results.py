@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, sources
 from higherhrnet.dataset import ground_truth
 from higherhrnet.errors import UserError
 
@@ -86,11 +86,27 @@ def write(path: Path, entries: Iterable[dict[str, Any]]) -> int:
 
     The bytes are those of ``json.dumps(list(entries), sort_keys=True, indent=4)`` and a line break.
     """
-    count = 0
     with atomic.writing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for count, entry in enumerate(entries, start=1):
-            text = json.dumps([entry], sort_keys=True, indent=4)
-            file.write("," * (count > 1) + text[1:-2])  # without the brackets and the last line break
-        file.write("\n]\n" if count else "]\n")
+        return dump(entries, file)
+
+
+def dump(entries: Iterable[dict[str, Any]], file: TextIO) -> int:
+    """Do as ``write``, into an open file."""
+    count = 0
+    file.write("[")
+    for count, entry in enumerate(entries, start=1):
+        text = json.dumps([entry], sort_keys=True, indent=4)
+        file.write("," * (count > 1) + text[1:-2])  # without the brackets and the last line break
+    file.write("\n]\n" if count else "]\n")
     return count
+
+
+_BEGIN = b'[\n    {\n        "'
+
+
+def is_cut(path: Path) -> bool:
+    """Whether a file begins as ``write`` does and no list ends in its end, as after a crash of the machine."""
+    with sources.open_file(path) as file:
+        begin = file.read(len(_BEGIN))
+        file.seek(max(0, path.stat().st_size - 2))
+        return _BEGIN.startswith(begin) and not file.read().rstrip().endswith(b"]")

@@ -20,7 +20,7 @@ from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
 from higherhrnet.pipeline.steps import Settings
-from higherhrnet.stages import postprocess, preprocess
+from higherhrnet.stages import postprocess, preprocess, results_file
 
 CHUNKS, LOGS, JOURNAL = "chunks", "logs", "people.jsonl"
 """What a working folder holds."""
@@ -94,7 +94,7 @@ def _changed(
     left_out = [image.index for image in before if not _is_good(image, location, exif=exif)]
     if left_out != made.facts.left_out:
         return str(Difference("left_out", made.facts.left_out, left_out))
-    known = _read_table(_table(results))
+    known = _read_table(results_file.table_of(results))
     try:
         pictures = {
             image.index: reader.picture(location.picture(image), known.get(image.index))
@@ -106,7 +106,8 @@ def _changed(
     if _digest(pictures) != made.facts.pictures:
         return str(Difference("pictures", made.facts.pictures, _digest(pictures)))
     if pictures != known:
-        _write_table(_table(results), pictures)
+        results_file.check_table(results)
+        _write_table(results_file.table_of(results), pictures)
     return None
 
 
@@ -124,7 +125,7 @@ def finish(
     pictures = {index: journal.pictures[index] for index in sorted(journal.pictures)}
     seen = [index for index, picture in pictures.items() if picture.sha256 in calibrated]
     facts = dataclasses.replace(work.facts, pictures=_digest(pictures), calibrated_on=seen)
-    _write_table(_table(results), pictures)
+    _write_table(results_file.table_of(results), pictures)
     postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images)
 
 
@@ -191,10 +192,6 @@ def remove_folders(work: Path) -> None:
 
 def _digest(pictures: Mapping[int, Picture]) -> str:
     return pictures_digest((index, picture.sha256) for index, picture in pictures.items())
-
-
-def _table(results: Path) -> Path:
-    return results.with_suffix(".pictures.json")
 
 
 def _write_table(file: Path, pictures: Mapping[int, Picture]) -> None:

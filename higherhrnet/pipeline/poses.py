@@ -34,6 +34,7 @@ class Along:
         """Make the folders of the ``kinds`` in ``folder``."""
         self._folders = {kind: folder / kind for kind in kinds if kind in ALONG}
         for made in self._folders.values():
+            atomic.refuse_link(made)
             atomic.make_directory(made)
         self._video: contextlib.ExitStack | None = None
         self._writer: video.Writer | None = None

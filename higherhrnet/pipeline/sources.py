@@ -6,7 +6,7 @@ import glob
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,13 @@ def find(names: Iterable[str], standard_input: int = 0) -> Iterator[Source | Bad
             for one in _expand(found):
                 yield one if isinstance(one, BadImageError) else Source(number, *one, _stem(one[0], taken))
                 number += 1
+
+
+def kinds(names: Sequence[str]) -> frozenset[str]:
+    """Of which kinds the sources are that ``names`` mean; none where a list on standard input will name some."""
+    if LIST in names:
+        return frozenset()
+    return frozenset(found.kind for found in find(names) if isinstance(found, Source))
 
 
 def _stem(name: str, taken: set[str]) -> str:

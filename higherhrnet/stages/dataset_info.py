@@ -45,11 +45,12 @@ def list_inputs(tree: Path, name: str, shard: Shard = ALL, *, overwrite: bool = 
 
 def _write(name: str, entries: list[info.Entry], *, by_shape: bool, overwrite: bool) -> list[Path]:
     listed = [entry.path for entry in entries]
-    for shape in [None, *sorted({entry.shape for entry in entries} if by_shape else ())]:
-        outputs.check(info.path(name, shape), "NAME", ours=outputs.is_list, inputs=listed, overwrite=overwrite)
-    written = info.write_all(name, entries, by_shape=by_shape)
-    atomic.remove_partials_of(*written)
-    return written
+    written = {info.path(name, shape) for shape in [None, *(entry.shape for entry in entries if by_shape)]}
+    for file in sorted(written.union(info.of_shapes(name).values())):  # those of other shapes are removed
+        outputs.check(file, "NAME", ours=outputs.is_list, inputs=listed, overwrite=overwrite)
+    made = info.write_all(name, entries, by_shape=by_shape)
+    atomic.remove_partials_of(*made)
+    return made
 
 
 def not_listed(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from higherhrnet.artifacts.work import PeopleWork, differences
 from higherhrnet.dataset import coco, coco_results
 from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
+from higherhrnet.stages import results_file
 
 
 def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints: int) -> Record[PeopleWork]:
@@ -53,17 +54,12 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints:
         for entry in entries[index % of + 1].get(index, ())  # as Shard.holds has it
     )
     atomic.make_directory(results.parent)
-    coco_results.write(results, merged)
     facts = Facts(
         pictures=combine(made.facts.pictures for made in records),
         left_out=left_out,
-        sha256=atomic.sha256(results),
         calibrated_on=sorted(index for made in records for index in made.facts.calibrated_on),
     )
-    made = Record(replace(first, shard=str(ALL)), facts, complete=True)
-    claim.write(results, made)
-    atomic.remove_partials_of(results, claim.record_of(results))
-    return made
+    return results_file.write(results, merged, Record(replace(first, shard=str(ALL)), facts))
 
 
 def _checked(file: Path) -> Record[PeopleWork]:
@@ -74,7 +70,7 @@ def _checked(file: Path) -> Record[PeopleWork]:
     if made is None or not made.complete:
         raise UserError(f"{file} has no record of complete work beside it ({claim.record_of(file).name}); run again")
     if atomic.sha256(file) != made.facts.sha256:
-        raise UserError(f"{file} has changed since its record was written; run its shard again")
+        raise UserError(f"{file} has changed since its record was written; run its shard again with --overwrite")
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -27,7 +28,7 @@ from higherhrnet.decode.scales import decode_image
 from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 from higherhrnet.errors import UserError
 from higherhrnet.image import draw, encoder, geometry, reader
-from higherhrnet.stages import dump_sources
+from higherhrnet.stages import dump_sources, results_file
 from higherhrnet.stages.dump_sources import Source
 from higherhrnet.system import workers
 
@@ -130,7 +131,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
             calibrated_on=sorted(set(opened[0][0].calibrated_on).intersection(indices)),
         ),
     )
-    check_results(job.results, overwrite=job.overwrite)
+    results_file.check(job.results, overwrite=job.overwrite)
     atomic.make_directory(job.results.parent)
     images = [dataset.images[index] for index in indices]
     kept, replaced = len(images), ""
@@ -156,13 +157,6 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     )
 
 
-def check_results(results: Path, *, overwrite: bool) -> None:
-    """Refuse results that this program did not make, as of the official code, which writes them to the same place."""
-    outputs.check(
-        results, "OUTPUT_DIR", ours=lambda file: claim.read(file, PeopleWork) is not None, overwrite=overwrite
-    )
-
-
 def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
     """What PeopleWork says of the decode."""
     return {**options.recorded, "plan": asdict(plan)}
@@ -174,12 +168,9 @@ def finish(
     """Write the results file and its record from a journal that holds all ``images``, then delete the journal."""
     missing = [image.index for image in images if image.index not in journal]
     assert not missing, f"images {missing} were neither decoded nor left out"
-    coco_results.write(results, journal.entries())
     left_out = sorted({*wanted.facts.left_out, *journal.left_out})
-    facts = replace(wanted.facts, left_out=left_out, sha256=atomic.sha256(results))
-    claim.write(results, replace(wanted, facts=facts, complete=True))
+    results_file.write(results, journal.entries(), replace(wanted, facts=replace(wanted.facts, left_out=left_out)))
     journal.remove()
-    atomic.remove_partials_of(results, claim.record_of(results))
 
 
 def evaluate(
@@ -278,6 +269,14 @@ class DrawJob:
     """Replace pictures of others."""
 
 
+def check_drawing(dataset: coco.Dataset, job: DrawJob) -> None:
+    """Refuse, before anybody is found, a folder in which pictures would be drawn over those of the data set."""
+    for image, picture in zip(dataset.images, _picture_files(dataset.images, job.output), strict=True):
+        if picture.is_file():
+            source = job.location.picture(image)
+            outputs.check(picture, "--vis_dir", ours=lambda _: True, inputs=[source], overwrite=job.overwrite)
+
+
 def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Path]:
     """Draw the people of a results file on images; return the pictures' paths.
 
@@ -308,7 +307,8 @@ def _picture_files(images: Sequence[coco.Image], folder: Path) -> list[Path]:
     """Where each image is drawn: NAME.jpg, or NAME.png.jpg where NAME.jpg is another image's."""
     names = [Path(image.file_name) for image in images]
     plain = [name.with_suffix(".jpg") for name in names]
+    counts = Counter(plain)
     return [
-        folder / (short if plain.count(short) == 1 else name.with_name(f"{name.name}.jpg"))
+        folder / (short if counts[short] == 1 else name.with_name(f"{name.name}.jpg"))
         for name, short in zip(names, plain, strict=True)
     ]

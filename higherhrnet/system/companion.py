@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import socket
 import subprocess
 import sys
@@ -53,10 +54,11 @@ class Companion:
         folders = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            log.unlink(missing_ok=True)  # not what a link in a copied folder names
-            with theirs, log.open("xb") as file, signals.held():
+            arguments = [sys.executable, "-m", module, str(theirs.fileno())]
+            with theirs, processes.open_log(log, shlex.join(arguments)) as file, signals.held():
+                self._begin = file.tell()
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", module, str(theirs.fileno())],
+                    arguments,
                     cwd=directory,
                     env={**os.environ, "PYTHONPATH": folders, "PYTHONUNBUFFERED": "1"},
                     stdin=subprocess.DEVNULL,
@@ -65,6 +67,9 @@ class Companion:
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # Ctrl-C in a terminal ends it through us
                 )
+        except UserError:
+            ours.close()
+            raise
         except OSError as e:
             ours.close()
             raise UserError(f"cannot start a process with its log {log}: {e.strerror}; free space or processes") from e
@@ -122,7 +127,7 @@ class Companion:
     def _outcome(self) -> processes.Outcome:
         try:
             with self.log.open("rb") as file:
-                text = processes.tail(file)
+                text = processes.tail(file, self._begin)
         except OSError:
             text = ""
         return processes.Outcome(self._process.poll() or 0, time.monotonic() - self._start, self.log, text)

@@ -103,10 +103,7 @@ def run(
     atomic.make_directory(log.parent)
     start = time.monotonic()
     try:
-        log.unlink(missing_ok=True)  # not what a link in a copied folder names
-        with log.open("x+b") as file:
-            file.write(f"$ {command.shell()}\n".encode(errors="surrogateescape"))
-            file.flush()
+        with open_log(log, command.shell()) as file:
             offset = file.tell()
             ended = _run(command, file, timeout or None, stop, tick)
             text = tail(file, offset)
@@ -118,6 +115,33 @@ def run(
             f"{command.program} was ended {ended.why}; its last lines: {outcome.last_lines()}; all of them: {log}"
         )
     return outcome
+
+
+_LOG_START = b"$ "
+
+
+def open_log(log: Path, command: str) -> BinaryIO:
+    """A new log that starts with ``command``, in place of an earlier one. A link is replaced, not followed.
+
+    Raises
+    ------
+    UserError : a file of others is there
+    OSError : what the system says
+    """
+    if os.path.lexists(log) and not log.is_symlink() and not _is_log(log):
+        raise UserError(f"cannot write log {log}: it is something that this program did not make; move it away")
+    log.unlink(missing_ok=True)
+    opened = log.open("x+b")
+    opened.write(_LOG_START + f"{command}\n".encode(errors="surrogateescape"))
+    opened.flush()
+    return opened
+
+
+def _is_log(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return content.read(len(_LOG_START)) in {_LOG_START, b""}
 
 
 @dataclass(frozen=True)

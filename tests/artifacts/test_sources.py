@@ -32,6 +32,13 @@ def test_what_is_within_the_limits_is_read(tmp_path: Path):
         sources.read_json(file, "file", sources.Limit(bytes=8, containers=2))
 
 
+def test_a_key_that_an_object_has_twice_is_refused(tmp_path: Path):
+    file = tmp_path / "a.json"
+    file.write_text('{"images": [{"id": 1}], "annotations": [], "images": []}')
+    with pytest.raises(UserError, match=r"annotation file .*a\.json gives 'images' twice in one object; give it once"):
+        coco.AnnotationFile.read(file)
+
+
 Script = Callable[..., Outcome]
 WORK = Record(PeopleWork("d", 7, "1/1", {}, {"model": "m"}, {}, 1))
 

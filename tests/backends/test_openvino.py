@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +86,15 @@ def test_the_compiled_model_is_kept_and_bounded(model: Path):
         blob.chmod(0o600)
         blob.write_bytes(b"damaged")
     assert backend.OpenVino(model, batch=1, threads=1).heads.joints == 17
+
+
+def test_a_folder_of_others_is_no_cache(tmp_path: Path):
+    for number in range(backend.KEPT_BLOBS + 1):
+        (tmp_path / f"{number}.blob").touch()
+    (tmp_path / "model").touch()
+    core = SimpleNamespace(compile_model=lambda _model, _device, options: options)
+    assert backend._compiled(core, tmp_path / "model", backend.CPU, {}, tmp_path) == {}
+    assert len(list(tmp_path.glob("*.blob"))) == backend.KEPT_BLOBS + 1
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(model: Path, monkeypatch: pytest.MonkeyPatch):

@@ -143,7 +143,7 @@ def compare_explain_predict(own: Own, script: Script, results: Path, *, figures:
         len(own.names)
     }
     assert [row["label"] for row in said["speed"]]
-    pairs = [pair for pair in zip(own.opts[::2], own.opts[1::2], strict=True) if pair[0] != "OUTPUT_DIR"]
+    pairs = [p for p in zip(own.opts[::2], own.opts[1::2], strict=True) if p[0] not in {"OUTPUT_DIR", "DATASET.IMAGES"}]
     sets = [word for pair in pairs for word in ("--set", *pair)]
     predict = ("higherhrnet.__main__", "predict", own.images, "--save", "json,csv,images", "--min_score", 0)
     chosen = (*CPU, "--model", ONNX, "--cfg", TINY_CONFIG)

@@ -402,8 +402,8 @@ CASES = {
     "merge: a changed shard": Case(
         after(shards, lambda shop: shop.done(more(RUN, "--shard", "2/2")), text(SHARD.format(1), "[]")),
         MERGE,
-        "has changed since its record was written; run its shard again",
-        [more(RUN, "--shard", "1/2"), MERGE],
+        "has changed since its record was written; run its shard again with --overwrite",
+        [more(RUN, "--shard", "1/2", "--overwrite"), MERGE],
     ),
     "config: an override that trains": Case(
         nothing, more(PREPROCESS, "WORKERS", 3), "only training reads it; omit it", [PREPROCESS]

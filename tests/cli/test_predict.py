@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from higherhrnet import Pose
-from higherhrnet.cli import program
+from higherhrnet.cli import program, uses
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
+from higherhrnet.pipeline import sources
 from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.programs import CPU, Outcome
 from tests.support.videos import clip, sound_alone
@@ -23,7 +24,7 @@ from tests.support.videos import clip, sound_alone
 av = pytest.importorskip("av")
 
 Predict = Callable[..., Outcome]
-ALL = ("--min_score", 0, "--oks_nms", 0, "--no_exif")
+ALL = ("--min_score", 0, "--oks_nms", 0)
 
 
 @pytest.fixture
@@ -204,7 +205,28 @@ def test_a_folder_of_others_is_refused(predict: Predict, pictures: Path, tmp_pat
     outcome = predict(pictures)
     assert outcome.status == 1
     assert "--output poses holds files that this program did not make" in outcome.err
-    assert "--set OUTPUT_DIR has no effect on predict" in predict(pictures, "--set", "OUTPUT_DIR", "other").err
+
+
+def test_what_would_do_nothing_to_these_sources_is_refused(predict: Predict, pictures: Path, tmp_path: Path):
+    """A folder of pictures, a video; of a mixture each flag takes what it is for."""
+    for flag in (("--stride", 1), ("--track",)):
+        assert (
+            f"error: {flag[0]} is for a video or camera, and no source is one; omit it" in predict(pictures, *flag).err
+        )
+    assert "--save video is for a video or camera, and no source" in predict(pictures, "--save", "video").err
+    video = clip(tmp_path / "clip.mp4")
+    assert "--no_exif is for a picture, and no source is one; omit it" in predict(video, "--no_exif").err
+    assert not Path("poses").exists()
+    outcome = predict(
+        video, pictures / "000000001000.jpg", "--stride", 4, "--track", "--no_exif", "--save", "csv,video"
+    )
+    assert outcome.status == 0, outcome.err
+
+
+def test_a_list_may_name_what_a_flag_is_for():
+    assert sources.kinds(["-"]) == sources.kinds(["a.jpg", "-"]) == frozenset()
+    uses.check("predict", ["--track", "--no_exif", "--stride=2"], kinds=sources.kinds(["-"]))
+    assert sources.kinds(["a.jpg", "b.mp4", "camera:0"]) == {"picture", "video", "camera"}
 
 
 def test_the_api(tiny_onnx: Path, pictures: Path, tmp_path: Path):

@@ -220,7 +220,8 @@ def test_a_record_that_somebody_changed_is_refused(int8: Path, tmp_path: Path):
 
 def test_amct_gets_its_files(call: Callable[..., tuple[int, str]], tmp_path: Path):
     folder = tmp_path / "amct"
-    status, said = call("--target", "ascend", "--output", folder, "--count", 10)
+    command = ("--target", "ascend", "--output", folder, "--count", 10)
+    status, said = call(*command)
     assert status == 0, said
     assert said.splitlines()[0].startswith("# never run by its makers")
     assert f"python3 {folder}/quantize.py" in said
@@ -230,3 +231,12 @@ def test_amct_gets_its_files(call: Callable[..., tuple[int, str]], tmp_path: Pat
     assert Path(file).stat().st_size == 3 * int(height) * int(width) * 4
     assert 'skip_layers: "Conv_1818"\nskip_layers: "Conv_1851"' in (folder / "quant.cfg").read_text()
     compile((folder / "quantize.py").read_text(), "quantize.py", "exec")
+
+    assert call(*command)[0] == 0
+    edited = folder / "quant.cfg"  # as --keep_float's message advises
+    edited.write_text('skip_layers: "mine"\n')
+    status, said = call(*command)
+    assert (status, f"{edited} is a file that this program did not make" in said) == (1, True)
+    assert "mine" in edited.read_text()
+    assert call(*command, "--overwrite")[0] == 0
+    assert "mine" not in edited.read_text()

@@ -19,6 +19,8 @@ from tests.support.datasets import ROOT, TINY_CONFIG
 
 REQUIRED = {"dataset_info": ["bin", "missing", "list"], "predict": ["missing.jpg"]}
 """Positional arguments."""
+UNFIT = {("picture",): "missing.mp4", ("video", "camera"): "missing.jpg"}
+"""Sources that are of none of these kinds."""
 NOT_BACKENDS = {"auto"}
 
 
@@ -93,11 +95,13 @@ def unfit(command: str, flag: str, use: Use) -> Iterator[list[str]]:
         yield [*argument(command, flag), *argument(command, other)]
     if use.flip:
         yield [*argument(command, flag), "TEST.FLIP_TEST", "False"]
+    if use.kinds:
+        yield [UNFIT[use.kinds], *argument(command, flag)]
 
 
 def called(command: str, arguments: list[str]) -> str:
     """What a command says that refuses."""
-    required = REQUIRED.get(command, [])
+    required = [] if arguments[0] in UNFIT.values() else REQUIRED.get(command, [])
     for action in parser(command)._actions:
         if action.required and action.option_strings and action.option_strings[0] not in arguments:
             required = [*required, *argument(command, action.option_strings[0])]

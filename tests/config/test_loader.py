@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from higherhrnet.artifacts.dumps import Heads
+from higherhrnet.cli import predict
 from higherhrnet.config import loader
 from higherhrnet.config.plan import Plan
 from higherhrnet.config.values import Config
@@ -206,6 +207,17 @@ OTHER = {
 """Values other than tiny.yaml's that are taken."""
 
 
+def values(key: str, default: object) -> list[str]:
+    """Of which at least one is another than tiny.yaml's."""
+    if isinstance(default, bool):
+        return ["True", "False"]
+    if isinstance(default, str):
+        return [OTHER.get(key, "other")]
+    if isinstance(default, list | tuple):
+        return [OTHER.get(key, "[7]" if isinstance(default, list) else "(7,)")]
+    return [OTHER.get(key, "7" if isinstance(default, int) else "7.0")]
+
+
 @pytest.mark.parametrize(
     ("key", "default"),
     # The commands that take weights honour TEST.MODEL_FILE themselves.
@@ -213,24 +225,38 @@ OTHER = {
 )
 def test_an_override_does_something_or_is_refused(key: str, default: object):
     """No key is taken and ignored."""
-    if isinstance(default, bool):
-        values = ["True", "False"]
-    elif isinstance(default, str):
-        values = [OTHER.get(key, "other")]
-    elif isinstance(default, list | tuple):
-        values = [OTHER.get(key, "[7]" if isinstance(default, list) else "(7,)")]
-    else:
-        values = [OTHER.get(key, "7" if isinstance(default, int) else "7.0")]
     beside = ["DATASET.ROOT", "data", "DATASET.WITH_CENTER", str(key == "TEST.IGNORE_CENTER")]
     before = loader.load(TINY_CONFIG, beside)
     found: list[Config | None] = []
-    for value in values:
+    for value in values(key, default):
         try:
             found.append(replace(loader.load(TINY_CONFIG, [*beside, key, value]), text=before.text))
         except UserError as e:
             assert "omit it" in str(e) or key.rpartition(".")[2] in str(e)
             found.append(None)
     assert any(made != before for made in found), f"{key} does nothing"
+
+
+@pytest.mark.parametrize(("key", "default"), list(leaves(loader._DEFAULTS)))
+def test_an_override_of_predict_does_something_or_is_refused(key: str, default: object):
+    """What is of a data set or of results alone is refused, where the configuration names the joints."""
+
+    def used(config: Config) -> tuple[object, ...]:
+        joints = (config.heads, config.described, config.groups_center)
+        return (config.plan, config.decoding, config.weights, config.extra, *joints)
+
+    beside = ["DATASET.WITH_CENTER", str(key == "TEST.IGNORE_CENTER")]
+    before = used(loader.load(TINY_CONFIG, beside))
+    found = []
+    for value in values(key, default):
+        try:
+            config = loader.load(TINY_CONFIG, [*beside, key, value])
+            predict._check_overrides([(key, value)], config)
+            found.append(used(config) != before)
+        except UserError as e:
+            assert "omit it" in str(e) or key.rpartition(".")[2] in str(e)
+            found.append(True)
+    assert any(found), f"{key} does nothing"
 
 
 def test_joints_of_no_shipped_set_come_from_the_annotations(tmp_path: Path):

@@ -33,3 +33,16 @@ def test_results_are_streamed_as_json_dumps_writes_them(tmp_path: Path):
         assert coco_results.write(tmp_path / "r.json", iter(entries[:count])) == count
         expected = json.dumps(entries[:count], sort_keys=True, indent=4) + "\n"
         assert (tmp_path / "r.json").read_text() == expected
+
+
+def test_a_file_without_its_end_is_cut_and_that_of_another_program_is_not(tmp_path: Path):
+    file = tmp_path / "r.json"
+    entries = [{"score": 0.1, "keypoints": [1.5], "bbox": []}]
+    coco_results.write(file, entries)
+    whole = file.read_bytes()
+    for length in range(len(whole) - 2):
+        file.write_bytes(whole[:length])
+        assert coco_results.is_cut(file) != whole[:length].rstrip().endswith(b"]")
+    for theirs in (whole, whole.rstrip(), b"[]", json.dumps(entries).encode(), b"my notes"):  # the second, the official
+        file.write_bytes(theirs)
+        assert not coco_results.is_cut(file), theirs

@@ -37,12 +37,12 @@ WRONG: dict[str, tuple[str, list[Any]]] = {
         "51 numbers as keypoints",
         [
             *(Missing, [], [1.0] * 50, [1.0] * 52, "x" * 51, 7, [[1.0] * 51]),
-            *([*[1.0] * 50, last] for last in (NAN, INFINITY, 1e300, HUGE, "1", None, True)),
+            *([*[1.0] * 50, last] for last in (NAN, INFINITY, 1e300, HUGE, "1", None, True, 7)),
         ],
     ),
     "bbox": (
         "x, y, width, height as bbox",
-        [Missing, [1, 2, 3], [NAN, 1, 1, 1], [1, 1, -1, 1], [1, 1, 1, -0.5], [1, None, 1, 1], {}],
+        [Missing, [1, 2, 3], [NAN, 1, 1, 1], [1, 1, INFINITY, 1], [1, 1, -1, 1], [1, 1, 1, -0.5], [1, None, 1, 1], {}],
     ),
     "area": ("an area, not negative", [-1, NAN, -INFINITY, "9", [], HUGE]),
     "num_keypoints": ("num_keypoints of 0 to 17", [-1, 18, 1.5, "17", True]),

@@ -94,6 +94,9 @@ def test_compiling_is_said_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding.decode, "compile", lambda done: [done(1) for _ in range(COUNT)])
     decoding.prepare(said.append)
     assert said == ["compiling the decode for this CPU: about half a minute, once"]
+    monkeypatch.setattr(decoding.decode, "is_kept", lambda: False)
+    decoding.prepare(said.append)
+    assert said.pop().endswith("because no folder can be written that keeps it; set NUMBA_CACHE_DIR to one")
     monkeypatch.setattr(decoding.decode, "is_compiled", lambda: True)
     decoding.prepare(said.append)
     assert len(said) == 1

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from higherhrnet.artifacts.journal import Journal
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, Outcome, error
 
@@ -57,9 +64,26 @@ def test_two_workers_give_one_process_s_bytes(run: Script, cluster, tiny_results
     assert not Path("run_work").exists()
 
 
-def test_what_goes_wrong_on_a_worker_is_one_line(run: Script, cluster, tiny_data: Path, tmp_path: Path):
+def test_what_goes_wrong_on_a_worker_is_one_line(
+    run: Script, cluster, tiny_data: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from higherhrnet.pipeline import cluster as pipeline_cluster  # noqa: PLC0415
+
     outcome = run(cluster.scheduler_address, "--limit", 3, "--threads", 1, "DATASET.TEST", "val2017")
     assert outcome.status == 0, outcome.err
+    made = pipeline_cluster._Plugin.__init__
+    model = Path(shutil.copy(tiny_onnx, "here.onnx")).absolute()
+
+    def make_and_take_away(plugin: Any, *given: Any) -> None:
+        made(plugin, *given)
+        model.unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline_cluster._Plugin, "__init__", make_and_take_away)
+        said = error(run(cluster.scheduler_address, "--overwrite", model=model))
+    assert "a Dask worker cannot run the network (" in said
+    assert "here.onnx" in said
+    assert "the model under the same path" in said
     image = tiny_data / "images/val2017/000000001007.jpg"
     content = image.read_bytes()
     image.write_bytes(content[: len(content) * 2 // 3])
@@ -89,6 +113,68 @@ def test_the_devices_of_a_host_are_dealt_to_its_workers(
 
     workers = [f"tcp://{name}" for name in names]
     assert cluster.deal(workers, devices) == dict(zip(workers, dealt, strict=True))
+
+
+@contextlib.contextmanager
+def scheduler(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler with one worker of one thread, as the `dask` command starts them, in processes of their own."""
+    address = f"tcp://127.0.0.1:{port}"
+    commands = (
+        ["dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"],
+        ["dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder)],
+    )
+    with contextlib.ExitStack() as stack, (folder / "dask.log").open("ab") as log:
+        started = []
+        for name, *arguments in commands:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{name}", *arguments],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            started.append(process)
+        with distributed.Client(address, timeout=60) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield started[0]
+
+
+def test_a_scheduler_that_is_killed_loses_nothing_that_is_done(
+    run: Script,
+    cluster: Any,
+    tiny_results: bytes,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of one worker, which gets a chunk, here a shape, after the other; another scheduler takes over."""
+    from higherhrnet.pipeline import cluster as pipeline_cluster  # noqa: PLC0415
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("dask")
+    add, added = Journal.add, []
+    with scheduler(port, folder) as process:
+
+        def add_and_kill(journal: Any, index: int, *more: Any) -> None:
+            add(journal, index, *more)
+            added.append(index)
+            if len(added) == 2:
+                process.kill()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline_cluster, "_CONNECT", 5)  # seconds, also until a lost one is given up
+            patch.setattr(Journal, "add", add_and_kill)
+            outcome = run(f"tcp://127.0.0.1:{port}")
+    assert "error: the Dask scheduler or its workers are gone" in outcome.err
+    assert "what is done is kept" in outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert 2 <= len(added) < 7
+    outcome = run(cluster.scheduler_address)
+    assert outcome.status == 0, outcome.err
+    assert f"resuming: {len(added)} of 7 images are done" in outcome.out
+    assert results().read_bytes() == tiny_results
+    assert not Path("run_work").exists()
 
 
 def test_no_scheduler_is_said(run: Script, monkeypatch: pytest.MonkeyPatch):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.artifacts.inputs import Input
 
 SCRIPT, CONFIG, LIST = "quantize.py", "quant.cfg", "calibration.txt"
@@ -42,7 +43,14 @@ amct.save_model(modified, record, str(here / {stem}))
 
 
 def write(
-    folder: Path, model: Path, files: Sequence[Input], *, dtype: str, keep_float: Sequence[str], batch: int
+    folder: Path,
+    model: Path,
+    files: Sequence[Input],
+    *,
+    dtype: str,
+    keep_float: Sequence[str],
+    batch: int,
+    overwrite: bool = False,
 ) -> None:
     """Write the script, AMCT's simple configuration and the list of calibration inputs.
 
@@ -51,12 +59,15 @@ def write(
     dtype : of the inputs, float32 or float16
     keep_float : names of layers that AMCT is to skip
     batch : the batch size that the model takes
+    overwrite : replace files that say something else
+
+    Raises
+    ------
+    UserError : files that say something else, as after somebody tuned them
     """
-    atomic.make_directory(folder)
+    outputs.claim_folder(folder, "--output")
     lines = (f"{one.shape[0]} {one.shape[1]} {one.path.absolute()}\n" for one in files)
-    atomic.write_text(folder / LIST, "".join(lines))
     skipped = "".join(f"skip_layers: {json.dumps(name)}\n" for name in keep_float)
-    atomic.write_text(folder / CONFIG, f"batch_num: {len(files)}\nactivation_offset: true\n{skipped}")
     program = _PROGRAM.format(
         name=model.name,
         script=folder / SCRIPT,
@@ -67,7 +78,20 @@ def write(
         batch=batch,
         stem=repr(model.stem),
     )
-    atomic.write_text(folder / SCRIPT, program)
+    texts = {
+        LIST: "".join(lines),
+        CONFIG: f"batch_num: {len(files)}\nactivation_offset: true\n{skipped}",
+        SCRIPT: program,
+    }
+    for name, text in texts.items():
+        ours = partial(_says, text=text)
+        outputs.check(folder / name, "--output", ours=ours, overwrite=overwrite)
+    for name, text in texts.items():
+        atomic.write_text(folder / name, text)
+
+
+def _says(file: Path, text: str) -> bool:
+    return file.read_bytes() == text.encode()
 
 
 def commands(folder: Path, model: Path, config: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,8 @@ class Result:
 
     om: Path
     why: str
+    kept: Sequence[Path] = ()
+    """Where what was there stays that this program did not make."""
 
 
 def find(request: Request) -> Result:
@@ -131,6 +134,24 @@ def check_made(om: Path, chosen: AtcOptions, *, aipp: bool, dynamic_dims: bool) 
             raise UserError(f"model {om} was made {made_so} {flag}, says {claim.record_of(om)}; {remedy}")
 
 
+def _write_aipp(file: Path, made: Record[OmWork] | None) -> None:
+    """Write ATC's file of AIPP, in place of the one that the .om was ``made`` with.
+
+    Raises
+    ------
+    UserError : another is there, which somebody may have tuned by hand
+    """
+    text = aipp.configuration()
+    ours = {text, made.work.settings.get("insert_op_conf") if made else None}
+    if os.path.lexists(file) and not file.is_symlink() and not (file.is_file() and _text(file) in ours):
+        raise UserError(f"{file} is not the AIPP file that this program makes; move it away, or rename the model")
+    atomic.write_text(file, text)
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode(errors="replace")
+
+
 def _named(request: Request) -> Path:
     """The .om that its record is named after, wherever ATC puts it."""
     return atc.candidates(request.output)[0]
@@ -170,9 +191,9 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
     conversion = request.conversion(soc_version)
     record = Record(_work(request, conversion, soc_version))
     if conversion.aipp is not None:
-        atomic.write_text(conversion.aipp, aipp.configuration())
+        _write_aipp(conversion.aipp, claim.read_sound(_named(request), OmWork))
     tuning, last = _tuned(request, conversion, timeout)
-    with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(request):
+    with lock.held(output.parent, instead="copy the model to another folder"), _set_aside(request) as kept:
         claim.write(_named(request), record)
         for number, command in enumerate(tuning, start=1):
             _run(command, output.with_name(f"{output.name}.aoe{number}.log"), timeout)
@@ -186,7 +207,7 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
                 f"{outcome.last_lines()}; all it printed: {outcome.log}"
             )
     claim.write(_named(request), replace(record, facts=Facts(sha256=atomic.sha256(made)), complete=True))
-    return Result(made, why)
+    return Result(made, why, kept)
 
 
 def commands(request: Request) -> list[str]:
@@ -201,7 +222,7 @@ def commands(request: Request) -> list[str]:
         lines += [chip.COMMAND.shell(), "# the chip's name from that table goes in place of CHIP (or --soc_version)"]
     conversion = request.conversion(soc_version)
     if conversion.aipp is not None:
-        atomic.write_text(conversion.aipp, aipp.configuration())
+        _write_aipp(conversion.aipp, claim.read_sound(_named(request), OmWork))
     if request.auto_tune:
         lines += [
             atc.HELP.shell(),
@@ -244,26 +265,50 @@ def _run(command: processes.Command, log: Path, timeout: float | None) -> proces
 
 
 @contextlib.contextmanager
-def _set_aside(request: Request) -> Iterator[None]:
-    """Keep what is at ATC's output out of its way; put it back, with its record, where the block fails."""
-    output = request.output
-    places = (*atc.candidates(output), claim.record_of(_named(request)))
-    kept = {path: path.with_name(f".{path.name}.previous") for path in places}
+def _set_aside(request: Request) -> Iterator[list[Path]]:
+    """Keep what is at ATC's output out of its way; put it back, with its record, where the block fails.
+
+    What this program did not make, as an .om that somebody converted by hand, stays for good under the names given.
+    """
+    output, record = request.output, claim.record_of(_named(request))
+    made = claim.read_sound(_named(request), OmWork)
+    kept, theirs = {}, []
+    for path in (*atc.candidates(output), record):
+        if os.path.lexists(path) and (made is None or (path != record and not _is_of(path, made))):
+            kept[path] = _free(path)
+            theirs.append(kept[path])
+        else:
+            kept[path] = path.with_name(f".{path.name}.previous")
     try:
         for path, aside in kept.items():
-            if path.exists():
+            if os.path.lexists(path):
                 path.replace(aside)
             else:
                 aside.unlink(missing_ok=True)
     except OSError as e:
         raise UserError(f"cannot replace {output}.om: {e.strerror}; check the rights of {output.parent}") from e
     try:
-        yield
+        yield theirs
     except BaseException:
         for path, aside in kept.items():
             path.unlink(missing_ok=True)
-            if aside.exists():
+            if os.path.lexists(aside):
                 aside.replace(path)
         raise
     for aside in kept.values():
-        aside.unlink(missing_ok=True)
+        if aside not in theirs:
+            aside.unlink(missing_ok=True)
+
+
+def _is_of(om: Path, made: Record[OmWork]) -> bool:
+    """Whether an .om is the record's, or what a conversion left that did not finish."""
+    return om.is_file() and (not made.complete or atomic.sha256(om) == made.facts.sha256)
+
+
+def _free(path: Path) -> Path:
+    """A name beside a path's that nothing has: X.om.kept, X.om.kept2 ..."""
+    number, kept = 1, path.with_name(f"{path.name}.kept")
+    while os.path.lexists(kept):
+        number += 1
+        kept = path.with_name(f"{path.name}.kept{number}")
+    return kept

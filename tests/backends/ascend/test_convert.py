@@ -74,10 +74,13 @@ def test_a_run_that_is_killed_leaves_no_half_om(host: Host, monkeypatch: pytest.
     assert "atc --framework=5" in outcome.out
 
 
-def test_success_without_an_om_is_a_failure(bare_host: Host, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("STAND_IN_ATC_NO_OM", "1")
+@pytest.mark.parametrize("left", ["no", "empty"])
+def test_success_without_an_om_is_a_failure(bare_host: Host, left: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STAND_IN_ATC_NO_OM", left)
     outcome = convert(bare_host)
-    assert "atc ended with status 0, but left no models/tiny_bs1_dynamic.om" in error(outcome)
+    an = {"no": "no", "empty": "an empty"}[left]
+    assert f"atc ended with status 0, but left {an} models/tiny_bs1_dynamic.om" in error(outcome)
+    assert not om(bare_host).exists()
 
 
 def test_a_name_with_system_and_machine_is_found(bare_host: Host, monkeypatch: pytest.MonkeyPatch):
