@@ -39,6 +39,7 @@ def images(shape: tuple[int, int], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((1, 3, *shape), dtype=np.float32)
 
 
+@pytest.mark.slow
 def test_outputs_are_onnx_runtimes_whatever_is_in_flight(made: backend.OpenVino, model: Path):
     """All slots are launched before the first is waited for; each gives its own input's outputs."""
     reference = OnnxRuntime(model, batch=1, threads=1)

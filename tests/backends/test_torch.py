@@ -84,6 +84,7 @@ def test_prepared_networks_are_channels_last_and_of_their_precision(demo: networ
             assert relative(ours, theirs) < backend.TOLERANCES[precision]
 
 
+@pytest.mark.slow
 def test_both_slots_give_their_own_batch(demo: network.HigherHRNet):
     runner = made(batch=2).open((128, 192))
     batches = images(4).numpy().reshape(2, 2, 3, 128, 192)
@@ -125,6 +126,7 @@ def test_any_number_of_images_fits_batches_of_three(demo: network.HigherHRNet, t
             assert relative(torch.from_numpy(np.fromfile(file, np.float32).reshape(shape)), output[index]) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_dumps_are_onnxruntime_s(
     tiny_inputs: Path, tiny_onnx: Path, tiny_weights: Path, script: Script, tmp_path: Path
 ):
@@ -147,6 +149,7 @@ def test_the_dumps_are_onnxruntime_s(
     assert len(list((tmp_path / "torch").glob("perf_vision_batchsize_1_device_0_*.txt"))) == 5
 
 
+@pytest.mark.slow
 def test_a_precision_that_is_not_enough_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(backend.TOLERANCES, "bfloat16", 1e-3)
     with pytest.raises(UserError, match=r"torch cpu bfloat16 differs .* expected at most 0\.001; give another"):

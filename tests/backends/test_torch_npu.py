@@ -51,6 +51,7 @@ def found(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "found.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_dumps_are_onnxruntime_s_and_the_figures_say_npu(found: dict, folder: Path, tiny_result: Path):
     outcome = found["benchmark"]
     assert outcome["status"] == 0, outcome

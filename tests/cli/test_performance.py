@@ -269,6 +269,7 @@ def test_trtexec_is_run_and_its_logs_are_read_again(
     )
 
 
+@pytest.mark.slow
 def test_an_engine_is_built_once_for_what_it_is_of(with_trtexec: Path, script: Script):
     """Another call loads it; other shapes, --overwrite, or what is not as it was written, builds anew."""
     folder = with_trtexec / "result/trtexec"
@@ -394,6 +395,7 @@ def test_a_trtexec_that_does_not_list_its_flags_is_named(
 # The chart
 
 
+@pytest.mark.slow
 def test_the_chart_is_drawn_and_nothing_in_it_overlaps(guide_files: Path, script: Script, tmp_path: Path):
     target = tmp_path / "chart.png"
     where = ("--result", guide_files / "310P", "--published", "310P_tuned", "310", "T4")

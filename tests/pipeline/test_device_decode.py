@@ -152,6 +152,7 @@ def _pictures(count: int) -> Iterator[Picture[int]]:
         yield Picture(number, f"image {number}", partial(lambda pixels: (pixels, None), pixels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [PLAN, replace(PLAN, flip=False)], ids=["flip", "no flip"])
 def test_a_stream_finds_the_same_people_on_the_device(plan: Plan, monkeypatch: pytest.MonkeyPatch):
     """All of 16 pictures; each slot is used several times, once what was found in it was taken."""
