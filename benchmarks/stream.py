@@ -27,8 +27,9 @@ import numpy as np
 
 from higherhrnet import decode
 from higherhrnet.artifacts.work import PosesWork
+from higherhrnet.backends.choices import InferenceOptions
 from higherhrnet.backends.in_process import InProcess, Session
-from higherhrnet.backends.select import Inference, InferenceOptions
+from higherhrnet.backends.select import Inference
 from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.image import geometry, reader, transform

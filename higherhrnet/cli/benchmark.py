@@ -20,7 +20,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from higherhrnet.artifacts.scales import beside
-from higherhrnet.backends.select import ON_ASCEND, Inference
+from higherhrnet.backends.choices import ON_ASCEND
+from higherhrnet.backends.select import Inference
 from higherhrnet.cli import flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.plan import Plan

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from higherhrnet.artifacts import dumps
-from higherhrnet.backends import select
+from higherhrnet.backends import choices
 from higherhrnet.backends.ascend import options as atc_options
 from higherhrnet.backends.ascend.options import AtcOptions
 from higherhrnet.backends.base import AUTO, INT8, NPU, PRECISIONS
@@ -46,21 +46,21 @@ def add_decode_on(to: argparse._ActionsContainer) -> None:
     """Add the choice of where people are decoded, for commands without files between."""
     to.add_argument(
         "--decode_on",
-        choices=select.DECODERS,
-        default=select.HOST,
+        choices=choices.DECODERS,
+        default=choices.HOST,
         help="torch on a CUDA GPU: search its maps for people there, of which the host groups the joints",
     )
 
 
 def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None:
-    """Add the flags of select.InferenceOptions; with ``several_sizes`` --bs is a tuple."""
+    """Add the flags of choices.InferenceOptions; with ``several_sizes`` --bs is a tuple."""
     if several_sizes:
         parser.add_argument(
             "--bs", type=flags.batch_sizes, default=(1,), metavar="N[,N...]", help="batch sizes, in turn"
         )
     else:
         parser.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
-    parser.add_argument("--backend", choices=select.BACKENDS, default="auto", help="what runs the network")
+    parser.add_argument("--backend", choices=choices.BACKENDS, default="auto", help="what runs the network")
     parser.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     parser.add_argument(
         "--device_id", type=flags.device_id, metavar="D", help="in the file names; first of --device_ids or 0"
@@ -104,11 +104,11 @@ def add(parser: argparse.ArgumentParser, *, several_sizes: bool = False) -> None
     )
 
 
-def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
+def options(args: argparse.Namespace, batch: int) -> choices.InferenceOptions:
     """The values of ``add``'s flags, or of those of them that a command has, for one batch size."""
     given = vars(args)
     values = {
-        field.name: given[field.name] for field in dataclasses.fields(select.InferenceOptions) if field.name in given
+        field.name: given[field.name] for field in dataclasses.fields(choices.InferenceOptions) if field.name in given
     }
     values["run_on"], number = args.run_on
     if number is not None:
@@ -125,4 +125,4 @@ def options(args: argparse.Namespace, batch: int) -> select.InferenceOptions:
     values["dtype"] = given.get("dtype") or atc.output_dtype
     if values["dtype"] != atc.output_dtype == dumps.FLOAT16:
         raise UserError("--output_type FP16 does not go with --dtype float32, which widens it again; omit one of them")
-    return select.InferenceOptions(**values, atc=atc, batch=batch, dynamic_dims=given.get("dynamic") == "dims")
+    return choices.InferenceOptions(**values, atc=atc, batch=batch, dynamic_dims=given.get("dynamic") == "dims")

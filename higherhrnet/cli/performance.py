@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from higherhrnet.artifacts import claim, figures, inputs, models, outputs, perf
 from higherhrnet.artifacts.inputs import Shape
-from higherhrnet.backends import select, trtexec
+from higherhrnet.backends import choices, factory, model_file, trtexec
 from higherhrnet.cli import benchmark, decoding, flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
@@ -34,7 +34,7 @@ from higherhrnet.report import chart, performance, published, tables
 from higherhrnet.stages import compare, measure, passes
 from higherhrnet.system import workers
 
-_BACKENDS = (select.ONNXRUNTIME, select.TORCH, trtexec.NAME, select.OPENVINO)
+_BACKENDS = (choices.ONNXRUNTIME, choices.TORCH, trtexec.NAME, choices.OPENVINO)
 _RESULT = Path("result")
 _LOGS = _RESULT / trtexec.NAME
 
@@ -204,14 +204,14 @@ def _shapes(args: argparse.Namespace, config: Config, real: Sequence[Shape]) -> 
 
 
 def _model(args: argparse.Namespace, config: Config, batch: int) -> Path:
-    if args.backend == select.TORCH:
-        path = select.checkpoint_of(args.model, config)
+    if args.backend == choices.TORCH:
+        path = model_file.checkpoint_of(args.model, config)
         if path.is_file():  # which the backend says otherwise
-            select.check_checkpoint(path, config)
+            model_file.check_checkpoint(path, config)
         return path
-    path = args.model or models.find_onnx(select.MODELS, batch)
+    path = args.model or models.find_onnx(choices.MODELS, batch)
     if path.is_file():
-        select.check_onnx(path, config)
+        model_file.check_onnx(path, config)
     return path
 
 
@@ -226,7 +226,7 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
             )
             return trtexec.NAME, found
         make = partial(
-            select.in_process,
+            factory.in_process,
             args.backend,
             extra=config.extra,
             heads=config.heads,

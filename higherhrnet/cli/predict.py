@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from higherhrnet import decode
 from higherhrnet.artifacts.work import PosesWork
-from higherhrnet.backends import select
+from higherhrnet.backends import choices, select
 from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config import loader
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--track", action="store_true", help="ids of people who are followed through a video")
     parser.add_argument("--overwrite", action="store_true", help="start afresh, whatever is in --output of other work")
     network = parser.add_argument_group("network")
-    in_process = [name for name in select.BACKENDS if name not in select.PROGRAMS]
+    in_process = [name for name in choices.BACKENDS if name not in choices.PROGRAMS]
     network.add_argument("--backend", choices=in_process, default="auto", help="what runs the network")
     network.add_argument("--model", type=Path, metavar="FILE", help=".onnx, .om or, for torch, .pth; found in models/")
     network.add_argument("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from higherhrnet.artifacts import claim, models, outputs
 from higherhrnet.artifacts.work import DumpsWork
-from higherhrnet.backends import select
+from higherhrnet.backends import choices, factory
 from higherhrnet.backends.ascend import amct
 from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.config.values import Config
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Quantize, and print what was made of what."""
     args, config = flags.parse(_parser(), argv)
     uses.check("quantize", argv)
-    model = args.model or models.find_onnx(select.MODELS, 1)
+    model = args.model or models.find_onnx(choices.MODELS, 1)
     origin.check(model, Architecture.from_extra(config.extra, config.heads), config.file)
     output = args.output or model.with_name(f"{model.stem}_int8.onnx")
     if args.target != _ASCEND:
@@ -138,7 +138,7 @@ class _Judge:
 
     def is_enough(self, model: Path, batch: int, what: str) -> bool:
         """Whether a network's AP is low by no more than allowed; says so."""
-        backend = select.onnxruntime(model, batch=batch, threads=self._threads)
+        backend = factory.onnxruntime(model, batch=batch, threads=self._threads)
         with tqdm(total=len(self._passes[0].indices), desc="evaluate", unit="image", disable=None) as bar:
             config = self._config
             found = accuracy.find(

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from higherhrnet.artifacts import atomic, inputs
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.backends import select
+from higherhrnet.backends import choices
 from higherhrnet.backends.base import Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference
@@ -153,7 +153,7 @@ def _data(args: argparse.Namespace, config: Config, inference: Inference) -> tup
 def _settings(
     args: argparse.Namespace, config: Config, inference: Inference, backend: str, model: Path, dataset: coco.Dataset
 ) -> Settings:
-    if args.no_long_side_limit and backend in select.ON_ASCEND:
+    if args.no_long_side_limit and backend in choices.ON_ASCEND:
         raise UserError(f"--no_long_side_limit: an .om, which {backend} runs, has fixed shapes; omit the flag")
     input_dtype = inference.input_dtype(backend)
     dump_dtype = inference.options.dtype

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from higherhrnet.artifacts import models, outputs
-from higherhrnet.backends import select
+from higherhrnet.backends import choices, select
 from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
@@ -27,7 +27,7 @@ from higherhrnet.stages import accuracy, passes
 from higherhrnet.stages import table as stage
 from higherhrnet.system import hardware
 
-_BACKENDS = (select.ONNXRUNTIME, select.OPENVINO, select.TORCH)
+_BACKENDS = (choices.ONNXRUNTIME, choices.OPENVINO, choices.TORCH)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.chart:
         chart.require()
         outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
-    model = args.model or models.find_onnx(select.MODELS, args.bs)
+    model = args.model or models.find_onnx(choices.MODELS, args.bs)
     int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
     if args.int8 and not int8.is_file():
         raise UserError(f"--int8 {int8} does not exist; make it with higherhrnet quantize")
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for variant in wanted:  # refused before any is measured
         if variant.model.suffix == ".onnx":
             select.Inference(
-                select.InferenceOptions(backend=variant.backend, model=variant.model, batch=args.bs), config
+                choices.InferenceOptions(backend=variant.backend, model=variant.model, batch=args.bs), config
             )
     job = _job(args, config)
     decoding.prepare(terminal.say)

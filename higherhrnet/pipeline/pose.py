@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from higherhrnet import decode
-from higherhrnet.backends import select
+from higherhrnet.backends.choices import ASCEND, HOST, PROGRAMS, InferenceOptions
 from higherhrnet.backends.in_process import InProcess
-from higherhrnet.backends.select import Choice, Inference, InferenceOptions
+from higherhrnet.backends.select import Choice, Inference
 from higherhrnet.config import loader
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.pipeline import sources
@@ -37,14 +37,14 @@ def backend_for(
     Raises UserError where there is none.
     """
     chosen = inference.choose()
-    if chosen.name in select.PROGRAMS:
+    if chosen.name in PROGRAMS:
         raise UserError(
             f"backend {chosen.name} ({chosen.why}) runs a program over files, which pictures in memory have none of; "
             f"give backend ascend or another that runs in this process, or use run on a data set"
         )
     model = inference.model(chosen.name)
     if logs is None:
-        logs = Path(tempfile.mkdtemp(prefix="higherhrnet-")) if chosen.name == select.ASCEND else Path()
+        logs = Path(tempfile.mkdtemp(prefix="higherhrnet-")) if chosen.name == ASCEND else Path()
     backend = inference.backend(chosen.name, model, logs=logs, done=done)
     assert isinstance(backend, InProcess)
     return backend, model, chosen
@@ -74,7 +74,7 @@ class Pose:
         exif: bool = True,
         threads: int = 0,
         device: int = 0,
-        decode_on: str = select.HOST,
+        decode_on: str = HOST,
     ) -> None:
         """Load the network; the first time on a machine compile the decode too, which takes about half a minute.
 

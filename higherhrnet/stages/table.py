@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from higherhrnet.artifacts import dumps
-from higherhrnet.backends import select
+from higherhrnet.backends import choices, factory
 from higherhrnet.backends.base import AUTO
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -77,22 +77,22 @@ def variants(
     flags = hardware.cpu_flags()
     has_bfloat16 = not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
     for backend in backends:
-        if not select.is_installed(backend):
+        if not factory.is_installed(backend):
             notes.append(f"{backend}: not installed")
             continue
-        if backend == select.TORCH:
+        if backend == choices.TORCH:
             if weights is None:
                 notes.append(f"{backend}: no checkpoint; give --weights")
                 continue
             found.append(Variant(backend, weights, "float32"))
         else:
             found.append(Variant(backend, model))
-        if backend != select.ONNXRUNTIME:
+        if backend != choices.ONNXRUNTIME:
             if has_bfloat16:
                 found.append(Variant(backend, found[-1].model, "bfloat16"))
             else:
                 notes.append(f"{backend} bfloat16: this CPU has no AVX512-BF16 or AMX")
-        if int8 is not None and backend != select.TORCH:
+        if int8 is not None and backend != choices.TORCH:
             found.append(Variant(backend, int8))
     if int8 is None:
         notes.append("int8: no quantized model; make one with higherhrnet quantize")
@@ -122,7 +122,7 @@ def measure(job: TableJob, wanted: Sequence[Variant], *, done: Callable[[], obje
 
 
 def _measure(job: TableJob, variant: Variant) -> Measured:
-    backend = select.in_process(
+    backend = factory.in_process(
         variant.backend,
         variant.model,
         job.extra,
@@ -130,12 +130,12 @@ def _measure(job: TableJob, variant: Variant) -> Measured:
         batch=job.batch,
         threads=job.threads,
         precision=variant.precision,
-        run_on=job.openvino_device if variant.backend == select.OPENVINO else AUTO,
+        run_on=job.openvino_device if variant.backend == choices.OPENVINO else AUTO,
     )
     found = accuracy.find(backend, job.passes, job.dataset, job.plan, job.options, job.people)
     made = quantized.read(variant.model)
     own = "float32" if made is None else "int8"  # of ONNX Runtime's names, which say nothing of it
-    name = f"{backend.name} {own}" if variant.backend == select.ONNXRUNTIME else backend.name
+    name = f"{backend.name} {own}" if variant.backend == choices.ONNXRUNTIME else backend.name
     seen = set(job.passes[0].pictures.values()).intersection(quantized.pictures(variant.model))
     size = variant.model.stat().st_size / 1e6
     return Measured(name, backend.runtime, found, memory.peak_mb(), size, len(seen))

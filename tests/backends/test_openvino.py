@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from higherhrnet.artifacts import info, perf
+from higherhrnet.artifacts import dumps, info, perf
+from higherhrnet.backends import factory
 from higherhrnet.backends import openvino as backend
-from higherhrnet.backends import select
 from higherhrnet.backends.base import Work
 from higherhrnet.backends.onnxruntime import OnnxRuntime
 from higherhrnet.errors import UserError
@@ -150,9 +150,9 @@ def test_a_precision_that_this_cpu_does_not_have_is_refused(model: Path, monkeyp
 
 
 def test_it_is_made_by_name_and_missing_in_a_line(model: Path, monkeypatch: pytest.MonkeyPatch):
-    heads = select.dumps.Heads(17, 17)
-    found = select.in_process("openvino", model, {}, heads=heads, batch=1, threads=1)
+    heads = dumps.Heads(17, 17)
+    found = factory.in_process("openvino", model, {}, heads=heads, batch=1, threads=1)
     assert isinstance(found, backend.OpenVino)
-    monkeypatch.setattr(select, "is_installed", lambda name: name != "openvino")
+    monkeypatch.setattr(factory, "is_installed", lambda name: name != "openvino")
     with pytest.raises(UserError, match="openvino is not installed"):
-        select.in_process("openvino", model, {}, heads=heads, batch=1)
+        factory.in_process("openvino", model, {}, heads=heads, batch=1)

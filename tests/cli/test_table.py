@@ -62,14 +62,14 @@ def test_rows_are_processes_of_their_own(arguments: list[str], capsys: pytest.Ca
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stage.select, "is_installed", lambda name: name == "torch")
+    monkeypatch.setattr(stage.factory, "is_installed", lambda name: name == "torch")
     monkeypatch.setattr(stage.hardware, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
     model, weights = Path("x.onnx"), Path("x.pth")
     every = ("onnxruntime", "openvino", "torch")
     found, notes = stage.variants(model, None, weights, every)
     assert found == [Variant("torch", weights, "float32"), Variant("torch", weights, "bfloat16")]
     assert notes[:2] == ["onnxruntime: not installed", "openvino: not installed"]
-    monkeypatch.setattr(stage.select, "is_installed", lambda _: True)
+    monkeypatch.setattr(stage.factory, "is_installed", lambda _: True)
     monkeypatch.setattr(stage.hardware, "cpu_flags", frozenset)
     found, notes = stage.variants(model, Path("y.onnx"), None, every)
     assert found == [

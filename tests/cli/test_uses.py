@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from higherhrnet.backends import select, trtexec
+from higherhrnet.backends import choices, trtexec
 from higherhrnet.cli import flags, main, uses
 from higherhrnet.cli.uses import USES, Use
 from higherhrnet.errors import UserError
@@ -59,7 +59,7 @@ def test_the_page_is_the_table():
 
 
 def test_the_table_names_backends_and_flags_that_exist():
-    known = {*select.BACKENDS, trtexec.NAME}
+    known = {*choices.BACKENDS, trtexec.NAME}
     for rows in USES.values():
         for use in rows.values():
             assert set(use.backends) <= known

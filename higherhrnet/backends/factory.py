@@ -1,0 +1,158 @@
+"""Backends by their names; a library is imported when its backend is made, since no other needs it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from higherhrnet.artifacts import dumps
+from higherhrnet.backends import external
+from higherhrnet.backends.ascend import ais_bench, cann_benchmark, session
+from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, NPU, Backend
+from higherhrnet.backends.choices import ASCEND, BENCHMARK, DECODERS, DEVICE, HOST, ONNXRUNTIME, OPENVINO, TORCH
+from higherhrnet.backends.in_process import InProcess
+from higherhrnet.errors import UserError
+from higherhrnet.model.architecture import Architecture
+
+
+def is_installed(module: str) -> bool:
+    """Whether a backend's package is there."""
+    return importlib.util.find_spec(module) is not None
+
+
+def onnxruntime(
+    model: Path,
+    *,
+    batch: int,
+    threads: int,
+    providers: Sequence[str] = (),
+    device: int = 0,
+    done: Callable[[int], object] = lambda _: None,
+) -> InProcess:
+    """ONNX Runtime on ``model`` .onnx. It is imported here: no other backend needs it."""
+    if not is_installed(ONNXRUNTIME):
+        raise UserError("onnxruntime is not installed; pip install onnxruntime, or choose another --backend")
+    from higherhrnet.backends.onnxruntime import OnnxRuntime  # noqa: PLC0415
+
+    return OnnxRuntime(model, batch=batch, threads=threads, provider_names=providers, device=device, done=done)
+
+
+def in_process(
+    name: str,
+    model: Path,
+    extra: Mapping,
+    *,
+    heads: dumps.Heads,
+    batch: int,
+    threads: int = 0,
+    providers: Sequence[str] = (),
+    precision: str | None = None,
+    device: int = 0,
+    devices: tuple[int, ...] = (),
+    run_on: str = AUTO,
+    tuned: bool = False,
+    decode_on: str = HOST,
+    done: Callable[[int], object] = lambda _: None,
+) -> InProcess:
+    """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint; MODEL.EXTRA, ``extra``, describes its network.
+
+    Raises
+    ------
+    UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
+    """
+    if name != OPENVINO and run_on not in DEVICES:
+        raise UserError(
+            f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N"
+            f"{', npu or npu:N' * (name == TORCH)}"
+        )
+    if run_on == NPU:
+        _check_npu(name, tuned=tuned)
+    _check_decoder(name, decode_on)
+    if name == ONNXRUNTIME:
+        if precision is not None:
+            raise UserError(
+                "--precision is for --backend torch and openvino; in ONNX Runtime an .onnx computes in what it was "
+                "exported in, or quantized to"
+            )
+        if tuned:
+            raise UserError("--tune is for --backend torch")
+        if run_on == CUDA and not providers:
+            providers = ("CUDA", "CPU")
+        return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
+    if providers:
+        raise UserError(f"--providers is for --backend onnxruntime; {name} has none")
+    if name == OPENVINO:
+        if not is_installed(OPENVINO):
+            raise UserError("openvino is not installed; pip install openvino, or choose another --backend")
+        if run_on == CUDA:
+            raise UserError(f"--device {CUDA} is for --backend torch and onnxruntime; OpenVINO has CPU, GPU and NPU")
+        from higherhrnet.backends import openvino  # noqa: PLC0415
+
+        where = openvino.CPU if run_on in {AUTO, CPU} else run_on
+        return openvino.OpenVino(model, batch=batch, precision=precision, device=where, threads=threads, done=done)
+    if precision == INT8:
+        raise UserError("--precision int8 is for --backend openvino; torch computes in float32, float16 or bfloat16")
+    if not is_installed(TORCH):
+        raise UserError("torch is not installed; pip install torch, or choose another --backend")
+    from higherhrnet.backends.torch import Torch  # noqa: PLC0415
+
+    architecture = Architecture.from_extra(extra, heads)
+    return Torch(
+        model,
+        architecture,
+        batch=batch,
+        precision=precision,
+        devices=devices or (device,),
+        threads=threads,
+        on=run_on,
+        tuned=tuned,
+        keeps_maps=decode_on == DEVICE,
+        done=done,
+    )
+
+
+def _check_decoder(name: str, decode_on: str) -> None:
+    """Refuse what is none, and a device's with what is not torch."""
+    if decode_on not in DECODERS:
+        raise UserError(f"decode_on is {decode_on!r}, expected {HOST} or {DEVICE}")
+    if name != TORCH and decode_on == DEVICE:
+        raise UserError(f"--decode_on {DEVICE} is for --backend torch on a GPU; give --decode_on {HOST}")
+
+
+def _check_npu(name: str, *, tuned: bool) -> None:
+    """Refuse what does not go with --device npu."""
+    if name == ONNXRUNTIME:
+        raise UserError(f"--device {NPU} is for --backend torch; ONNX Runtime takes --providers CANN,CPU")
+    if name == OPENVINO:
+        raise UserError(f"--device {NPU} is for --backend torch; OpenVINO has CPU, GPU and NPU")
+    if tuned:
+        raise UserError(f"--tune has cuDNN try its kernels, and --device {NPU} has no cuDNN; omit one of them")
+
+
+def on_ascend(
+    name: str,
+    setting: external.Setting,
+    *,
+    benchmark_path: Path | None,
+    dynamic_dims: bool,
+    must_run: bool,
+) -> Backend:
+    """The benchmark tool, ais_bench, or ais_bench's interface in process, on an .om.
+
+    Raises UserError where the tool is not there and ``must_run``; its commands can be printed all the same.
+    """
+    if name == BENCHMARK:
+        if dynamic_dims:
+            raise UserError(
+                "--dynamic dims goes with --backend ascend and ais_bench: the benchmark tool has no option for it"
+            )
+        tool = cann_benchmark.find(benchmark_path)
+        if tool is not None or must_run:
+            tool = cann_benchmark.require(benchmark_path)
+        return cann_benchmark.CannBenchmark(setting, tool or benchmark_path or Path(cann_benchmark.file_name()))
+    if must_run and (why := ais_bench.missing(in_process=name == ASCEND)):
+        raise UserError(f"--backend {name}: {why}; install Ascend's wheels aclruntime and ais_bench for this python3")
+    if name == ASCEND:
+        return session.Ascend(setting, dynamic_dims=dynamic_dims)
+    return ais_bench.AisBench(setting, dynamic_dims=dynamic_dims)
