@@ -137,6 +137,8 @@ def _of_tree(loaded: Pass, tree: Path, subject: str) -> Pass:
 
 def _nothing(name: str, lists: Collection[Path], shard: Shard) -> str:
     """Why lists name no inputs."""
+    if not lists and Path(name).is_dir() and inputs.flat_files(Path(name)):
+        return f"found no {name}_HxW.info files; {name} is a flat tree, which --layout flat reads"
     if not lists:
         return f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}"
     if all(file.stat().st_size == 0 for file in lists):

@@ -99,6 +99,9 @@ def test_half_precision_and_what_does_not_fit(flat: Host):
     assert "--layout is for --backend ascend or ais_bench" in refused
     refused = error(flat.benchmark(*CPU, "--layout", "flat", "--info", "nothing"))
     assert "found no inputs such as nothing/000000000000.npy; run HigherHRNet_preprocess.py --layout flat" in refused
+    assert "prep_dir is a flat tree, which --layout flat reads" in error(flat.benchmark(*CPU, "--info", "prep_dir"))
+    refused = error(flat.benchmark(*CPU, "--layout", "flat", "--info", "prep_dir", "--info_flip", "bins"))
+    assert "found no inputs such as bins/000000000000.npy" in refused
     last = flat.directory / "prep_dir/000000000007.npy"
     for bad, said in (
         (np.zeros((1, 3, 128, 128)), "found float64, expected float32"),
