@@ -7,13 +7,11 @@ run, ``npu_compute_time_list`` has its milliseconds (summary.py in ais_bench/inf
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from higherhrnet.artifacts import sources
-from higherhrnet.artifacts.inputs import CHANNELS, Shape
+from higherhrnet.artifacts.inputs import Shape, npy_form
 from higherhrnet.errors import UserError
 
 SUFFIX = "_summary.json"
@@ -26,8 +24,10 @@ def device(summary: dict[str, Any]) -> int:
     return int(given[-1]) if given and given[-1].isdecimal() else 0
 
 
-def rates(summary: dict[str, Any], file: Path) -> dict[Shape, float]:
+def rates(summary: dict[str, Any], file: Path, shapes: Mapping[str, Shape] | None = None) -> dict[Shape, float]:
     """Images per second by shape (H, W): 1000 over the mean milliseconds of the network alone, an image at a time.
+
+    ``shapes`` are those of the inputs by name; without them, their files say it.
 
     Raises
     ------
@@ -43,12 +43,12 @@ def rates(summary: dict[str, Any], file: Path) -> dict[Shape, float]:
         )
     by_shape: dict[Shape, list[float]] = {}
     for entry, time in zip(files.values(), times, strict=True):
-        by_shape.setdefault(_shape(entry, file), []).append(time)
+        by_shape.setdefault(_shape(entry, file, shapes or {}), []).append(time)
     return {shape: 1000 * len(found) / sum(found) for shape, found in by_shape.items()}
 
 
-def _shape(entry: Any, file: Path) -> Shape:
-    """Of the input of a run, from its .npy header."""
+def _shape(entry: Any, file: Path, known: Mapping[str, Shape]) -> Shape:
+    """Of the input of a run, known or from its .npy header."""
     names = entry.get("infiles") if isinstance(entry, dict) else None
     source = Path(names[0]) if isinstance(names, list) and names and isinstance(names[0], str) else None
     if source is None or source.suffix.lower() != ".npy":
@@ -56,17 +56,13 @@ def _shape(entry: Any, file: Path) -> Shape:
             f"{file}: found inputs {str(names)[:80]}, expected .npy files, which say their shape; preprocess with "
             f"--layout flat"
         )
+    if source.name in known:
+        return known[source.name]
     try:
-        sources.open_file(source).close()
-        shape = np.lib.format.open_memmap(source, mode="r").shape
+        return npy_form(source)[0]
     except OSError as e:
         raise UserError(
             f"{file}: cannot read its input {source}: {e.strerror}; call this where ais_bench was called"
         ) from e
-    except (ValueError, TypeError, SyntaxError, EOFError) as e:
-        raise UserError(f"{file}: its input {source} is not a NumPy array ({e}); preprocess again") from e
-    if len(shape) != 4 or shape[:2] != (1, CHANNELS):
-        raise UserError(
-            f"{file}: its input {source} is {list(shape)}, expected [1, {CHANNELS}, H, W]; preprocess again"
-        )
-    return shape[2], shape[3]
+    except ValueError as e:
+        raise UserError(f"{file}: its input {source} is no input of a flat tree ({e}); preprocess again") from e

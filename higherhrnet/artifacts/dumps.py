@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from higherhrnet.artifacts import sources
-from higherhrnet.artifacts.inputs import FLOAT16, FLOAT32
+from higherhrnet.artifacts.inputs import FLOAT16, FLOAT32, NPY_HEADER, npy
 from higherhrnet.errors import UserError
 
 # What NumPy raises for a header that is not one: it is a Python literal.
@@ -45,7 +45,9 @@ class Naming:
 
 
 BENCHMARK = Naming(first=1, suffix="bin")
-"""The benchmark tool's naming, which every backend here leaves."""
+"""The benchmark tool's naming, which every backend here leaves without --layout flat."""
+AIS_BENCH = Naming(first=0, suffix="npy")
+"""ais_bench's with --outfmt NPY, which every backend here leaves with --layout flat: [1, C, h, w] each."""
 
 
 class Heads(NamedTuple):
@@ -90,6 +92,16 @@ def encode(output: np.ndarray, dtype: str, image: str) -> np.ndarray:
             f"image {image}: a network output of {np.abs(output).max():.4g} does not fit float16; run without --dtype"
         )
     return stored
+
+
+def stored(file: Path, content: np.ndarray) -> np.ndarray | bytes:
+    """What a dump file holds of an encoded output [C, h, w], by its suffix."""
+    return npy(content) if file.suffix == ".npy" else content
+
+
+def header(naming: Naming) -> int:
+    """Bytes before the values of a dump."""
+    return NPY_HEADER if naming.suffix == "npy" else 0
 
 
 def is_dump(file: Path) -> bool:
@@ -170,7 +182,7 @@ def _read_npy(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
 def missing(files: Sequence[Path], shapes: Sequence[tuple[int, int, int]], dtype: str = FLOAT32) -> str | None:
     """Name the first file that is not there with exactly its shape's bytes; None where all are."""
     for file, shape in zip(files, shapes, strict=True):
-        expected = _size(shape, dtype)
+        expected = _size(shape, dtype) + (NPY_HEADER if file.suffix == ".npy" else 0)
         found = file.stat().st_size if file.is_file() else None
         if found != expected:
             return f"{file}: found {'no file' if found is None else f'{found} bytes'}, expected {expected} bytes"

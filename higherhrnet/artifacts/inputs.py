@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from higherhrnet.artifacts import sources
 from higherhrnet.errors import UserError
 
 CHANNELS = 3
@@ -30,9 +31,10 @@ PICTURES = "pictures.jsonl"
 Shape = tuple[int, int]
 """(H, W)"""
 _FOLDER = re.compile(r"shape_(\d+)x(\d+)")
-_NAME = re.compile(r"(\d{12})\.bin")
+_NAME = re.compile(r"(\d{12})\.(?:bin|npy)")
 _FLAT_NAME = re.compile(r"\d{12}\.npy")
-_NPY_HEADER = 128  # bytes, of any shape here (NumPy's format 1.0)
+NPY_HEADER = 128
+"""Bytes before the values of a .npy of any shape here (NumPy's format 1.0)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -66,14 +68,34 @@ def flat_files(root: Path) -> list[Path]:
 
 def flat_size(shape: tuple[int, int], dtype: str = FLOAT32) -> int:
     """Bytes of an input of shape (H, W) in a flat tree."""
-    return _NPY_HEADER + size(shape, dtype)
+    return NPY_HEADER + size(shape, dtype)
 
 
 def npy(tensor: np.ndarray) -> bytes:
-    """An input [3, H, W] as a flat tree has it: a .npy of [1, 3, H, W]."""
+    """An input [3, H, W] as a flat tree has it, or a dump [C, h, w]: a .npy with a first axis of 1."""
     buffer = io.BytesIO()
     np.save(buffer, tensor[None])
     return buffer.getvalue()
+
+
+def npy_form(file: Path) -> tuple[Shape, str]:
+    """(H, W) and the type of a .npy of [1, 3, H, W], from its header.
+
+    Raises
+    ------
+    OSError : it cannot be read
+    ValueError : it is not such an array, or not whole
+    """
+    sources.open_file(file).close()
+    try:
+        array = np.lib.format.open_memmap(file, mode="r")
+    except (TypeError, SyntaxError, EOFError) as e:
+        raise ValueError(str(e)) from e
+    if array.ndim != 4 or array.shape[:2] != (1, CHANNELS):
+        raise ValueError(f"found {list(array.shape)}, expected [1, {CHANNELS}, H, W]")
+    if not array.flags.c_contiguous or array.offset + array.nbytes != file.stat().st_size:
+        raise ValueError("its values are not in C order, or more bytes follow them")
+    return array.shape[2:], str(array.dtype)
 
 
 def size(shape: tuple[int, int], dtype: str = FLOAT32) -> int:
@@ -85,7 +107,7 @@ def index_of(file: Path) -> int:
     """The image index in an input's name. Raises UserError for another name."""
     match = _NAME.fullmatch(file.name)
     if not match:
-        raise UserError(f"{file}: found this name, expected 12 digits and .bin, as preprocessing writes them")
+        raise UserError(f"{file}: found this name, expected 12 digits and .bin or .npy, as preprocessing writes them")
     return int(match[1])
 
 
@@ -112,14 +134,27 @@ def find(root: Path, dtype: str = FLOAT32) -> list[Input]:
             check_size(file, shape, dtype)
     if not found and flat_files(root):
         raise UserError(
-            f"input tree {root} is of --layout flat, which ais_bench reads without lists; preprocess without --layout "
-            f"for lists and HigherHRNet_benchmark.py"
+            f"input tree {root} is of --layout flat, which ais_bench reads without lists; give it to "
+            f"HigherHRNet_benchmark.py with --layout flat, or preprocess without --layout for lists"
         )
     if not found:
         raise UserError(
             f"input tree {root} holds no shape_HxW/*.bin files; run HigherHRNet_preprocess.py or correct the path"
         )
     return [found[index] for index in sorted(found)]
+
+
+def check_flat(file: Path, dtype: str) -> Shape:
+    """(H, W) of an input in a flat tree. Raises UserError unless it is one, of ``dtype``."""
+    try:
+        shape, found = npy_form(file)
+    except OSError as e:
+        raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing again") from e
+    except ValueError as e:
+        raise UserError(f"input {file} is no input of a flat tree ({e}); remove it and preprocess again") from e
+    if found != dtype:
+        raise UserError(f"input {file}: found {found}, expected {dtype}; remove it and run preprocessing again")
+    return shape
 
 
 def check_size(file: Path, shape: tuple[int, int], dtype: str = FLOAT32) -> None:

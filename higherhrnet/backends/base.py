@@ -1,7 +1,8 @@
 """What runs the network: one small interface, a module per tool.
 
 A backend gets the inputs of one shape at a time and leaves ``{index:012d}_1.bin`` and ``_2.bin`` in the dump directory
-it is told, whatever the tool beneath calls them. Each holds its shape's bytes exactly.
+it is told, or the names of another ``Naming``, whatever the tool beneath calls them. Each holds its shape's bytes
+exactly. A tool that reads each input's shape from the input may get those of several shapes together.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from higherhrnet.artifacts import info, inputs
-from higherhrnet.artifacts.dumps import FLOAT32
+from higherhrnet.artifacts.dumps import BENCHMARK, FLOAT32, Naming
 
 PRIVATE = ".work"
 """Folder in a dump directory where external tools work, with a folder per device and shape."""
+
+Figures = dict[inputs.Shape, str]
+"""Figures as the benchmark tool's performance text, by shape."""
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 """What a network can compute in. Dumps are float32 all the same."""
@@ -33,10 +37,10 @@ npu is torch's on an NPU of Ascend, which auto never takes.
 
 @dataclass(frozen=True)
 class Work:
-    """Inputs of one shape for one device, and where their dumps go."""
+    """Inputs of one shape, or ``together`` of several, for one device, and where their dumps go."""
 
     shape: tuple[int, int]
-    """(H, W)"""
+    """(H, W), the largest where there are several"""
     entries: Sequence[info.Entry]
     dumps: Path
     """An existing directory."""
@@ -46,11 +50,25 @@ class Work:
     """Of the inputs: float32 or float16 [3, H, W], or uint8 [H, W, 3] before normalisation."""
     dump_dtype: str = FLOAT32
     """Of the dumps: float32, or float16 at half the bytes."""
+    naming: Naming = BENCHMARK
+    """Of the dumps."""
+    together: bool = False
+    """Whether this is one call over all shapes, of a tool that reads each input's from its file."""
+
+    @property
+    def shapes(self) -> set[inputs.Shape]:
+        """Those of the inputs."""
+        return {entry.shape for entry in self.entries} if self.together else {self.shape}
+
+    @property
+    def name(self) -> str:
+        """The shape as files are named."""
+        return "all" if self.together else f"{self.shape[0]}x{self.shape[1]}"
 
     @property
     def private(self) -> Path:
         """The folder an external tool works in; it need not exist."""
-        return self.dumps / PRIVATE / f"device{self.device}_{self.shape[0]}x{self.shape[1]}"
+        return self.dumps / PRIVATE / f"device{self.device}_{self.name}"
 
 
 class Backend(Protocol):
@@ -62,14 +80,14 @@ class Backend(Protocol):
     runtime: str
     """What computes, with its version; '' where that is not known."""
 
-    def run(self, work: Work) -> str:
-        """Make the two dumps of every entry; return the figures as the benchmark tool's performance text.
+    def run(self, work: Work) -> Figures:
+        """Make the two dumps of every entry; return the figures.
 
         Raises UserError naming what failed; dumps already made stay whole.
         """
         ...
 
-    def recover(self, work: Work) -> str | None:
+    def recover(self, work: Work) -> Figures:
         """Take over whole dumps of ``work`` that an earlier run left in its private folder; return its figures."""
         ...
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from higherhrnet.artifacts import atomic, dumps, inputs
-from higherhrnet.backends.base import Work
+from higherhrnet.backends.base import Figures, Work
 from higherhrnet.errors import UserError
 from higherhrnet.system import processes
 
@@ -64,10 +64,10 @@ class ExternalTool(abc.ABC):
         self._setting = setting
         self._stop = threading.Event()
 
-    def run(self, work: Work) -> str:
+    def run(self, work: Work) -> Figures:
         """Run the program over ``work``; collect what it made, also where it fails."""
         command = self._prepare(work)
-        where = f"device {work.device}, shape {work.shape[0]}x{work.shape[1]}{' flipped' if work.flip else ''}"
+        where = f"device {work.device}, shape {work.name}{' flipped' if work.flip else ''}"
         progress = _Progress(self._dumped(work, 0)[0].parent, self._setting.done, len(work.entries))
         try:
             outcome = processes.run(
@@ -80,9 +80,9 @@ class ExternalTool(abc.ABC):
             self._collect(work)
             raise
         try:
-            text = self._figures(work, outcome)
+            figures = self._figures(work, outcome)
         except (OSError, ValueError, UserError):
-            text = ""
+            figures = {}
         made, problem = self._collect(work)
         if outcome.status != 0 or problem:
             raise UserError(
@@ -90,24 +90,24 @@ class ExternalTool(abc.ABC):
                 f"{f'; {problem}' if problem else ''}; its last lines: {outcome.last_lines()}; all of them: "
                 f"{outcome.log}{advice(outcome.text)}"
             )
-        if not text and not work.flip:  # the flipped pass's are not kept
+        if not figures and not work.flip:  # the flipped pass's are not kept
             raise UserError(
                 f"{where}: {self.name} made all {made} images, which are kept, but no performance figure; see "
                 f"{outcome.log}; run again to continue without it"
             )
         progress.finish()
-        return text
+        return figures
 
-    def recover(self, work: Work) -> str | None:
+    def recover(self, work: Work) -> Figures:
         """Collect from a private folder that a killed run, or one by hand, left."""
         if not work.private.is_dir():
-            return None
+            return {}
         try:
-            text = self._figures(work, None)
+            figures = self._figures(work, None)
         except (OSError, ValueError, UserError):
-            text = None
+            figures = {}
         self._collect(work)
-        return text
+        return figures
 
     def command(self, work: Work) -> str:
         """Stage and return the shell line."""
@@ -137,8 +137,8 @@ class ExternalTool(abc.ABC):
         """Where the program leaves an image's two dumps."""
 
     @abc.abstractmethod
-    def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
-        """The performance text, or an exception; ``outcome`` is None where the program's output is not known."""
+    def _figures(self, work: Work, outcome: processes.Outcome | None) -> Figures:
+        """The performance texts, or an exception; ``outcome`` is None where the program's output is not known."""
 
     def _prepare(self, work: Work) -> processes.Command:
         try:
@@ -147,9 +147,8 @@ class ExternalTool(abc.ABC):
             raise UserError(f"cannot prepare {work.private}: {e.strerror}; free space, or give another --result") from e
 
     def _log(self, work: Work) -> Path:
-        height, width = work.shape
         flip = "_flip" if work.flip else ""
-        return self._setting.logs / f"{self.name}_bs{self.batch}_device_{work.device}_{height}x{width}{flip}.log"
+        return self._setting.logs / f"{self.name}_bs{self.batch}_device_{work.device}_{work.name}{flip}.log"
 
     def _afresh(self, work: Work) -> Path:
         """An empty private folder. Its permissions are what the strictest tool asks for."""
@@ -162,12 +161,13 @@ class ExternalTool(abc.ABC):
     def _collect(self, work: Work) -> tuple[int, str]:
         """Move every whole pair of dumps to the dump directory; return their number and what is missing."""
         given = self._setting.output_dtype
-        exact = dumps.output_bytes(work.shape, self._setting.heads, given)
+        header = dumps.header(work.naming)
         largest = dumps.output_bytes(self._setting.largest, self._setting.heads, given)
         made, problem = 0, ""
         for entry in work.entries:
             index = inputs.index_of(entry.path)
             files = self._dumped(work, index)
+            exact = [header + size for size in dumps.output_bytes(entry.shape, self._setting.heads, given)]
             faults = [
                 _fault(file, {need, whole} if self.whole_buffers else {need})
                 for file, need, whole in zip(files, exact, largest, strict=True)
@@ -175,7 +175,7 @@ class ExternalTool(abc.ABC):
             if any(faults):
                 problem = problem or next(filter(None, faults))
                 continue
-            for file, need, target in zip(files, exact, dumps.BENCHMARK.paths(work.dumps, index), strict=True):
+            for file, need, target in zip(files, exact, work.naming.paths(work.dumps, index), strict=True):
                 _move(file, target, need, given, work.dump_dtype)
             made += 1
         shutil.rmtree(work.private, ignore_errors=True)
@@ -197,7 +197,7 @@ class _Progress:
             return
         self._next = time.monotonic() + self._SECONDS
         try:
-            files = sum(name.endswith(".bin") for name in os.listdir(self._folder))
+            files = sum(name.endswith((".bin", ".npy")) for name in os.listdir(self._folder))
         except OSError:  # not made yet
             return
         self._report(min(files // 2, self._images))
@@ -227,8 +227,9 @@ def _move(file: Path, target: Path, size: int, given: str, dtype: str) -> None:
     try:
         os.truncate(file, size)
         if dtype != given:
-            values = np.fromfile(file, given).astype(np.float32)
-            atomic.write_bytes(target, dumps.encode(values, dtype, target.name))
+            values = np.load(file)[0] if file.suffix == ".npy" else np.fromfile(file, given)
+            content = dumps.encode(values.astype(np.float32), dtype, target.name)
+            atomic.write_bytes(target, dumps.stored(target, content))
             file.unlink()
             return
         file.replace(target)

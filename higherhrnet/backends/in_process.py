@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import io
+import os
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 
 from higherhrnet.artifacts import atomic, dumps, info, inputs, perf, sources
-from higherhrnet.backends.base import Work
+from higherhrnet.backends.base import Figures, Work
 from higherhrnet.errors import UserError
 from higherhrnet.image import transform
 
@@ -137,7 +138,7 @@ class InProcess(abc.ABC):
         """
         return self.open(shape, device)
 
-    def run(self, work: Work) -> str:
+    def run(self, work: Work) -> Figures:
         """Make the dumps of all entries; a last batch that is not full repeats its first image.
 
         The session stays for the next work of the same shape: chunks of a few images would else pay for opening it.
@@ -145,7 +146,7 @@ class InProcess(abc.ABC):
         with self._lock:
             lock = self._locks.setdefault(work.device, threading.Lock())
         with lock:
-            return self._run(work, self._ready(work))
+            return {work.shape: self._run(work, self._ready(work))}
 
     def _ready(self, work: Work) -> Session:
         """A session; for the plain pass, which is timed, one that has been called once."""
@@ -187,9 +188,10 @@ class InProcess(abc.ABC):
             execute, infer = execute + share * taken.execute, infer + share * taken.infer
             start = time.perf_counter()
             for place, entry in enumerate(entries):
-                files = dumps.BENCHMARK.paths(work.dumps, inputs.index_of(entry.path))
+                files = work.naming.paths(work.dumps, inputs.index_of(entry.path))
                 for file, result in zip(files, session.results[slot], strict=True):
-                    atomic.write_bytes(file, dumps.encode(result[place], work.dump_dtype, entry.path.name))
+                    content = dumps.encode(result[place], work.dump_dtype, entry.path.name)
+                    atomic.write_bytes(file, dumps.stored(file, content))
             write += time.perf_counter() - start
             self._done(len(entries))
 
@@ -217,9 +219,9 @@ class InProcess(abc.ABC):
         )
         return timings.text()
 
-    def recover(self, work: Work) -> str | None:
+    def recover(self, work: Work) -> Figures:
         """Nothing: these backends work in this process."""
-        return None
+        return {}
 
     def command(self, work: Work) -> str:
         """A remark: these backends run no program."""
@@ -257,6 +259,8 @@ def _read(file: Path, image: np.ndarray, dtype: str) -> None:
         raw = np.empty(image.shape, np.float16)
     try:
         with sources.open_file(file, buffering=0) as stream:
+            if file.suffix == ".npy":
+                stream.seek(-raw.nbytes, os.SEEK_END)
             count = cast(io.RawIOBase, stream).readinto(memoryview(raw.data).cast("B"))
     except OSError as e:
         raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e

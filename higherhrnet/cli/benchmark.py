@@ -7,7 +7,8 @@ Reads prep_bin_{H}x{W}.info and prep_bin_flip_{H}x{W}.info, writes result/dumpOu
 and result/perf_vision_batchsize_1_device_0_{H}x{W}.txt. Dumps that are there already are kept, those of another model
 or data set are replaced. On Ascend the .om is made with ATC where it is missing or older than the .onnx.
 Of several TEST.SCALE_FACTOR, what belongs to factors other than 1 is NAME_scale{factor} and result_scale{factor}; with
-TEST.FLIP_TEST False there is no flipped pass.
+TEST.FLIP_TEST False there is no flipped pass. With --layout flat, --info and --info_flip name the trees themselves, and
+dumps are ais_bench's .npy; ais_bench is then called once for all shapes.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.artifacts.scales import beside
-from higherhrnet.backends.choices import ON_ASCEND
+from higherhrnet.backends.choices import AIS_BENCH, ON_ASCEND
 from higherhrnet.backends.select import Inference
 from higherhrnet.cli import flags, uses
 from higherhrnet.cli import inference as inference_flags
@@ -52,9 +54,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     for inference in inferences:
         chosen = inference.choose()
         uses.check("benchmark", argv, backend=chosen.name)
+        if _is_together(args, chosen.name) and not (inference.options.dynamic_dims and inference.options.batch == 1):
+            raise UserError(
+                "--layout flat is one call of ais_bench, which takes such inputs one by one on an .om of --dynamic "
+                "dims; give --dynamic dims and --bs 1, or --backend ascend"
+            )
         for factor, passes in zip(plan.factors, by_scale, strict=True):
-            shapes = {group.shape: str(group.info_file) for group in passes[0].groups}
-            inference.check_inputs(chosen.name, f"{_named(args.info, factor)}_HxW.info", passes[0].dtype, shapes)
+            shapes = {group.shape: str(group.source) for group in passes[0].groups}
+            inference.check_inputs(chosen.name, _source(args, factor), passes[0].dtype, shapes)
         model = inference.model(chosen.name, print_commands=args.print_commands)
         mark = "# " * args.print_commands
         where = inference.where(chosen.name)
@@ -69,19 +76,29 @@ def _named(name: str, factor: float) -> str:
     return name if factor == 1 else str(beside(Path(name), factor))
 
 
+def _source(args: argparse.Namespace, factor: float) -> str:
+    name = _named(args.info, factor)
+    return name if args.layout == inputs.FLAT else f"{name}_HxW.info"
+
+
+def _is_together(args: argparse.Namespace, backend: str) -> bool:
+    """Whether inputs of all shapes go into one call."""
+    return args.layout == inputs.FLAT and backend == AIS_BENCH
+
+
 def _load(args: argparse.Namespace, plan: Plan, factor: float) -> tuple[Pass, ...]:
     """The inputs at a scale: plain and, with flip test, flipped."""
-    plain = load(_named(args.info, factor), flip=False, shard=args.shard)
+    plain = load(_named(args.info, factor), flip=False, shard=args.shard, layout=args.layout)
     made = None if plain.made is None else plain.made.work
     if made is not None and (made.factor, made.smallest) != (factor, min(plan.factors)):
         raise UserError(
-            f"{_named(args.info, factor)}_HxW.info list inputs at scale {made.factor:g} of a test from scale "
+            f"{_source(args, factor)}: found inputs at scale {made.factor:g} of a test from scale "
             f"{made.smallest:g} on, expected {factor:g} from {min(plan.factors):g} on; give TEST.SCALE_FACTOR as to "
             f"preprocessing"
         )
     if not plan.flip:
         return (plain,)
-    flipped = load(_named(args.info_flip, factor), flip=True, shard=args.shard)
+    flipped = load(_named(args.info_flip, factor), flip=True, shard=args.shard, layout=args.layout)
     check_pair(plain, flipped)
     return plain, flipped
 
@@ -90,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "benchmark")
     parser.add_argument("--info", default="./prep_bin", metavar="NAME", help="lists of the inputs, without _HxW.info")
     parser.add_argument("--info_flip", default="./prep_bin_flip", metavar="NAME", help="lists of the mirrored inputs")
+    parser.add_argument(
+        "--layout",
+        choices=inputs.LAYOUTS,
+        default=inputs.FOLDERS,
+        help="of the inputs; flat: as ModelZoo's later page has inputs and dumps",
+    )
     parser.add_argument("--result", type=Path, default=Path("result"), metavar="DIR", help="dumps, figures and logs")
     parser.add_argument("--overwrite", action="store_true", help="replace all dumps and figures that are there")
     parser.add_argument("--convert_only", action="store_true", help="only make the .om, even if there is one")
@@ -110,6 +133,7 @@ def _job(args: argparse.Namespace, inference: Inference, model: Path, result: Pa
         dtype=inference.options.dtype,
         threads=args.threads,
         overwrite=args.overwrite,
+        naming=dumps.AIS_BENCH if args.layout == inputs.FLAT else dumps.BENCHMARK,
     )
 
 
@@ -124,7 +148,7 @@ def _run(
     """Run the network, or print what would."""
     job = _job(args, inference, model, result)
     if name in ON_ASCEND:
-        job = replace(job, threads=0)
+        job = replace(job, threads=0, together=_is_together(args, name))
     total = len(passes) * len(passes[0].indices)
     with tqdm(total=total, desc="infer", unit="image", disable=True if args.print_commands else None) as bar:
         backend = inference.backend(

@@ -138,6 +138,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--result": Use(without=_CONVERT),
         "--overwrite": Use(without=_CONVERT),
         "--shard": Use(without=_CONVERT),
+        "--layout": Use((_SESSION, _AIS_BENCH, *_IN_PROCESS), without=_CONVERT),
         "--convert_only": Use(_ASCEND),
         "--print_commands": _ALWAYS,
     },

@@ -44,12 +44,12 @@ def check(passes: Sequence[Pass], dataset: coco.Dataset) -> None:
     for current in passes:
         if current.made is not None and current.made.work.dataset != dataset.fingerprint:
             raise UserError(
-                f"the inputs that {current.groups[0].info_file} lists are of another data set than "
+                f"the inputs that {current.groups[0].source} lists are of another data set than "
                 f"{dataset.annotations}; give that one with DATASET.ROOT and DATASET.TEST"
             )
         if current.indices[-1] >= len(dataset.images):
             raise UserError(
-                f"{current.groups[0].info_file} lists an input of image {current.indices[-1]}, but "
+                f"{current.groups[0].source} lists an input of image {current.indices[-1]}, but "
                 f"{dataset.annotations} lists {len(dataset.images)}; give the data set that the inputs are of"
             )
 

@@ -66,6 +66,10 @@ class InferJob:
     threads: int = 0
     """Of the CPU, as the backend was told: figures depend on it."""
     overwrite: bool = False
+    naming: dumps.Naming = dumps.BENCHMARK
+    """Of the dumps."""
+    together: bool = False
+    """Whether a device gets its inputs of all shapes in one call."""
 
     @property
     def all_devices(self) -> tuple[int, ...]:
@@ -193,8 +197,29 @@ def split(
 def _queues(todo: _Inputs, current: Pass, directory: Path, batch: int, job: InferJob) -> list[list[Work]]:
     """What each device is to run, in order."""
     return [
-        [Work(shape, entries, directory, device, current.flip, current.dtype, job.dtype) for shape, entries in part]
+        _works(part, current, directory, device, job)
         for device, part in zip(job.all_devices, split(todo, len(job.all_devices), batch), strict=True)
+    ]
+
+
+def _works(part: _Inputs, current: Pass, directory: Path, device: int, job: InferJob) -> list[Work]:
+    """Some of a pass, on a device: a work a shape, or one of all."""
+    if job.together and part:
+        largest = max((shape for shape, _ in part), key=lambda shape: shape[0] * shape[1])
+        part = [(largest, [entry for _, entries in part for entry in entries])]
+    return [
+        Work(
+            shape,
+            entries,
+            directory,
+            device,
+            current.flip,
+            current.dtype,
+            job.dtype,
+            naming=job.naming,
+            together=job.together,
+        )
+        for shape, entries in part
     ]
 
 
@@ -234,8 +259,9 @@ def _run_queue(
     for work in queue:
         if stop.is_set():
             return
-        text = backend.run(work)
-        _keep_figure(work, text, wanted, job, images=len(work.entries))
+        for shape, text in backend.run(work).items():
+            images = sum(entry.shape == shape for entry in work.entries)
+            _keep_figure(work, shape, text, wanted, job, images=images)
 
 
 def _figures(current: Pass, batch: int, job: InferJob) -> list[Path]:
@@ -268,7 +294,9 @@ def _check_figures(batch: int, current: Pass, directory: Path, wanted: Record[Du
 def _targets(todo: _Inputs, current: Pass, directory: Path, batch: int, job: InferJob) -> list[Path]:
     """The performance files that running ``todo`` writes."""
     queues = _queues(todo, current, directory, batch, job)
-    return [perf.path(job.result, batch, work.device, work.shape) for queue in queues for work in queue]
+    return [
+        perf.path(job.result, batch, work.device, shape) for queue in queues for work in queue for shape in work.shapes
+    ]
 
 
 def _figure_work(made: Record[DumpsWork], threads: int) -> FigureWork:
@@ -279,14 +307,16 @@ def _figure_work(made: Record[DumpsWork], threads: int) -> FigureWork:
     return FigureWork(work.model, work.backend, work.runtime, work.batch, threads, dtype, data, dataset)
 
 
-def _keep_figure(work: Work, text: str, wanted: Record[DumpsWork], job: InferJob, *, images: int) -> None:
+def _keep_figure(
+    work: Work, shape: inputs.Shape, text: str, wanted: Record[DumpsWork], job: InferJob, *, images: int
+) -> None:
     """``images`` were timed; 0 where that is not known."""
     if work.flip:
         return
     figure = figures.Figure(
         _figure_work(wanted, job.threads), machine.facts(wanted.work.backend, job.model, images=images)
     )
-    file = perf.path(job.result, wanted.work.batch, work.device, work.shape)
+    file = perf.path(job.result, wanted.work.batch, work.device, shape)
     figures.keep(file, text, figure, instead=_INSTEAD, overwrite=job.overwrite)
 
 
@@ -295,13 +325,14 @@ def _recover(backend: Backend, current: Pass, directory: Path, wanted: Record[Du
     private = directory / PRIVATE
     if not private.is_dir():
         return
-    for group in current.groups:
-        for folder in private.glob(f"device*_{group.shape[0]}x{group.shape[1]}"):
-            device = folder.name.removeprefix("device").partition("_")[0]
-            if device.isdecimal():
-                work = Work(group.shape, group.entries, directory, int(device), current.flip, current.dtype, job.dtype)
-                if text := backend.recover(work):
-                    _keep_figure(work, text, wanted, job, images=0)
+    groups = [(group.shape, group.entries) for group in current.groups]
+    for folder in private.glob("device*_*"):
+        device = folder.name.removeprefix("device").partition("_")[0]
+        works = _works(groups, current, directory, int(device), job) if device.isdecimal() else []
+        for work in works:
+            if work.private == folder:
+                for shape, text in backend.recover(work).items():
+                    _keep_figure(work, shape, text, wanted, job, images=0)
 
 
 def _begin_private(directory: Path, wanted: Record[DumpsWork]) -> None:
@@ -336,7 +367,7 @@ def _also_untimed(todo: _Inputs, current: Pass, batch: int, job: InferJob) -> _I
 
 
 def _missing(directory: Path, entry: info.Entry, job: InferJob) -> str | None:
-    files = dumps.BENCHMARK.paths(directory, inputs.index_of(entry.path))
+    files = job.naming.paths(directory, inputs.index_of(entry.path))
     return dumps.missing(files, dumps.output_shapes(entry.shape, job.heads), job.dtype)
 
 

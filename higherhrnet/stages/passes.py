@@ -1,4 +1,4 @@
-"""The inputs to run, as .info files list them: a group per shape, plain and flipped."""
+"""The inputs to run, as .info files list them or a flat tree holds them: a group per shape, plain and flipped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from higherhrnet.image import geometry
 
 @dataclass(frozen=True)
 class Group:
-    """The inputs of one shape (H, W), plain or flipped, as an .info file lists them."""
+    """The inputs of one shape (H, W), plain or flipped."""
 
     shape: tuple[int, int]
-    info_file: Path
+    source: Path
+    """The .info file that lists them, or the flat tree."""
     entries: tuple[info.Entry, ...]
 
 
@@ -47,13 +48,15 @@ class Pass:
         return sorted(inputs.index_of(entry.path) for group in self.groups for entry in group.entries)
 
 
-def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
-    """Read all NAME_{H}x{W}.info files and check every input's size; keep the inputs of ``shard``.
+def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLDERS) -> Pass:
+    """Read all NAME_{H}x{W}.info files, or the flat tree NAME, check every input's size and keep those of ``shard``.
 
     Without a shard, inputs that are themselves of one are taken as that.
 
     Raises UserError: no such files, a wrong line, a file of the wrong size or in two lists.
     """
+    if layout == inputs.FLAT:
+        return _load_flat(Path(name), flip=flip, shard=shard)
     groups: list[Group] = []
     tree = Path()
     made, dtype = None, inputs.FLOAT32
@@ -71,12 +74,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
             tree = entries[0].path.parent.parent
             made = made_of(tree)
             dtype = dtype if made is None else made.work.dtype
-            part = ALL if made is None else Shard.parse(made.work.shard)
-            shard = of_part(
-                shard,
-                part,
-                f"the inputs that {name}_HxW.info list are of shard {part}, not {shard}; give --shard {part}",
-            )
+            shard = _shard(shard, made, f"that {name}_HxW.info list")
         entries = tuple(entry for entry in entries if shard.holds(inputs.index_of(entry.path)))
         for entry in entries:
             if entry.shape != shape:
@@ -93,11 +91,45 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
     indices = loaded.indices
     if len(set(indices)) != len(indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
-    if made is not None and made.work.flip != flip:
-        which = "flipped" if made.work.flip else "plain"
-        raise UserError(f"{name}_HxW.info list {which} inputs; exchange --info and --info_flip")
+    return _of_tree(loaded, tree, f"{name}_HxW.info list")
+
+
+def _load_flat(tree: Path, *, flip: bool, shard: Shard) -> Pass:
+    """The inputs of ``shard`` in a flat tree."""
+    files = inputs.flat_files(tree) if tree.is_dir() else []
+    if not files:
+        raise UserError(
+            f"found no inputs such as {inputs.flat_path(tree, 0)}; run HigherHRNet_preprocess.py --layout flat, and "
+            f"name its trees with --info and --info_flip"
+        )
+    made = made_of(tree)
+    dtype = inputs.FLOAT32 if made is None else made.work.dtype
+    shard = _shard(shard, made, f"in {tree}")
+    by_shape: dict[inputs.Shape, list[info.Entry]] = {}
+    for file in files:
+        if shard.holds(inputs.index_of(file)):
+            height, width = shape = inputs.check_flat(file, dtype)
+            by_shape.setdefault(shape, []).append(info.Entry(file, width, height))
+    if not by_shape:
+        raise UserError(f"{tree} holds no images of shard {shard}; preprocess with --shard {shard}, or without")
+    groups = tuple(Group(shape, tree, tuple(entries)) for shape, entries in sorted(by_shape.items()))
+    return _of_tree(Pass(groups, made, flip, shard), tree, f"{tree} holds")
+
+
+def _shard(shard: Shard, made: Inputs | None, which: str) -> Shard:
+    """The part to run: the inputs' own where none was given."""
+    part = ALL if made is None else Shard.parse(made.work.shard)
+    return of_part(shard, part, f"the inputs {which} are of shard {part}, not {shard}; give --shard {part}")
+
+
+def _of_tree(loaded: Pass, tree: Path, subject: str) -> Pass:
+    """A pass with what its tree knows of it; ``subject`` and its verb begin the error."""
+    made, shard, indices = loaded.made, loaded.shard, loaded.indices
     if made is None:
         return loaded
+    if made.work.flip != loaded.flip:
+        which = "flipped" if made.work.flip else "plain"
+        raise UserError(f"{subject} {which} inputs; exchange --info and --info_flip")
     known = {index: picture.sha256 for index, picture in pictures_of(tree / inputs.PICTURES).items()}
     pictures = {index: known[index] for index in indices if index in known}
     return replace(loaded, made=_part(made, pictures, indices, shard), pictures=pictures)
@@ -105,6 +137,8 @@ def load(name: str, *, flip: bool, shard: Shard = ALL) -> Pass:
 
 def _nothing(name: str, lists: Collection[Path], shard: Shard) -> str:
     """Why lists name no inputs."""
+    if not lists and Path(name).is_dir() and inputs.flat_files(Path(name)):
+        return f"found no {name}_HxW.info files; {name} is a flat tree, which --layout flat reads"
     if not lists:
         return f"found no {name}_HxW.info files; run gen_dataset_info.py bin DIR {name}"
     if all(file.stat().st_size == 0 for file in lists):

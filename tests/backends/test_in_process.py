@@ -45,7 +45,7 @@ def test_a_padded_batch_counts_in_proportion_to_its_images(tmp_path: Path, image
     entries = [info.Entry(tmp_path / f"{i:012d}.bin", width=SHAPE[1], height=SHAPE[0]) for i in range(images)]
     for entry in entries:
         np.zeros((3, *SHAPE), np.float32).tofile(entry.path)
-    text = Fixed(batch=4, heads=HEADS, done=lambda _: None).run(Work(SHAPE, entries, tmp_path))
+    text = Fixed(batch=4, heads=HEADS, done=lambda _: None).run(Work(SHAPE, entries, tmp_path))[SHAPE]
     assert perf.parse(text, Path("x")) == 2
     assert f"[infer] throughputRate: {4 / 3:.6g}, Interface throughputRate: 2, moduleLatency: 750\n" in text
     assert "[preprocess] throughputRate: nan, moduleLatency: nan\n" in text

@@ -65,6 +65,26 @@ def ours(host: Host, name: str, *arguments: str) -> str:
     return outcome.out
 
 
+def our_stage_between(page: Host) -> str:
+    """Ours in place of the page's two calls; its postprocessing would find the same files, name and byte."""
+    stage = ("--layout", "flat", "--info", "prep_dir", "--info_flip", "prep_flip_dir", "--result", "flat")
+    page.forget_calls()
+    ours(
+        page,
+        "HigherHRNet_benchmark",
+        *(*stage, "--backend", "ais_bench", "--model", "higher_hrnet_dynamic.om", "--dynamic", "dims"),
+    )
+    assert len(page.calls("__main__")) == 2
+    for theirs, made in (("output_dir", "dumpOutput_device0_bs1"), ("output_flip_dir", "dumpOutput_device0_bs1_flip")):
+        names = sorted(path.name for path in Path(theirs).iterdir())
+        assert names == [f"{i:012d}_{k}.npy" for i in range(2) for k in (0, 1)]
+        assert all(Path(theirs, name).read_bytes() == Path("flat", made, name).read_bytes() for name in names)
+    dumps = ("--dump_dir", "flat/dumpOutput_device0_bs1", "--dump_dir_flip", "flat/dumpOutput_device0_bs1_flip")
+    table = ours(page, "HigherHRNet_performance", "--result", "flat")
+    assert re.findall(r"^\(\d+,\d+\)", table, re.MULTILINE) == ["(512,512)", "(512,704)"]
+    return ap(ours(page, "HigherHRNet_postprocess", *dumps, "--workers", "1", "--overwrite"))
+
+
 def test_both_pages_give_the_same_people(page: Host):
     # The later page.
     flat = ("--output", "prep_dir", "--output_flip", "prep_flip_dir")
@@ -91,6 +111,9 @@ def test_both_pages_give_the_same_people(page: Host):
     assert len(people) > 1000
     table = ours(page, "HigherHRNet_performance", "--result", "output_dir_summary.json")
     assert re.findall(r"^\(\d+,\d+\)", table, re.MULTILINE) == ["(512,512)", "(512,704)"]
+
+    assert our_stage_between(page) == later
+    assert Path(TINY_RESULTS).read_bytes() == people
 
     # The guide, with its atc line by hand.
     trees = ("--output", "prep_bin", "--output_flip", "prep_bin_flip")

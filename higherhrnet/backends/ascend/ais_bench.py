@@ -1,4 +1,4 @@
-"""ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once per shape.
+"""ais_bench, Ascend's newer inference tool: ``python3 -m ais_bench``, once per shape, or once for all of a flat tree.
 
 Its newer versions take only plain characters in paths, no links, inputs that nobody else can write and an output folder
 that nobody else can read. The private folder is made so, and the tool runs in it: then the permissions of the user's
@@ -15,12 +15,13 @@ import re
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import dumps, inputs, perf
-from higherhrnet.backends.base import Work
+from higherhrnet.artifacts import ais_summary, inputs, perf
+from higherhrnet.backends.base import Figures, Work
 from higherhrnet.backends.external import INPUTS, ExternalTool, Setting
 from higherhrnet.model.onnx_graph import INPUT
 from higherhrnet.system import processes
@@ -30,7 +31,6 @@ NAME = "ais_bench"
 MODEL = "model.om"
 """What an .om is called in a private folder."""
 _OUTPUT, _DUMPS = "out", "dumps"
-_NAMING = dumps.Naming(first=0, suffix="bin")
 _HERE = Path("/proc/self/cwd")
 """The private folder, under a name of plain characters: since October 2024 the tool checks paths made absolute."""
 REFUSED = re.compile(r"[^_A-Za-z0-9/.-]")
@@ -80,7 +80,7 @@ class AisBench(ExternalTool):
             model = self._setting.model.absolute()
         for entry in work.entries:
             target = private / INPUTS / entry.path.name
-            if self._dynamic_dims and self.batch == 1:
+            if self._dynamic_dims and self.batch == 1 and entry.path.suffix != ".npy":
                 _write_npy(entry.path, work.dtype, work.shape, target.with_suffix(".npy"))
             else:
                 place(entry.path, target)
@@ -95,22 +95,27 @@ class AisBench(ExternalTool):
             profile = ("--dymDims", f"{INPUT}:{self.batch},{inputs.CHANNELS},{height},{width}")
         arguments = (
             *(sys.executable, "-m", NAME, "--model", str(model), "--input", str(place_of / INPUTS)),
-            *("--output", str(place_of / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", "BIN"),
+            *("--output", str(place_of / _OUTPUT), "--output_dirname", _DUMPS, "--outfmt", work.naming.suffix.upper()),
             *("--device", str(work.device), *profile, "--batchsize", str(self.batch)),
         )
         # Unbuffered, or the lines of its compiled part come last, or never.
         return processes.Command(arguments, private.absolute(), {"PYTHONUNBUFFERED": "1"})
 
     def _dumped(self, work: Work, index: int) -> tuple[Path, Path]:
-        return _NAMING.paths(work.private / _OUTPUT / _DUMPS, index)
+        return replace(work.naming, first=0).paths(work.private / _OUTPUT / _DUMPS, index)
 
-    def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
+    def _figures(self, work: Work, outcome: processes.Outcome | None) -> Figures:
         """The tool's throughput in the benchmark tool's format; what it does not measure is nan."""
+        file = work.private / _OUTPUT / f"{_DUMPS}{ais_summary.SUFFIX}"
         try:
-            summary = (work.private / _OUTPUT / f"{_DUMPS}_summary.json").read_text(errors="replace")
+            summary = file.read_text(errors="replace")
         except OSError:
             summary = ""
-        return perf.execute_only(throughput(summary, outcome.text if outcome else ""))
+        if work.together:
+            shapes = {entry.path.name: entry.shape for entry in work.entries}
+            rates = ais_summary.rates(json.loads(summary), file, shapes)
+            return {shape: perf.execute_only(rate) for shape, rate in rates.items()}
+        return {work.shape: perf.execute_only(throughput(summary, outcome.text if outcome else ""))}
 
 
 def throughput(summary: str, said: str) -> float:

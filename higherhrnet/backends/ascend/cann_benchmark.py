@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from higherhrnet.artifacts import dumps, info, perf
-from higherhrnet.backends.base import Work
+from higherhrnet.backends.base import Figures, Work
 from higherhrnet.backends.external import INPUTS, ExternalTool, Setting
 from higherhrnet.errors import UserError
 from higherhrnet.system import processes
@@ -94,9 +94,9 @@ class CannBenchmark(ExternalTool):
     def _dumped(self, work: Work, index: int) -> tuple[Path, Path]:
         return dumps.BENCHMARK.paths(work.private / "result" / f"dumpOutput_device{work.device}", index)
 
-    def _figures(self, work: Work, outcome: processes.Outcome | None) -> str:
+    def _figures(self, work: Work, outcome: processes.Outcome | None) -> Figures:
         """The tool's own file, as it is."""
         file = work.private / "result" / f"perf_vision_batchsize_{self.batch}_device_{work.device}.txt"
         text = file.read_text(encoding="utf-8", errors="replace")
         perf.parse(text, file)
-        return text
+        return {work.shape: text}

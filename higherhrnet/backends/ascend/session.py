@@ -19,7 +19,7 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, dumps, inputs
 from higherhrnet.backends.ascend import ais_bench
 from higherhrnet.backends.ascend.shared import SLOTS, Layout
-from higherhrnet.backends.base import Work
+from higherhrnet.backends.base import Figures, Work
 from higherhrnet.backends.external import Setting, advice
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
 from higherhrnet.errors import UserError
@@ -61,7 +61,7 @@ class Ascend(InProcess):
         """A session of ``shape`` (H, W) on ``device``, whose process is started where there is none."""
         return self._lane(device).open(shape, device)
 
-    def run(self, work: Work) -> str:
+    def run(self, work: Work) -> Figures:
         """Make the dumps of all entries on the work's device.
 
         Raises
@@ -96,7 +96,7 @@ class _Lane(InProcess):
         joints, tags = self.heads
         return AscendSession(self._device, Layout(shape, self.batch, joints, tags, self._dtype))
 
-    def run(self, work: Work) -> str:
+    def run(self, work: Work) -> Figures:
         told, made = self._done, 0
 
         def count(images: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -137,6 +138,10 @@ def test_dynamic_dims_in_batches(ais: Host):
     assert outcome.status == 0, outcome.err
     call = ais.calls("__main__")[0]
     assert call[call.index("--dymDims") + 1] == "input:2,3,128,192"
+    log = (ais.result / f"logs/ais_bench_bs2_device_0_{WIDE}.log").read_text()
+    mean = float(re.findall(r"NPU_compute_time .* mean = (\S+)", log)[0])
+    (figure,) = perf.find(ais.result)  # three images, the second batch half empty: of full batches all the same
+    assert figure.images_per_second == pytest.approx(2000 / mean, rel=1e-5)
     assert ais.benchmark("--backend", "onnxruntime", "--bs", 2, "--threads", 1, "--result", "other").status == 0
     name = PLAIN.replace("bs1", "bs2")
     assert len(dump_bytes(ais.result / name)) == 6
