@@ -46,7 +46,10 @@ def _maps(output1, output2, mirror1, mirror2, flip, with_mirror):
 
 def _limits(fingerprint):
     def step(o1, o2, m1, m2, flip, with_mirror):
-        return limits(_maps(o1, o2, m1, m2, flip, with_mirror and fingerprint >= 0))
+        found, bad = limits(_maps(o1, o2, m1, m2, flip, with_mirror and fingerprint >= 0))
+        # A plain tuple: Numba calls Python to make a named one, a signal's handler may raise there, and Numba, which
+        # does not look, hands on a pointer to nothing.
+        return (found.heat, found.tag_low, found.tag_high, found.mirror_low, found.mirror_high), bad
 
     return step
 

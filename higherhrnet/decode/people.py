@@ -8,6 +8,7 @@ import numpy as np
 
 from higherhrnet.config.options import Options
 from higherhrnet.decode.kernel import FIND, GROUP, LIMITS, PLACES, POINTS, passes
+from higherhrnet.decode.tiles import Limits
 
 Outputs = tuple[np.ndarray, np.ndarray]
 """output1 and output2 of one input."""
@@ -55,7 +56,8 @@ def decode(outputs: Outputs, flip_outputs: Outputs | None = None, options: Optio
     _check_shapes(arrays)
     check_options(options, joint_count=len(arrays[1]))
     maps = passes([plain(array) for array in arrays], options)
-    limits, bad = LIMITS(*maps)
+    arrays_of_limits, bad = LIMITS(*maps)
+    limits = Limits(*arrays_of_limits)
     if bad:
         raise ValueError(f"{ARRAYS[bad - 1]} holds NaN, infinity or a value beyond 1e37; expected finite heat and tags")
     peaks = FIND(*maps, limits.heat, *search(options))

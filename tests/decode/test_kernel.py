@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import types
 
 from demo.synthesis import synthesise
 from higherhrnet.config.options import Options
-from higherhrnet.decode import decode
+from higherhrnet.decode import compilation, decode
 from higherhrnet.image import geometry
 from tests.support import reference_decode
 from tests.support.synthetic_maps import KINDS, Arrays, each, random_options
@@ -42,6 +43,22 @@ def test_small_maps(kind, cases: int, with_flip: bool):
             with_flip=with_flip,
         )
     assert people > 0
+
+
+def test_results_are_made_without_python():
+    """Where Numba calls Python for one, as for a named tuple, a signal that raises there ends in a crash."""
+
+    harmless = (types.Number, types.Boolean, types.Array, types.NoneType, types.Tuple, types.UniTuple)
+
+    def parts(kind: types.Type) -> list[types.Type]:
+        inner = list(kind) if isinstance(kind, types.BaseTuple) else []
+        return [kind, *(part for one in inner for part in parts(one))]
+
+    compilation.compile()
+    for entry in (entry for part in compilation._PARTS for entry in part):
+        (compiled,) = entry._dispatcher.overloads.values()
+        made = parts(compiled.signature.return_type)
+        assert all(isinstance(one, harmless) for one in made), made
 
 
 @pytest.mark.slow
