@@ -47,12 +47,10 @@ def test_small_maps(kind, cases: int, with_flip: bool):
 
 def test_results_are_made_without_python():
     """Where Numba calls Python for one, as for a named tuple, a signal that raises there ends in a crash."""
-
     harmless = (types.Number, types.Boolean, types.Array, types.NoneType, types.Tuple, types.UniTuple)
 
     def parts(kind: types.Type) -> list[types.Type]:
-        inner = list(kind) if isinstance(kind, types.BaseTuple) else []
-        return [kind, *(part for one in inner for part in parts(one))]
+        return [kind, *(part for one in getattr(kind, "types", ()) for part in parts(one))]
 
     compilation.compile()
     for entry in (entry for part in compilation._PARTS for entry in part):
