@@ -63,8 +63,8 @@ def test_releases_that_are_always_strongly_typed_get_no_flag(for_tensorrt: onnx.
 def test_what_tensorrt_does_not_take_is_refused(for_tensorrt: onnx.ModelProto, tmp_path: Path):
     file = save(for_tensorrt, tmp_path / "x_int8.onnx", OF)
     assert trtexec.precision_of(file) == trtexec.precision_of(file, INT8) == INT8
-    with pytest.raises(UserError, match="--precision float16: model .* is in INT8, and says so itself"):
+    with pytest.raises(UserError, match=r"--precision float16: model .* is in INT8, and says so itself"):
         trtexec.commands(file, SHAPES, batch=1, device=0, folder=tmp_path, precision=trtexec.FLOAT16)
     other = save(for_tensorrt, tmp_path / "cpu.onnx", dataclasses.replace(OF, target=quantization.CPU))
-    with pytest.raises(UserError, match="is quantized for cpu, .* higherhrnet quantize --target tensorrt"):
+    with pytest.raises(UserError, match=r"is quantized for cpu, .* higherhrnet quantize --target tensorrt"):
         trtexec.commands(other, SHAPES, batch=1, device=0, folder=tmp_path)
