@@ -207,6 +207,28 @@ def test_what_cannot_be_quantized_is_said_in_a_line(
     assert "of another network than config" in refused("MODEL.EXTRA.DECONV.NUM_CHANNELS", "[8]")
 
 
+def test_of_other_shapes_joints_or_for_atc_it_is_refused(
+    int8: Path, tiny_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Before anything runs. Ranges of inputs of short side 128 say nothing of larger ones."""
+    lists = ["--info", str(tiny_inputs / "prep_bin"), "--info_flip", str(tiny_inputs / "prep_bin_flip")]
+    result = tmp_path / "result"
+
+    def refused(*args: str) -> str:
+        capsys.readouterr()
+        assert program.run(benchmark.main, [*lists, "--model", str(int8), "--result", str(result), *args]) == 1
+        assert not result.exists()
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        return line
+
+    larger = refused(*CPU, *CFG, "DATASET.INPUT_SIZE", "256")
+    assert f"model {int8} was calibrated on inputs of short side 128" in larger
+    assert "DATASET.INPUT_SIZE 256" in larger
+    joints = ("DATASET.NUM_JOINTS", "14", "MODEL.NUM_JOINTS", "14")
+    assert f"{int8} has 17 joints" in refused(*CPU, *CFG, *joints)
+    assert "is quantized, and ATC takes no QDQ nodes" in refused("--backend", "benchmark", *CFG)
+
+
 def test_a_record_that_somebody_changed_is_refused(int8: Path, tmp_path: Path):
     model = onnx.load(int8)
     for entry in model.metadata_props:
