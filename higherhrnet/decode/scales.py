@@ -21,6 +21,7 @@ from higherhrnet.decode.people import Outputs, People, check_options, decode, gr
 from higherhrnet.decode.resize import resize
 from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 from higherhrnet.image import geometry
+from higherhrnet.system import signals
 
 _HALF = np.float32(0.5)
 
@@ -160,5 +161,6 @@ def decode_image(
     plan: Plan, width: int, height: int, outputs: Sequence[Sequence[Outputs]], options: Options
 ) -> tuple[np.ndarray, np.ndarray]:
     """As ``people_in_image``: keypoints float64 [P, K, 3], x, y in image pixels and value, and scores float32 [P]."""
-    people = people_in_image(plan, width, height, outputs, options)
+    with signals.held():  # Numba does not see that a handler raised while it makes what it returns, and crashes
+        people = people_in_image(plan, width, height, outputs, options)
     return people.keypoints, people.scores

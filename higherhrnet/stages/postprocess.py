@@ -30,7 +30,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.image import draw, encoder, geometry, reader
 from higherhrnet.stages import dump_sources, results_file
 from higherhrnet.stages.dump_sources import Source
-from higherhrnet.system import signals, workers
+from higherhrnet.system import workers
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,7 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
         shape = geometry.of_plan(image.width, image.height, decoding.plan, factor).shape
         of_scales.append([source.read(image.index, shape, decoding.plan, decoding.heads) for source in passes])
     try:
-        with signals.held():  # Numba does not see that a handler raised while it makes what it returns, and crashes
-            keypoints, scores = decode_image(decoding.plan, image.width, image.height, of_scales, decoding.options)
+        keypoints, scores = decode_image(decoding.plan, image.width, image.height, of_scales, decoding.options)
     except ValueError as e:
         arrays = (array for passes in of_scales for pair in passes for array in pair)
         for file, array in zip(_files(decoding, image.index), arrays, strict=True):
