@@ -121,6 +121,14 @@ def test_importing_data_loads_no_runtime(name: str):
     assert done.stdout == "[]\n"
 
 
+def test_importing_commands_loads_no_runtime():
+    """--help, refusals and figures do not wait for them: what decodes or computes imports them when it begins."""
+    modules = [f"higherhrnet.cli.{path.stem}" for path in sorted((PACKAGE / "cli").glob("*.py"))]
+    code = f"import sys, {', '.join(modules)}; print([m for m in {RUNTIMES} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_importing_the_package_loads_nothing_heavy():
     code = f"import sys, higherhrnet; print([m for m in {(*RUNTIMES, 'cv2', 'numpy')} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -15,7 +15,6 @@ from higherhrnet.artifacts import dumps
 from higherhrnet.backends.in_process import DeviceMaps, NoRoomError
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
-from higherhrnet.decode.people import People, group, search
 from higherhrnet.errors import UserError
 
 _COMPARED = 4  # images of each shape's first batch that the host decodes too
@@ -40,7 +39,7 @@ class DeviceDecoder:
         self._compared: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
 
-    def people(self, maps: DeviceMaps, shape: tuple[int, int], count: int) -> list[People | None]:
+    def people(self, maps: DeviceMaps, shape: tuple[int, int], count: int) -> list[decode.People | None]:
         """The people of a batch's ``count`` images of ``shape`` (H, W); None of one that is left to the host.
 
         Raises
@@ -65,31 +64,31 @@ class DeviceDecoder:
         return every
 
 
-def _same(ours: People, reference: People) -> bool:
+def _same(ours: decode.People, reference: decode.People) -> bool:
     pairs = ((ours.keypoints, reference.keypoints), (ours.scores, reference.scores), (ours.tags, reference.tags))
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
-def people(maps: DeviceMaps, options: Options, count: int, *, with_flip: bool) -> list[People | None]:
+def people(maps: DeviceMaps, options: Options, count: int, *, with_flip: bool) -> list[decode.People | None]:
     """The people of the first ``count`` images; None of one with values that the decode refuses.
 
     Raises NoRoomError where the device has no memory left.
     """
-    kernel, limit, threshold = search(options)
+    kernel, limit, threshold = decode.search(options)
     fine, *peaks = maps.find(kernel=kernel, limit=limit, threshold=threshold)
     images = np.nonzero(fine[:count])[0]
     if not len(images):
         return [None] * count
-    grouped = [group((peaks[0][i], peaks[1][i], peaks[2][i], peaks[3][i]), options) for i in images]
+    grouped = [decode.group((peaks[0][i], peaks[1][i], peaks[2][i], peaks[3][i]), options) for i in images]
     sizes = [len(own) for own, _, _ in grouped]
     joints, tags, means = (np.concatenate(each) for each in zip(*grouped, strict=True))
     scores = [own[:, :, 2].mean(axis=1) for own, _, _ in grouped]
     _refine(maps, options, joints, means, np.repeat(images, sizes))
-    every: list[People | None] = [None] * count
+    every: list[decode.People | None] = [None] * count
     ends = np.cumsum(sizes)
     for image, end, own_scores in zip(images, ends, scores, strict=True):
         own = slice(end - len(own_scores), end)
-        every[image] = People(joints[own], own_scores, tags[own] if with_flip else tags[own, :, :1].copy())
+        every[image] = decode.People(joints[own], own_scores, tags[own] if with_flip else tags[own, :, :1].copy())
     return every
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from higherhrnet import decode
 from higherhrnet.artifacts import info, inputs
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends.in_process import InProcess, Session, fill
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, coco_results, evaluation, ground_truth
-from higherhrnet.decode.scales import decode_image
 from higherhrnet.errors import UserError
 from higherhrnet.stages.passes import Pass
 
@@ -124,7 +124,7 @@ def _decoded(
     category: int,
 ) -> list[dict[str, Any]]:
     try:
-        keypoints, scores = decode_image(plan, image.width, image.height, [outputs], options)
+        keypoints, scores = decode.decode_image(plan, image.width, image.height, [outputs], options)
     except ValueError as e:
         if all(np.isfinite(array).all() for pair in outputs for array in pair):
             raise

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from higherhrnet import decode
 from higherhrnet.artifacts import dumps
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, coco_results
-from higherhrnet.decode.scales import decode_image
 from higherhrnet.image import geometry
 from higherhrnet.stages.dump_sources import Source
 
@@ -82,7 +82,7 @@ def find(
         shape = geometry.fit(image.width, image.height, plan.short_side).shape
 
         def people(outputs: list[Outputs], image: coco.Image = image) -> People:
-            keypoints, scores = decode_image(plan, image.width, image.height, [outputs], options)
+            keypoints, scores = decode.decode_image(plan, image.width, image.height, [outputs], options)
             return coco_results.entries(image.image_id, keypoints, scores)
 
         ours, theirs = ([one.read(index, shape, plan, heads) for one in both] for both in (reference, other))

@@ -24,8 +24,6 @@ from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.dataset.ground_truth import PERSON, People
 from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
-from higherhrnet.decode.scales import decode_image
-from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 from higherhrnet.errors import UserError
 from higherhrnet.image import draw, encoder, geometry, reader
 from higherhrnet.stages import dump_sources, results_file
@@ -239,15 +237,16 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
         shape = geometry.of_plan(image.width, image.height, decoding.plan, factor).shape
         of_scales.append([source.read(image.index, shape, decoding.plan, decoding.heads) for source in passes])
     try:
-        keypoints, scores = decode_image(decoding.plan, image.width, image.height, of_scales, decoding.options)
+        keypoints, scores = decode.decode_image(decoding.plan, image.width, image.height, of_scales, decoding.options)
     except ValueError as e:
         arrays = (array for passes in of_scales for pair in passes for array in pair)
         for file, array in zip(_files(decoding, image.index), arrays, strict=True):
-            if count := int((~(np.abs(array) <= MAGNITUDE_LIMIT)).sum()):
+            if count := int((~(np.abs(array) <= decode.MAGNITUDE_LIMIT)).sum()):
                 raise UserError(
-                    f"dump {file}: {count} of {array.size} values are NaN or infinite, or beyond {MAGNITUDE_LIMIT:g}, "
-                    f"as of a model or a precision that does not fit; run HigherHRNet_benchmark.py again with "
-                    f"--overwrite, with another model or precision where that gives the same"
+                    f"dump {file}: {count} of {array.size} values are NaN or infinite, or beyond "
+                    f"{decode.MAGNITUDE_LIMIT:g}, as of a model or a precision that does not fit; run "
+                    f"HigherHRNet_benchmark.py again with --overwrite, with another model or precision where that "
+                    f"gives the same"
                 ) from e
         raise
     kept = keypoints[:, : decoding.result_joints]
