@@ -2,6 +2,7 @@
 
     python3 -m benchmarks.stream --cfg experiments/demo/w16_512.yaml --model w16_512_bs1_dynamic.onnx --pictures DIR
 
+An INT8 file is a --model too, in ONNX Runtime and with ``--backend openvino``.
 Then, each in a process of its own: the seconds from the start until the first picture's people, and the peak of memory
 over ``--few`` and over ``--many`` frames of one video, at an input of 128 pixels so that it does not take long.
 """
@@ -75,7 +76,7 @@ def whole(backend: InProcess, config: Config, folder: Path) -> float:
 
 def command(options: argparse.Namespace, source: Path, *more: object) -> list[str]:
     """``predict`` as a program."""
-    network = ["--cfg", options.cfg.absolute(), "--model", options.model.absolute(), "--backend", "onnxruntime"]
+    network = ["--cfg", options.cfg.absolute(), "--model", options.model.absolute(), "--backend", options.backend]
     return [sys.executable, "-m", "higherhrnet", "predict", str(source), *map(str, (*network, *more))]
 
 
@@ -121,13 +122,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--cfg", type=Path, required=True, help="yaml of the official layout")
     parser.add_argument("--model", type=Path, required=True, help=".onnx")
     parser.add_argument("--pictures", type=Path, required=True, help="a folder of pictures")
+    parser.add_argument("--backend", choices=("onnxruntime", "openvino", "torch"), default="onnxruntime")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--few", type=int, default=50, help="frames (default: %(default)s)")
     parser.add_argument("--many", type=int, default=2000, help="frames; 0 leaves memory out (default: %(default)s)")
     options = parser.parse_args(argv)
     config = loader.load(options.cfg, [])
     decode.compile()
-    backend, _, _ = backend_for(Inference(InferenceOptions(backend="onnxruntime", model=options.model), config))
+    backend, _, _ = backend_for(Inference(InferenceOptions(backend=options.backend, model=options.model), config))
     files = sorted(options.pictures.iterdir())
     pictures = [reader.read_image(file) for file in files]
     whole(backend, config, options.pictures)
