@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from higherhrnet.decode.compilation import COUNT, compile, is_compiled, is_kept
-    from higherhrnet.decode.people import Outputs, People, decode, group, search
+    from higherhrnet.decode.people import Outputs, People, decode, group_peaks, search
     from higherhrnet.decode.scales import decode_image, fused, in_image, people_in_image
     from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 
@@ -34,7 +34,7 @@ __all__ = [
     "decode",
     "decode_image",
     "fused",
-    "group",
+    "group_peaks",
     "in_image",
     "is_compiled",
     "is_kept",
@@ -47,7 +47,7 @@ VERSION = 1
 
 _HOMES = {
     "compilation": ("COUNT", "compile", "is_compiled", "is_kept"),
-    "people": ("Outputs", "People", "decode", "group", "search"),
+    "people": ("Outputs", "People", "decode", "group_peaks", "search"),
     "scales": ("decode_image", "fused", "in_image", "people_in_image"),
     "tiles": ("MAGNITUDE_LIMIT",),
 }

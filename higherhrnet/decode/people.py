@@ -61,7 +61,7 @@ def decode(outputs: Outputs, flip_outputs: Outputs | None = None, options: Optio
     if bad:
         raise ValueError(f"{ARRAYS[bad - 1]} holds NaN, infinity or a value beyond 1e37; expected finite heat and tags")
     peaks = FIND(*maps, limits.heat, *search(options))
-    people, tags, means = group(peaks, options)
+    people, tags, means = group_peaks(peaks, options)
     scores = people[:, :, 2].mean(axis=1)
     missing = PLACES(*maps, limits, people, means) if options.refine else np.full((*people.shape[:2], 2), -1)
     POINTS(*maps, people, missing, bool(options.adjust))
@@ -73,7 +73,7 @@ def search(options: Options) -> tuple[int, int, float]:
     return int(options.nms_kernel), int(options.max_people), float(options.detection_threshold)
 
 
-def group(
+def group_peaks(
     peaks: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], options: Options
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """People, their tags and the means of these, from what a ``find`` returns."""

@@ -17,7 +17,7 @@ import numpy as np
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.decode import filters, whole
-from higherhrnet.decode.people import Outputs, People, check_options, decode, group, plain, search
+from higherhrnet.decode.people import Outputs, People, check_options, decode, group_peaks, plain, search
 from higherhrnet.decode.resize import resize
 from higherhrnet.decode.tiles import MAGNITUDE_LIMIT
 from higherhrnet.image import geometry
@@ -61,7 +61,7 @@ def fused(
     heat, tags = whole_maps(kept, size, tags_of, options.flip)
     maps = plain(heat), plain(tags[0]), plain(tags[1] if len(tags) > 1 else np.zeros_like(tags[0]))
     peaks = whole.FIND(*maps, *search(options))
-    people, people_tags, means = group(peaks, options)
+    people, people_tags, means = group_peaks(peaks, options)
     scores = people[:, :, 2].mean(axis=1)
     whole.FINISH(*maps, people, means, bool(options.adjust), bool(options.refine))
     return People(people, scores, people_tags[:, :, : len(tags)])

@@ -48,8 +48,8 @@ def _png(data: bytes) -> Size:  # its first chunk is IHDR (PNG, 11.2.1)
 
 
 _JPEG_START = b"\xff\xd8"
-# No escaped 0xff of pixel data, and no TEM or restart: they have no length. Searching for a pattern that begins with one
-# byte skips to the next such byte, a tenth of the time of one that begins with a repetition: pixel data are long.
+# No escaped 0xff of pixel data, and no TEM or restart: they have no length. A pattern that begins with one byte is
+# looked for at such bytes alone, in a tenth of the time of one that begins with a repetition: pixel data are long.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
 _JPEG_MARKER_HERE = re.compile(rb"\xff*" + _JPEG_MARKER.pattern)  # with what may fill up the room before it
 _JPEG_END = 0xD9

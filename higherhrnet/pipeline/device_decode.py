@@ -79,7 +79,7 @@ def people(maps: DeviceMaps, options: Options, count: int, *, with_flip: bool) -
     images = np.nonzero(fine[:count])[0]
     if not len(images):
         return [None] * count
-    grouped = [decode.group((peaks[0][i], peaks[1][i], peaks[2][i], peaks[3][i]), options) for i in images]
+    grouped = [decode.group_peaks((peaks[0][i], peaks[1][i], peaks[2][i], peaks[3][i]), options) for i in images]
     sizes = [len(own) for own, _, _ in grouped]
     joints, tags, means = (np.concatenate(each) for each in zip(*grouped, strict=True))
     scores = [own[:, :, 2].mean(axis=1) for own, _, _ in grouped]
