@@ -37,6 +37,7 @@ def test_info_numbers_are_plain_digits(tmp_path: Path, line: str):
 
 
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+@pytest.mark.slow
 def test_paths_that_the_locale_cannot_print(
     command: Callable[..., Outcome], tmp_path: Path, tiny_inputs: Path, locale: dict[str, str]
 ):
@@ -60,6 +61,7 @@ def test_paths_that_the_locale_cannot_print(
         st.tuples(st.from_regex(r"[^\s/\0][^\r\n/\0]{0,20}[^\s/\0]", fullmatch=True), SHAPES), min_size=1, max_size=9
     )
 )
+@pytest.mark.slow
 def test_info_round_trip(tmp_path_factory: pytest.TempPathFactory, rows):
     file = tmp_path_factory.mktemp("info") / "list.info"
     entries = [info.Entry(Path("a b") / name, width=w, height=h) for name, (h, w) in rows]

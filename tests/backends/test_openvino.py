@@ -61,6 +61,7 @@ def test_outputs_are_onnx_runtimes_whatever_is_in_flight(made: backend.OpenVino,
                 assert relative(ours, theirs) < 1e-5  # float32 sums in another order
 
 
+@pytest.mark.slow
 def test_dumps_and_figures_are_those_of_every_backend(made: backend.OpenVino, tmp_path: Path):
     entries = [info.Entry(tmp_path / f"{i:012d}.bin", width=64, height=64) for i in range(6)]
     for i, entry in enumerate(entries):

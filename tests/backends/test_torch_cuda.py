@@ -59,6 +59,7 @@ def expected(network: HigherHRNet, batch: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+@pytest.mark.slow
 def test_shapes_follow_each_other_in_flight(tiny: HigherHRNet, order: Sequence[int]):
     """Six batches of two shapes, all launched before the first is waited for but those that have no slot yet."""
     made = card(tiny, CpuCard(order))
@@ -78,6 +79,7 @@ def test_shapes_follow_each_other_in_flight(tiny: HigherHRNet, order: Sequence[i
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+@pytest.mark.slow
 def test_maps_that_stay_on_the_card_are_there_once_they_were_waited_for(tiny: HigherHRNet, order: Sequence[int]):
     """Memory is full of NaN before, which the decode refuses: without the wait it finds nothing that is fine."""
     made = card(tiny, CpuCard(order), keeps_maps=True)

@@ -68,6 +68,7 @@ def test_the_dumps_are_onnxruntime_s_and_the_figures_say_npu(found: dict, folder
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.slow
 def test_batches_in_flight_give_the_network_s_outputs(found: dict, precision: str):
     """No stream reads what another one has not written, tensors are contiguous, and float32 is not HF32."""
     made = found[precision]

@@ -312,6 +312,7 @@ def test_trtexec_s_commands_bound_all_17_shapes(with_trtexec: Path, script: Scri
     assert not Path("result").exists()
 
 
+@pytest.mark.slow
 def test_trtexec_without_flags_of_precision_gets_a_float16_model(
     with_trtexec: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):

@@ -34,6 +34,7 @@ def test_preprocess_leaves_every_image_and_its_mirror_image(tiny_inputs: Path):
             np.testing.assert_array_equal(tensor[:, :, ::-1], mirrored.reshape(tensor.shape))
 
 
+@pytest.mark.slow
 def test_overrides_and_flags_come_in_any_order_and_two_workers_give_the_same_bytes(
     tiny_data: Path, tiny_inputs: Path, command: Script, tmp_path: Path
 ):

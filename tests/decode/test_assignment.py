@@ -44,6 +44,7 @@ def constant(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", [rounded_distances, small_integers, negative_and_fractional, any_reals, constant])
+@pytest.mark.slow
 def test_same_choice_as_the_package_among_equal_costs(kind):
     rng = np.random.default_rng(5)
     for case in range(400):

@@ -54,6 +54,7 @@ def test_golden_people(case: int):
         np.testing.assert_allclose(tags, np.array(person["tags"]), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_people_change_with_the_version_only():
     """To the bit, where the tolerances above would let a change through: then decode.VERSION must have grown."""
     reference = golden.read("people.json")
@@ -188,6 +189,7 @@ def scene(seed: int, count: int) -> tuple[Outputs, Outputs]:
 
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 4))
+@pytest.mark.slow
 def test_passes_exchanged_mirror_the_maps(seed, count):
     """To the bit at half the size, where sums of two do not depend on their order.
 

@@ -26,6 +26,7 @@ def drawn() -> list[scenes.Scene]:
     return [scenes.scene(scenes.generator(scenes.WRITTEN, SEED, i)) for i in range(40)]
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_scenes(drawn: list[scenes.Scene]) -> None:
     for index in (0, 7):
         again = scenes.scene(scenes.generator(scenes.WRITTEN, SEED, index))

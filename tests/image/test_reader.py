@@ -52,6 +52,7 @@ def test_image_bombs_are_refused_by_their_header(tmp_path: Path, data: bytes):
         reader.read_image(file)
 
 
+@pytest.mark.slow
 def test_images_are_whole_or_refused(tmp_path: Path):
     """Cut at every length of a JPEG and a PNG; of other formats at many; and what only begins like one."""
     grey = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)

@@ -93,6 +93,7 @@ def test_a_file_of_each_family_fills_the_same_network(name: str, tmp_path: Path,
             assert torch.equal(value, state[key]), key
 
 
+@pytest.mark.slow
 def test_the_exported_network_gives_the_official_layout_s_outputs(
     tmp_path: Path, tiny_weights: Path, tiny_onnx: Path, script: Script
 ):

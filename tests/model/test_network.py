@@ -29,6 +29,7 @@ def test_w32_parameters_are_the_reference_s():
     assert found == expected
 
 
+@pytest.mark.slow
 def test_golden_forward_pass_through_pytorch(golden_network: network.HigherHRNet):
     reference = np.load(golden.GOLDEN / "network_w32_forward.npz")
     with torch.inference_mode():

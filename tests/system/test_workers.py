@@ -65,6 +65,7 @@ def test_a_killed_worker_is_a_user_error():
         list(ordered_map(die_at_5, range(30), 2))
 
 
+@pytest.mark.slow
 def test_a_pool_serves_several_threads_and_survives_one_s_error():
     with workers.Pool(2) as pool:
         first = pool.map(square_slowly, range(20))
@@ -74,6 +75,7 @@ def test_a_pool_serves_several_threads_and_survives_one_s_error():
         assert list(first) == [v * v for v in range(1, 20)]
 
 
+@pytest.mark.slow
 def test_items_are_not_taken_far_ahead_of_results():
     taken = 0
 
