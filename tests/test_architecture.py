@@ -135,6 +135,12 @@ def test_importing_the_package_loads_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
+def test_the_page_names_every_module():
+    page = (ROOT / "docs/architecture.md").read_text()
+    modules = (path for path in PACKAGE.rglob("*.py") if not path.name.startswith("__"))
+    assert [str(path.relative_to(PACKAGE)) for path in modules if f"{path.name}`" not in page] == []
+
+
 def test_tests_have_the_names_of_modules():
     """tests/decode/test_refine.py is of decode/refine.py; chains are in tests/chain."""
     strangers = []
