@@ -79,6 +79,8 @@ class Backend(Protocol):
     """Images per call."""
     runtime: str
     """What computes, with its version; '' where that is not known."""
+    model_hash: str
+    """fingerprint.sha256 of the model that it runs; '' where nobody looked."""
 
     def run(self, work: Work) -> Figures:
         """Make the two dumps of every entry; return the figures.

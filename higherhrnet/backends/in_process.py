@@ -104,6 +104,7 @@ class InProcess(abc.ABC):
 
     name: str
     runtime: str
+    model_hash = ""
     kept_sessions = 4
     """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
     has_devices = False

@@ -99,7 +99,7 @@ def run(
     Raises UserError: what the backend says of the devices that failed, after the others have finished; foreign files in
     a dump directory or in place of performance files, too little space, or dumps missing after the run.
     """
-    job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
+    job = replace(job, model_hash=job.model_hash or backend.model_hash or fingerprint.sha256(job.model))
     if job.calibrated is None:
         job = replace(job, calibrated=quantized.pictures(job.model))
     kept = 0
@@ -150,7 +150,7 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
     No dump is removed. A later ``run`` takes over what the lines leave, if the model was there already.
     """
     if not job.model_hash and job.model.is_file():
-        job = replace(job, model_hash=fingerprint.sha256(job.model))
+        job = replace(job, model_hash=backend.model_hash or fingerprint.sha256(job.model))
     for current in passes:
         directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         atomic.make_directory(directory)
