@@ -47,6 +47,20 @@ def digest(stamps: Mapping[Path, Stamp]) -> str:
     return atomic.sha256_of_json(rows)
 
 
+def check(stamps: Mapping[Path, Stamp], files: Iterable[Path], what: str) -> None:
+    """Refuse what was read of files that changed meanwhile; ``what`` they are is for the message: 'input'.
+
+    Raises
+    ------
+    UserError : naming the first that is not what its stamp says any more
+    """
+    if file := changed(stamps, files):
+        raise UserError(
+            f"{what} {file} was replaced, written to or removed while this program worked with it, and nothing is made "
+            f"of it; run again when nothing writes to {file.parent}"
+        )
+
+
 def changed(stamps: Mapping[Path, Stamp], files: Iterable[Path]) -> Path | None:
     """The first of the files that is not what its stamp says any more, or is gone; None where all are."""
     for file in files:

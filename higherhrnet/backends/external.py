@@ -170,14 +170,16 @@ class ExternalTool(abc.ABC):
     def _collect(self, work: Work) -> tuple[int, str]:
         """Move every whole pair of dumps to the dump directory; return their number and what is missing.
 
-        Raises UserError, and moves none, where the .om is not the one any more that they would be said to be of.
+        Raises UserError, and moves none, where the .om or an input is not the one any more that they would be said to
+        be of.
         """
-        if self._setting.found is not None:
-            try:
+        try:
+            if self._setting.found is not None:
                 self._setting.found.check(f"{self.name} ran; what it made then is not kept")
-            except UserError:
-                shutil.rmtree(work.private, ignore_errors=True)
-                raise
+            work.check(work.entries)
+        except UserError:
+            shutil.rmtree(work.private, ignore_errors=True)
+            raise
         given = self._setting.output_dtype
         header = dumps.header(work.naming)
         largest = dumps.output_bytes(self._setting.largest, self._setting.heads, given)

@@ -204,6 +204,7 @@ class InProcess(abc.ABC):
             slot = number % slots
             start = time.perf_counter()
             fill(session.sources[slot], [entry.path for entry in entries], work.dtype)
+            work.check(entries)
             read += time.perf_counter() - start
             session.launch(slot)
             launched.append((slot, entries))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from higherhrnet.artifacts import atomic, claim, dumps, figures, info, inputs, lock, perf
+from higherhrnet.artifacts import atomic, claim, dumps, figures, info, inputs, lock, perf, seen
 from higherhrnet.artifacts.claim import Claim, Facts, Record
 from higherhrnet.artifacts.figures import FigureWork
 from higherhrnet.artifacts.work import DumpsWork
@@ -218,6 +218,7 @@ def _works(part: _Inputs, current: Pass, directory: Path, device: int, job: Infe
             job.dtype,
             naming=job.naming,
             together=job.together,
+            stamps=current.stamps,
         )
         for shape, entries in part
     ]
@@ -395,11 +396,10 @@ def _wanted(current: Pass, backend: Backend, job: InferJob) -> Record[DumpsWork]
         batch=backend.batch,
         dtype=job.dtype,
     )
-    files = (entry.path for group in current.groups for entry in group.entries)
     return Record(
         work,
         Facts(
-            made_from=claim.stamps(files),
+            made_from=seen.digest(current.stamps),
             devices=sorted(job.all_devices),
             calibrated_on=sorted(i for i, sha256 in current.pictures.items() if sha256 in (job.calibrated or ())),
         ),

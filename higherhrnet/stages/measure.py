@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import atomic, figures, inputs, perf, sources, trtexec_log
+from higherhrnet.artifacts import atomic, figures, inputs, perf, seen, sources, trtexec_log
 from higherhrnet.artifacts.figures import Figure, FigureWork
 from higherhrnet.artifacts.inputs import Shape
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.backends import trtexec
 from higherhrnet.backends.in_process import InProcess, fill
 from higherhrnet.model import fingerprint
@@ -38,6 +39,8 @@ class MeasureJob:
     """Real inputs, taken in turn; without any, noise with the mean and spread of normalised images."""
     dtype: str = inputs.FLOAT32
     """Of the files."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of the files, from before any of them was read."""
     data: str = figures.RANDOM
     """Of the files, as FigureWork has it."""
     dataset: str = ""
@@ -113,6 +116,7 @@ def _measure(backend: InProcess, shape: Shape, job: MeasureJob) -> perf.Perf:
     for number in range(job.warm_up + job.rounds):
         if batch := list(itertools.islice(files, backend.batch)):
             fill(source, batch, job.dtype)
+            seen.check(job.stamps, batch, "input")
         runner.launch(0)
         seconds = runner.wait(0).execute
         if number >= job.warm_up:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import claim, info, inputs
+from higherhrnet.artifacts import claim, info, inputs, seen
 from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.artifacts.pictures import digest
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.artifacts.work import Inputs, InputsWork, differences
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.errors import UserError
@@ -36,6 +37,8 @@ class Pass:
     shard: Shard = ALL
     pictures: Mapping[int, str] = field(default_factory=dict)
     """SHA-256 of the pictures, by index; of none where nothing says so."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of the inputs, from before any of them was read."""
 
     @property
     def dtype(self) -> str:
@@ -60,6 +63,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
     groups: list[Group] = []
     tree = Path()
     made, dtype = None, inputs.FLOAT32
+    stamps: dict[Path, Stamp] = {}
     lists = info.of_shapes(name)
     for shape, file in lists.items():
         if any(side % geometry.SMALLEST_STEP for side in shape):
@@ -82,12 +86,12 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
                     f"{file}: {entry.path} is listed as {entry.height}x{entry.width}, expected {shape[0]}x{shape[1]} "
                     f"(lines end in width, then height); run gen_dataset_info.py again"
                 )
-            inputs.check_size(entry.path, shape, dtype)
+            stamps[entry.path] = inputs.check_size(entry.path, shape, dtype)
         if entries:
             groups.append(Group(shape, file, entries))
     if not groups:
         raise UserError(_nothing(name, lists.values(), shard))
-    loaded = Pass(tuple(groups), made, flip, shard)
+    loaded = Pass(tuple(groups), made, flip, shard, stamps=stamps)
     indices = loaded.indices
     if len(set(indices)) != len(indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
@@ -113,7 +117,8 @@ def _load_flat(tree: Path, *, flip: bool, shard: Shard) -> Pass:
     if not by_shape:
         raise UserError(f"{tree} holds no images of shard {shard}; preprocess with --shard {shard}, or without")
     groups = tuple(Group(shape, tree, tuple(entries)) for shape, entries in sorted(by_shape.items()))
-    return _of_tree(Pass(groups, made, flip, shard), tree, f"{tree} holds")
+    stamps = seen.look(entry.path for group in groups for entry in group.entries)
+    return _of_tree(Pass(groups, made, flip, shard, stamps=stamps), tree, f"{tree} holds")
 
 
 def _shard(shard: Shard, made: Inputs | None, which: str) -> Shard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from higherhrnet.backends import onnxruntime, torch
-from tests.support.datasets import TINY_CONFIG
-from tests.support.programs import CPU, PLAIN, Outcome, error
+from higherhrnet.backends import in_process, onnxruntime, torch
+from higherhrnet.stages import compare, measure
+from higherhrnet.stages import dump_sources as decoding
+from tests.support.datasets import TINY_CONFIG, TINY_RESULTS
+from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
 
 Script = Callable[..., Outcome]
 
@@ -106,3 +109,69 @@ def test_a_checkpoint_that_is_replaced_while_it_is_loaded_is_not_recorded_as_ano
     assert said in error(script("HigherHRNet_pth2onnx", "--weights", weights, "--cfg", TINY_CONFIG))
     assert not Path("models").exists()
     assert not list(Path("result").glob(f"{PLAIN}/*.bin"))
+
+
+def postprocess(script: Script, data: Path, *more: object) -> Outcome:
+    dumps = ("--dump_dir", f"result/{PLAIN}", "--dump_dir_flip", f"result/{FLIP}", "--workers", 1)
+    return script("HigherHRNet_postprocess", *dumps, "--cfg", TINY_CONFIG, "DATASET.ROOT", data, *more)
+
+
+def test_inputs_that_are_replaced_while_they_are_read_leave_no_dumps_of_others(
+    script: Script, model: Path, tiny_inputs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """By each program that reads them; sizes and times stay, as tar --mtime leaves them."""
+    shutil.copytree(tiny_inputs / "bins", "bins")
+    shutil.copytree(tiny_inputs / "bins_flip", "flip")
+    for tree in ("bins", "flip"):
+        assert script("gen_dataset_info", "bin", tree, tree).status == 0
+    last = max(Path("bins").rglob("*.bin"))
+    lists = ("--info", "bins", "--info_flip", "flip", "--model", model, "--cfg", TINY_CONFIG)
+
+    def replace() -> None:
+        status = last.stat()
+        put(last.read_bytes()[::-1], last)
+        os.utime(last, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    for where, program in ((in_process, "HigherHRNet_benchmark"), (measure, "HigherHRNet_performance")):
+        with monkeypatch.context() as patch:
+            before(patch, where, "fill", replace)
+            arguments = lists if where is in_process else (*lists[:2], *lists[4:])
+            said = error(script(program, *CPU, *arguments))
+        assert f"input {last} was replaced, written to or removed while this program worked with it" in said
+    assert not Path("result", PLAIN, f"{last.stem}_1.bin").exists()
+
+
+def test_dumps_that_are_replaced_while_they_are_decoded_are_nobody_s_people(
+    script: Script,
+    model: Path,
+    tiny_result: Path,
+    tiny_results: bytes,
+    tiny_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What was decoded before stays, and a run over the dumps that are back finds what one in an empty folder does."""
+    shutil.copytree(tiny_result, "result")
+    file = max(Path("result", PLAIN).glob("*.bin"))
+    content, status = file.read_bytes(), file.stat()
+    with monkeypatch.context() as patch:
+        after(patch, decoding.Source, "read", lambda: put(bytes(len(content)), file))
+        said = error(postprocess(script, tiny_data))
+    assert f"dump {file} was replaced, written to or removed while this program worked with it" in said
+    assert not Path(TINY_RESULTS).exists()
+    put(content, file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert postprocess(script, tiny_data).status == 0
+    assert Path(TINY_RESULTS).read_bytes() == tiny_results
+
+
+def test_dumps_that_are_replaced_while_they_are_compared_are_no_difference(
+    script: Script, tiny_result: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_result, "result")
+    shutil.copytree(tiny_result, "other")
+    file = max(Path("other", FLIP).glob("*.bin"))
+    after(monkeypatch, compare, "_outputs", lambda: put(file.read_bytes(), file))
+    both = ("--compare", f"result/{PLAIN}", f"other/{PLAIN}", "--workers", 1)
+    said = error(script("HigherHRNet_performance", *both, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data))
+    assert f"dump {file.absolute()} was replaced" in said or f"dump {file} was replaced" in said
