@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import claim, info, inputs, seen
+from higherhrnet.artifacts import claim, info, inputs, models, seen
 from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.artifacts.pictures import digest
 from higherhrnet.artifacts.seen import Stamp
@@ -75,7 +76,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
             continue
         entries = tuple(info.read(file))
         if not groups:
-            tree = entries[0].path.parent.parent
+            tree = _tree_of(entries[0])
             made = made_of(tree)
             dtype = dtype if made is None else made.work.dtype
             shard = _shard(shard, made, f"that {name}_HxW.info list")
@@ -91,11 +92,28 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
             groups.append(Group(shape, file, entries))
     if not groups:
         raise UserError(_nothing(name, lists.values(), shard))
+    _check_one_tree(name, groups, tree)
     loaded = Pass(tuple(groups), made, flip, shard, stamps=stamps)
     indices = loaded.indices
     if len(set(indices)) != len(indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
     return _of_tree(loaded, tree, f"{name}_HxW.info list")
+
+
+def _tree_of(entry: info.Entry) -> Path:
+    """The tree of inputs, in folders by shape, that an entry of a list is of."""
+    return entry.path.parent.parent
+
+
+def _check_one_tree(name: str, groups: Sequence[Group], tree: Path) -> None:
+    """Refuse lists that name inputs of several trees: the first one's record would be taken for all."""
+    others = {_tree_of(entry) for group in groups for entry in group.entries} - {tree}
+    for other in sorted(others):
+        if os.path.realpath(other) != os.path.realpath(tree):
+            raise UserError(
+                f"{name}_HxW.info name inputs of two trees, {tree} and {other}; list one with gen_dataset_info.py bin "
+                f"DIR {name}"
+            )
 
 
 def _load_flat(tree: Path, *, flip: bool, shard: Shard) -> Pass:
@@ -173,6 +191,11 @@ def check_pair(plain: Pass, flip: Pass) -> None:
         raise UserError(
             f"the plain inputs are {plain.dtype}, the flipped ones {flip.dtype}; preprocess both in one run"
         )
+    if models.same_file(*(current.groups[0].entries[0].path for current in (plain, flip))):
+        raise UserError(
+            f"{plain.groups[0].source} and {flip.groups[0].source} name the same inputs; list the mirrored ones with "
+            f"gen_dataset_info.py"
+        )
     for a, b in ((plain, flip), (flip, plain)):
         shapes = {inputs.index_of(e.path): g.shape for g in b.groups for e in g.entries}
         for group in a.groups:
@@ -183,6 +206,12 @@ def check_pair(plain: Pass, flip: Pass) -> None:
                         f"{'flipped' if b.flip else 'plain'} lists; preprocess again, then list both trees with "
                         f"gen_dataset_info.py"
                     )
+    if (plain.made is None) != (flip.made is None):
+        without = flip if flip.made is None else plain
+        raise UserError(
+            f"the plain and the flipped inputs are of other work: nothing says what those that "
+            f"{without.groups[0].source} names are of; preprocess both in one run"
+        )
     if plain.made is not None and flip.made is not None:
         mirrored = replace(plain.made, work=replace(plain.made.work, flip=True))
         if different := differences(flip.made, mirrored):
