@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from higherhrnet.artifacts import atomic, fields, lock, sources
+from higherhrnet.artifacts import atomic, fields, lock, seen, sources
 from higherhrnet.artifacts.pictures import check_digest
 from higherhrnet.artifacts.work import (
     Difference,
@@ -147,14 +147,7 @@ def stamps(files: Iterable[Path]) -> str:
     ------
     UserError : a file that is not there
     """
-    rows = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError as e:
-            raise UserError(f"cannot read {file.parent.name}/{file.name}: {e.strerror}; run again what makes it") from e
-        rows.append([file.name, file.parent.name, status.st_size, status.st_mtime_ns])
-    return atomic.sha256_of_json(sorted(rows))
+    return seen.digest(seen.look(files))
 
 
 @dataclass

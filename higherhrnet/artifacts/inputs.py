@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import sources
+from higherhrnet.artifacts import seen, sources
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.errors import UserError
 
 CHANNELS = 3
@@ -157,15 +158,16 @@ def check_flat(file: Path, dtype: str) -> Shape:
     return shape
 
 
-def check_size(file: Path, shape: tuple[int, int], dtype: str = FLOAT32) -> None:
-    """Raise UserError unless a file is there and has the size of shape (H, W)."""
+def check_size(file: Path, shape: tuple[int, int], dtype: str = FLOAT32) -> Stamp:
+    """The stamp of a file. Raises UserError unless it is there and has the size of shape (H, W)."""
     try:
-        found = file.stat().st_size
+        stamp = seen.stamp(file.stat())
     except OSError as e:
         raise UserError(f"cannot read input {file}: {e.strerror}; run preprocessing and gen_dataset_info again") from e
-    if found != size(shape, dtype):
+    if stamp.size != size(shape, dtype):
         of = "" if dtype == FLOAT32 else f"{dtype} of "
         raise UserError(
-            f"input {file}: found {found} bytes, expected {size(shape, dtype)} for {of}shape {shape[0]}x{shape[1]}; "
-            f"remove it and run preprocessing again"
+            f"input {file}: found {stamp.size} bytes, expected {size(shape, dtype)} for {of}shape "
+            f"{shape[0]}x{shape[1]}; remove it and run preprocessing again"
         )
+    return stamp

@@ -7,13 +7,14 @@ exactly. A tool that reads each input's shape from the input may get those of se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from higherhrnet.artifacts import info, inputs
+from higherhrnet.artifacts import info, inputs, seen
 from higherhrnet.artifacts.dumps import BENCHMARK, FLOAT32, Naming
+from higherhrnet.artifacts.seen import Stamp
 
 PRIVATE = ".work"
 """Folder in a dump directory where external tools work, with a folder per device and shape."""
@@ -54,6 +55,12 @@ class Work:
     """Of the dumps."""
     together: bool = False
     """Whether this is one call over all shapes, of a tool that reads each input's from its file."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of the inputs, from before any of them was read."""
+
+    def check(self, entries: Sequence[info.Entry]) -> None:
+        """Raise UserError where one of the inputs that were read has changed since: its dumps would be another's."""
+        seen.check(self.stamps, (entry.path for entry in entries if entry.path in self.stamps), "input")
 
     @property
     def shapes(self) -> set[inputs.Shape]:
@@ -79,6 +86,8 @@ class Backend(Protocol):
     """Images per call."""
     runtime: str
     """What computes, with its version; '' where that is not known."""
+    model_hash: str
+    """fingerprint.sha256 of the model that it runs; '' where nobody looked."""
 
     def run(self, work: Work) -> Figures:
         """Make the two dumps of every entry; return the figures.

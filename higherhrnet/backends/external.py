@@ -22,6 +22,7 @@ import numpy as np
 from higherhrnet.artifacts import atomic, dumps, inputs
 from higherhrnet.backends.base import Figures, Work
 from higherhrnet.errors import UserError
+from higherhrnet.model.fingerprint import Seen
 from higherhrnet.system import processes
 
 INPUTS = "in"
@@ -48,6 +49,13 @@ class Setting:
     """What the .om takes: float32 or float16 [N, 3, H, W], or uint8 [N, H, W, 3] with AIPP."""
     output_dtype: str = dumps.FLOAT32
     """What the .om gives: float32, or float16 by --output_type."""
+    found: Seen | None = None
+    """The .om as it was found; None where it is not there yet."""
+
+    @property
+    def model_hash(self) -> str:
+        """Of the .om as it was found."""
+        return "" if self.found is None else self.found.sha256
 
 
 class ExternalTool(abc.ABC):
@@ -61,6 +69,7 @@ class ExternalTool(abc.ABC):
     def __init__(self, setting: Setting) -> None:
         """Take the setting; nothing is run."""
         self.batch = setting.batch
+        self.model_hash = setting.model_hash
         self._setting = setting
         self._stop = threading.Event()
 
@@ -159,7 +168,18 @@ class ExternalTool(abc.ABC):
         return work.private
 
     def _collect(self, work: Work) -> tuple[int, str]:
-        """Move every whole pair of dumps to the dump directory; return their number and what is missing."""
+        """Move every whole pair of dumps to the dump directory; return their number and what is missing.
+
+        Raises UserError, and moves none, where the .om or an input is not the one any more that they would be said to
+        be of.
+        """
+        try:
+            if self._setting.found is not None:
+                self._setting.found.check(f"{self.name} ran; what it made then is not kept")
+            work.check(work.entries)
+        except UserError:
+            shutil.rmtree(work.private, ignore_errors=True)
+            raise
         given = self._setting.output_dtype
         header = dumps.header(work.naming)
         largest = dumps.output_bytes(self._setting.largest, self._setting.heads, given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from higherhrnet.artifacts import dumps
@@ -13,6 +14,7 @@ from higherhrnet.backends.base import AUTO, CPU, CUDA, DEVICES, INT8, NPU, Backe
 from higherhrnet.backends.choices import ASCEND, BENCHMARK, DECODERS, DEVICE, HOST, ONNXRUNTIME, OPENVINO, TORCH
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.errors import UserError
+from higherhrnet.model import fingerprint
 from higherhrnet.model.architecture import Architecture
 
 
@@ -57,10 +59,49 @@ def in_process(
 ) -> InProcess:
     """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint; MODEL.EXTRA, ``extra``, describes its network.
 
+    Its ``model_hash`` is of what it loaded.
+
     Raises
     ------
-    UserError : a library that is not installed, an option of the other one, or what the backend says of ``model``
+    UserError : a library that is not installed, an option of the other one, what the backend says of ``model``, or a
+        model that is replaced while it is loaded
     """
+    _check_options(name, providers=providers, precision=precision, run_on=run_on, tuned=tuned, decode_on=decode_on)
+    found = fingerprint.see(model) if model.is_file() else None  # the backend says what is not there
+    if name == ONNXRUNTIME:
+        if run_on == CUDA and not providers:
+            providers = ("CUDA", "CPU")
+        made = onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
+    elif name == OPENVINO:
+        from higherhrnet.backends import openvino  # noqa: PLC0415
+
+        where = openvino.CPU if run_on in {AUTO, CPU} else run_on
+        made = openvino.OpenVino(model, batch=batch, precision=precision, device=where, threads=threads, done=done)
+    else:
+        from higherhrnet.backends.torch import Torch  # noqa: PLC0415
+
+        made = Torch(
+            model,
+            Architecture.from_extra(extra, heads),
+            batch=batch,
+            precision=precision,
+            devices=devices or (device,),
+            threads=threads,
+            on=run_on,
+            tuned=tuned,
+            keeps_maps=decode_on == DEVICE,
+            done=done,
+        )
+    if found is not None:
+        found.check()
+        made.model_hash = found.sha256
+    return made
+
+
+def _check_options(
+    name: str, *, providers: Sequence[str], precision: str | None, run_on: str, tuned: bool, decode_on: str
+) -> None:
+    """Refuse a library that is not installed, and options of another one."""
     if name != OPENVINO and run_on not in DEVICES:
         raise UserError(
             f"--device {run_on} is a name of OpenVINO's; --backend {name} takes auto, cpu, cuda or cuda:N"
@@ -77,9 +118,7 @@ def in_process(
             )
         if tuned:
             raise UserError("--tune is for --backend torch")
-        if run_on == CUDA and not providers:
-            providers = ("CUDA", "CPU")
-        return onnxruntime(model, batch=batch, threads=threads, providers=providers, device=device, done=done)
+        return
     if providers:
         raise UserError(f"--providers is for --backend onnxruntime; {name} has none")
     if name == OPENVINO:
@@ -87,29 +126,11 @@ def in_process(
             raise UserError("openvino is not installed; pip install openvino, or choose another --backend")
         if run_on == CUDA:
             raise UserError(f"--device {CUDA} is for --backend torch and onnxruntime; OpenVINO has CPU, GPU and NPU")
-        from higherhrnet.backends import openvino  # noqa: PLC0415
-
-        where = openvino.CPU if run_on in {AUTO, CPU} else run_on
-        return openvino.OpenVino(model, batch=batch, precision=precision, device=where, threads=threads, done=done)
+        return
     if precision == INT8:
         raise UserError("--precision int8 is for --backend openvino; torch computes in float32, float16 or bfloat16")
     if not is_installed(TORCH):
         raise UserError("torch is not installed; pip install torch, or choose another --backend")
-    from higherhrnet.backends.torch import Torch  # noqa: PLC0415
-
-    architecture = Architecture.from_extra(extra, heads)
-    return Torch(
-        model,
-        architecture,
-        batch=batch,
-        precision=precision,
-        devices=devices or (device,),
-        threads=threads,
-        on=run_on,
-        tuned=tuned,
-        keeps_maps=decode_on == DEVICE,
-        done=done,
-    )
 
 
 def _check_decoder(name: str, decode_on: str) -> None:
@@ -142,6 +163,8 @@ def on_ascend(
 
     Raises UserError where the tool is not there and ``must_run``; its commands can be printed all the same.
     """
+    if setting.model.is_file():  # not yet where commands alone are printed
+        setting = replace(setting, found=fingerprint.see(setting.model))
     if name == BENCHMARK:
         if dynamic_dims:
             raise UserError(

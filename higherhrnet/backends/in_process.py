@@ -104,6 +104,7 @@ class InProcess(abc.ABC):
 
     name: str
     runtime: str
+    model_hash = ""
     kept_sessions = 4
     """Sessions that a stream of pictures keeps open, each of a shape: more where opening one takes long."""
     has_devices = False
@@ -203,6 +204,7 @@ class InProcess(abc.ABC):
             slot = number % slots
             start = time.perf_counter()
             fill(session.sources[slot], [entry.path for entry in entries], work.dtype)
+            work.check(entries)
             read += time.perf_counter() - start
             session.launch(slot)
             launched.append((slot, entries))

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import openvino
 
-from higherhrnet.artifacts import dumps, inputs, outputs, sources
+from higherhrnet.artifacts import atomic, dumps, inputs, outputs, sources
 from higherhrnet.backends import interface
 from higherhrnet.backends.base import INT8
 from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
-from higherhrnet.model import onnx_graph
+from higherhrnet.model import fingerprint, onnx_graph
 from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 
 NAME = "openvino"
@@ -48,7 +48,7 @@ class OpenVino(InProcess):
         threads: int = 0,
         done: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """Compile ``model``, or load what an earlier run compiled, from ``cache_of(model)``.
+        """Compile ``model``, or load what an earlier run compiled of the same content, from ``cache_of(model)``.
 
         Parameters
         ----------
@@ -61,7 +61,8 @@ class OpenVino(InProcess):
         UserError : a file that OpenVINO cannot read or compile, or that does not take batches of ``batch``; a device
             or precision that is not there
         """
-        is_quantized = onnx_graph.read(model).is_quantized
+        graph = onnx_graph.read(model)
+        is_quantized = graph.is_quantized
         if precision == INT8 and not is_quantized:
             raise UserError(
                 f"--precision int8: model {model} is not quantized; make its INT8 file with higherhrnet quantize "
@@ -80,7 +81,9 @@ class OpenVino(InProcess):
             options["NUM_STREAMS"] = 1
             if threads:
                 options["INFERENCE_NUM_THREADS"] = threads
-        self._compiled = _compiled(core, model, device, options, cache_of(model))
+        found = fingerprint.see(model)
+        self._compiled = _compiled(core, model, device, options, cache_of(model), _key(found.sha256, graph))
+        found.check()  # what was compiled is kept as of that content
         ports = [[_port(port) for port in side] for side in (self._compiled.inputs, self._compiled.outputs)]
         super().__init__(batch=batch, heads=interface.check(model, ports[0], ports[1], batch), done=done)
 
@@ -147,8 +150,16 @@ class _Request:
 
 
 def cache_of(model: Path) -> Path:
-    """The folder of what OpenVINO compiled of a model, beside it; it may be removed at any time."""
+    """The folder of what OpenVINO compiled of a model, beside it; it may be removed at any time.
+
+    In it is a folder for each content that the model has had: OpenVINO knows its files by the model's name and time.
+    """
     return model.with_name(f"{model.name}.openvino")
+
+
+def _key(sha256: str, graph: onnx_graph.Graph) -> str:
+    """The name of a content's folder: of what a model computes, and of the sizes of its inputs and outputs."""
+    return atomic.sha256_of_json([sha256, *((port.name, port.shape) for port in (*graph.inputs, *graph.outputs))])[:32]
 
 
 def _check_device(core: Any, device: str, precisions: tuple[str, ...]) -> None:
@@ -172,12 +183,12 @@ def _check_device(core: Any, device: str, precisions: tuple[str, ...]) -> None:
             )
 
 
-def _compiled(core: Any, model: Path, device: str, options: dict[str, Any], cache: Path) -> Any:
+def _compiled(core: Any, model: Path, device: str, options: dict[str, Any], cache: Path, key: str) -> Any:
     """The model for the device; what is compiled is kept where the folder of the model can be written."""
     sources.open_file(model).close()  # a pipe would be waited for
     with contextlib.suppress(OSError, UserError):  # a folder of others, or one that cannot be written
         outputs.claim_folder(cache, "--model")
-        options = {**options, "CACHE_DIR": str(cache)}
+        options = {**options, "CACHE_DIR": str(cache / key)}
     try:
         compiled = core.compile_model(str(model), device, options)
     except RuntimeError as e:
@@ -192,9 +203,12 @@ def _compiled(core: Any, model: Path, device: str, options: dict[str, Any], cach
 def _bound(cache: Path) -> None:
     """Keep the newest KEPT_BLOBS: models that are exported again would fill the disk."""
     with contextlib.suppress(OSError):
-        blobs = sorted(cache.glob("*.blob"), key=lambda blob: blob.stat().st_mtime_ns, reverse=True)
-        for blob in blobs[KEPT_BLOBS:]:
+        # Those in the folder itself are of releases that knew a model by its name and time.
+        blobs = sorted(cache.glob("*/*.blob"), key=lambda blob: blob.stat().st_mtime_ns, reverse=True)
+        for blob in [*blobs[KEPT_BLOBS:], *cache.glob("*.blob")]:
             blob.unlink()
+            with contextlib.suppress(OSError):  # not empty
+                blob.parent.rmdir()
 
 
 def _port(port: Any) -> interface.Port:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import inputs
+from higherhrnet.artifacts import inputs, seen
 from higherhrnet.backends import external, factory, model_file
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark, chip, convert
 from higherhrnet.backends.base import AUTO, Backend
@@ -113,6 +113,7 @@ class Inference:
         self._shapes = tuple(geometry.shapes(config.plan))
         self._extra = config.extra
         self._quantized: Quantized | None = None
+        self._checked: dict[Path, seen.Stamp] = {}
         if options.backend == TORCH:
             self._model: model_file.Model = model_file.checkpoint(
                 options, config, converts=convert_only or options.auto_tune
@@ -122,6 +123,8 @@ class Inference:
                 options, self._shapes, config.heads, converts=convert_only or options.auto_tune
             )
             if isinstance(self._model, convert.Request):
+                if self.file.is_file():  # which is said below otherwise
+                    self._checked = seen.look([self.file])
                 model_file.check_origin(self._model.onnx, config, given=options.model is not None)
                 self._quantized = model_file.quantization(self._model.onnx, config)
 
@@ -129,6 +132,12 @@ class Inference:
         """The same on other devices."""
         other = copy.copy(self)
         other.options = replace(self.options, device_ids=devices)
+        return other
+
+    def elsewhere(self) -> Inference:
+        """The same for another machine, where the model is another file, to be known by its content."""
+        other = copy.copy(self)
+        other._checked = {}
         return other
 
     @property
@@ -242,7 +251,10 @@ class Inference:
     def backend(
         self, name: str, model: Path, *, logs: Path, done: Callable[[int], object], must_run: bool = True
     ) -> Backend:
-        """Make the backend; ``done`` is called with numbers of images while they are made."""
+        """Make the backend; ``done`` is called with numbers of images while they are made.
+
+        Raises UserError where that fails, or where the .onnx is not the one any more that was checked before.
+        """
         options = self.options
         if name not in ON_ASCEND:
             made = factory.in_process(
@@ -266,6 +278,8 @@ class Inference:
                     f"--device_ids names {len(options.device_ids)} devices, {made.name} runs on one; give that alone, "
                     f"or a --shard to each"
                 )
+            if model == self.file and seen.changed(self._checked, self._checked):
+                raise UserError(f"model {model} was replaced or written to while it was being checked; run again")
             return made
         if options.run_on != AUTO:
             raise UserError(f"--device {options.run_on} is for backends in this process; {name} runs on the NPU")

@@ -24,6 +24,7 @@ from higherhrnet.backends.ascend import atc
 from higherhrnet.backends.base import INT8
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint, onnx_graph, quantized
+from higherhrnet.model.fingerprint import Seen
 from higherhrnet.system import hardware, processes
 
 NAME = "trtexec"
@@ -127,14 +128,14 @@ def engine_path(model: Path, batch: int, folder: Path) -> Path:
 
 
 def _made_of(
-    model: Path, shapes: Sequence[tuple[int, int]], device: int, precision: str | None, known: Collection[str]
+    model: Seen, shapes: Sequence[tuple[int, int]], device: int, precision: str | None, known: Collection[str]
 ) -> dict[str, object]:
     """What an engine depends on: another is built where any of it differs."""
     tool = Path(shutil.which(NAME) or NAME).resolve()
     stat = tool.stat()
     return {
-        "model": fingerprint.sha256(model),
-        "precision": precision_of(model, precision),
+        "model": model.sha256,
+        "precision": precision_of(model.model, precision),
         "shapes": [f"{height}x{width}" for height, width in shapes],
         "tool": [str(tool), stat.st_size, stat.st_mtime_ns, sorted(known)],
         "gpu": [hardware.nvidia(), device],
@@ -184,7 +185,8 @@ def run(
             f"and bring the logs here"
         )
     known = known_flags()
-    engine, made = engine_path(model, batch, folder), _made_of(model, shapes, device, precision, known)
+    found = fingerprint.see(model)
+    engine, made = engine_path(model, batch, folder), _made_of(found, shapes, device, precision, known)
     is_built = not anew and engines.is_of(engine, made)
     lines = commands(
         model,
@@ -206,6 +208,7 @@ def run(
                 f"{NAME} {outcome.ending} at shape {shape[0]}x{shape[1]}; {reason(outcome)}; all its lines: {log}"
             )
         if not is_built:
+            found.check(f"{NAME} built an engine of it")
             engines.keep(engine, made)
             is_built = True
         trtexec_log.parse(log.read_text(encoding="utf-8", errors="replace"), log)

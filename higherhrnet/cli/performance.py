@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, figures, inputs, models, outputs, perf
+from higherhrnet.artifacts import figures, inputs, models, outputs, perf, seen
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import choices, factory, model_file, trtexec
 from higherhrnet.cli import benchmark, decoding, flags, terminal, uses
@@ -170,7 +170,7 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
     data, dataset = figures.RANDOM, ""
     if real:
         known = real.made is not None and bool(real.made.pictures)
-        stamps = "" if known else claim.stamps(file for group in files.values() for file in group)
+        stamps = "" if known else seen.digest(real.stamps)
         data, dataset = figures.data_of(real.made, stamps)
     return measure.MeasureJob(
         found,
@@ -180,6 +180,7 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
         warm_up=args.warm_up,
         files=files,
         dtype=real.dtype if real else inputs.FLOAT32,
+        stamps=real.stamps if real else {},
         data=data,
         dataset=dataset,
         threads=0 if args.backend == trtexec.NAME else args.threads,

@@ -27,7 +27,6 @@ from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.image import video
-from higherhrnet.model import fingerprint
 from higherhrnet.pipeline import poses, predict, sources
 from higherhrnet.pipeline.people import Filter
 from higherhrnet.pipeline.pose import MIN_SCORE, OKS_NMS, backend_for
@@ -80,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             work = PosesWork(
                 network={
-                    "model": fingerprint.sha256(model),
+                    "model": backend.model_hash,
                     "backend": backend.name,
                     "runtime": backend.runtime,
                     "batch": backend.batch,

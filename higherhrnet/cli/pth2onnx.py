@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from higherhrnet import __version__
-from higherhrnet.artifacts import atomic, models, outputs
+from higherhrnet.artifacts import models, outputs
 from higherhrnet.cli import flags, uses
 from higherhrnet.errors import UserError
-from higherhrnet.model import origin
+from higherhrnet.model import fingerprint, origin
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -56,12 +56,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     described = architecture.Architecture.from_extra(config.extra, config.heads)
     net = network.HigherHRNet(described)
+    found = fingerprint.see(weights) if weights.is_file() else None  # what is not there is said by the next line
     config.check_joints(checkpoint.joints(weights), weights)
     loaded = checkpoint.load(weights, net)
+    assert found is not None, "it was loaded"
+    found.check()
     print(f"{weights}: {loaded}")
     metadata = {
         "made_by": f"higherhrnet {__version__}",
-        "weights_sha256": atomic.sha256(weights),
+        "weights_sha256": found.sha256,
         "weights_family": loaded.family.name,
         "architecture": described.as_json(),
     }

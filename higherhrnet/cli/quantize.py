@@ -26,6 +26,7 @@ from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint, onnx_graph, origin
 from higherhrnet.model.architecture import Architecture
+from higherhrnet.model.fingerprint import Seen
 from higherhrnet.stages import accuracy, calibration, compare, postprocess
 from higherhrnet.stages.calibration import Calibration
 from higherhrnet.stages.passes import Pass, check_pair, load
@@ -62,10 +63,16 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
     from higherhrnet.model import quantization  # noqa: PLC0415
     from higherhrnet.stages import quantize  # noqa: PLC0415
 
+    found = fingerprint.see(model)
     source = quantization.load(model)
+    found.check()
     scheme = quantization.Scheme(args.target, args.weight_bits, tuple(quantization.named(source, args.keep_float)))
-    judge = None if args.max_drop is None else _Judge(args, config, model, chosen)
-    if judge is None and not args.overwrite and quantize.is_there(output, quantize.describe(model, chosen, scheme)):
+    judge = None if args.max_drop is None else _Judge(args, config, found, chosen)
+    if (
+        judge is None
+        and not args.overwrite
+        and quantize.is_there(output, quantize.describe(found.sha256, chosen, scheme))
+    ):
         print(f"{output} is up to date; --overwrite makes it again")
         return
     _say_calibration(args, chosen)
@@ -79,7 +86,7 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder, output.name)
                 made = quantization.quantize(source, ranges, tried)
-                quantize.write(source, made, quantize.describe(model, chosen, tried), file)
+                quantize.write(source, made, quantize.describe(found.sha256, chosen, tried), file)
                 kept = len(tried.keep_float)
                 return judge.is_enough(
                     file, size, f"{kept} more layers float32" if kept else "all but the heads in INT8"
@@ -87,7 +94,7 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
 
         scheme = quantize.give_back(source, ranges, scheme, probe, is_enough)
     made = quantization.quantize(source, ranges, scheme)
-    quantize.write(source, made, quantize.describe(model, chosen, scheme), output)
+    quantize.write(source, made, quantize.describe(found.sha256, chosen, scheme), output)
     every, in_int8 = quantize.count_layers(source, scheme)
     before, after = (file.stat().st_size / 1e6 for file in (model, output))
     difference = quantize.difference(source, made, [next(chosen.batches(size))])
@@ -101,7 +108,7 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
 class _Judge:
     """Evaluates networks on one data set, whose float32 figures are known."""
 
-    def __init__(self, args: argparse.Namespace, config: Config, model: Path, chosen: Calibration) -> None:
+    def __init__(self, args: argparse.Namespace, config: Config, model: Seen, chosen: Calibration) -> None:
         """Read the float32 dumps, and find their AP. Raises UserError for what does not belong together."""
         config.require_plain()
         evaluation.require()
@@ -112,8 +119,10 @@ class _Judge:
         self._passes: tuple[Pass, ...] = (plain, flip)
         accuracy.check(self._passes, self._dataset)
         made = claim.read(args.dumps, DumpsWork)
-        if made is None or made.work.model != fingerprint.sha256(model):
-            raise UserError(f"--dumps {args.dumps} are not of model {model}; run HigherHRNet_benchmark.py with it")
+        if made is None or made.work.model != model.sha256:
+            raise UserError(
+                f"--dumps {args.dumps} are not of model {model.model}; run HigherHRNet_benchmark.py with it"
+            )
         if made.work.indices != plain.indices:
             raise UserError(f"--dumps {args.dumps} are of other images than {args.info}_HxW.info list; give those")
         if (twice := set(plain.pictures.values()).intersection(chosen.pictures)) and not args.allow_evaluation_images:

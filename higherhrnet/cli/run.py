@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -34,7 +34,7 @@ from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
-from higherhrnet.model import fingerprint, quantized
+from higherhrnet.model import quantized
 from higherhrnet.pipeline import chain, estimate
 from higherhrnet.pipeline.chunks import IN_FLIGHT, Chunk, plan
 from higherhrnet.pipeline.clock import Clock
@@ -79,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         with atomic.temporary_folder(work.absolute().parent) as folder:
             print(run.estimate(folder))
         return
-    backend = run.backend_in(work)
+    backend, run = run.begun(work)
     results = config.results_file(args.shard)
-    wanted = chain.wanted(dataset, settings, backend, images=len(first), shard=args.shard)
+    wanted = chain.wanted(dataset, run.settings, backend, images=len(first), shard=args.shard)
     why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite, exif=args.exif)
     if why is not None:
         results_file.check(results, overwrite=args.overwrite)
@@ -166,7 +166,7 @@ def _settings(
         heads=inference.heads,
         options=config.options,
         model=model.absolute(),
-        model_hash=fingerprint.sha256(model),
+        model_hash="",  # the backend knows it when it has loaded the model
         device=inference.options.device,
         devices=args.device_ids,
         input_dtype=input_dtype,
@@ -198,6 +198,11 @@ class _Run:
         logs = folder / chain.LOGS
         return self.inference.backend(self.backend, self.settings.model, logs=logs, done=self.stop.check)
 
+    def begun(self, folder: Path) -> tuple[Backend, _Run]:
+        """The backend, and the same run of the model that it has loaded."""
+        backend = self.backend_in(folder)
+        return backend, replace(self, settings=replace(self.settings, model_hash=backend.model_hash))
+
     def chunks(self, backend: Backend, in_flight: int = IN_FLIGHT) -> list[Chunk]:
         """The images in chunks: so large that so many fit the budget, small where they take no disk."""
         settings = self.settings
@@ -219,15 +224,16 @@ class _Run:
 
     def estimate(self, folder: Path) -> str:
         """What the run will take, measured in a folder."""
-        backend = self.backend_in(folder)
+        backend, known = self.begun(folder)
+        settings = known.settings
         chunks = self.chunks(backend)
         if isinstance(backend, InProcess):
-            with InMemory(backend, self.settings, self.workers) as in_memory:
+            with InMemory(backend, settings, self.workers) as in_memory:
                 return estimate.report(
                     lambda chunk, _: in_memory.seconds(chunk), chunks, 0, folder, who=f"{in_memory.threads} threads"
                 )
         with workers.Pool(self.workers) as pool:
-            steps = Steps(self.settings, pool, backend)
+            steps = Steps(settings, pool, backend)
             return estimate.report(steps.seconds, chunks, self.budget, folder, who=f"{self.workers} processes")
 
     def here(self, journal: Journal[PeopleWork], backend: Backend) -> None:

@@ -20,7 +20,8 @@ from higherhrnet.cli import decoding, flags, terminal, uses
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.errors import UserError
-from higherhrnet.model import quantized
+from higherhrnet.model import fingerprint, origin, quantized
+from higherhrnet.model.fingerprint import Seen
 from higherhrnet.report import accuracy as report
 from higherhrnet.report import chart, tables
 from higherhrnet.stages import accuracy, passes
@@ -43,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
     if args.int8 and not int8.is_file():
         raise UserError(f"--int8 {int8} does not exist; make it with higherhrnet quantize")
-    if args.int8 and quantized.read(int8) is None:
-        raise UserError(f"--int8 {int8} is not in INT8; make one that is with higherhrnet quantize")
+    found = _of_one_network(model, int8 if int8.is_file() else None, args.weights)
     wanted, notes = stage.variants(model, int8 if int8.is_file() else None, args.weights, args.backends)
     if not wanted:
         raise UserError(f"nothing to measure: {'; '.join(notes)}")
@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     decoding.prepare(terminal.say)
     with tqdm(total=len(wanted), desc="measure", unit="row", disable=None) as bar:
         rows = stage.measure(job, wanted, done=bar.update)
+    for one in found:  # each row loads its model itself
+        one.check("rows were measured")
     notes.insert(0, f"{hardware.cpu()}, {', '.join(dict.fromkeys(row.runtime for row in rows))}")
     if calibrated := max(row.calibrated_on for row in rows):
         notes.insert(0, f"int8 was calibrated on {calibrated} of these images: its figures flatter it")
@@ -66,6 +68,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(report.formatted(shown, notes, args.format, foot=foot))
     if args.chart:
         report.draw(shown, args.chart)
+
+
+def _of_one_network(model: Path, int8: Path | None, weights: Path | None) -> list[Seen]:
+    """The models as they are now; refuse an INT8 file or a checkpoint of another network than the .onnx.
+
+    Raises
+    ------
+    UserError : naming the digests that differ, or a file that cannot be read
+    """
+    found = [fingerprint.see(model)]
+    if int8 is not None:
+        found.append(fingerprint.see(int8))
+        made = quantized.read(int8)
+        if made is None:
+            raise UserError(f"--int8 {int8} is not in INT8; make one that is with higherhrnet quantize")
+        if made.work is not None and made.work.onnx != found[0].sha256:
+            raise UserError(
+                f"{int8} was quantized from a model of digest {made.work.onnx[:12]}, but {model} has "
+                f"{found[0].sha256[:12]}: rows would be of two networks; quantize that again with higherhrnet quantize "
+                f"--model {model}, or give the .onnx that it was made from with --model"
+            )
+    if weights is not None:
+        found.append(fingerprint.see(weights))
+        exported = origin.weights(model)
+        if exported and exported != found[-1].sha256:
+            raise UserError(
+                f"{model} was exported from a checkpoint of digest {exported[:12]}, but --weights {weights} has "
+                f"{found[-1].sha256[:12]}: rows would be of two networks; run HigherHRNet_pth2onnx.py --weights "
+                f"{weights}, or give the checkpoint that it was made from"
+            )
+    return found
 
 
 def _row(first: stage.Measured, row: stage.Measured, args: argparse.Namespace) -> report.Row:

@@ -31,6 +31,7 @@ def write(source: Path, target: Path, *, flag: str) -> None:
     Raises UserError: a model that cannot be converted, or a file of others in its place.
     """
     outputs.check(target, flag, ours=_is_ours, inputs=[source], overwrite=None)
+    found = fingerprint.see(source)
     from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
 
     with warnings.catch_warnings():
@@ -43,7 +44,8 @@ def write(source: Path, target: Path, *, flag: str) -> None:
                 f"model {source} cannot be converted to float16 ({type(e).__name__}: {reason}); give --precision "
                 f"float32"
             ) from e
-    made.metadata_props.add(key=_KEY, value=fingerprint.sha256(source))
+    found.check()
+    made.metadata_props.add(key=_KEY, value=found.sha256)
     atomic.make_directory(target.parent)
     with atomic.writing(target) as partial:
         onnx.save(made, partial)

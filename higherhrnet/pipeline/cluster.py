@@ -38,7 +38,7 @@ class _Plugin(WorkerPlugin):
         self, inference: Inference, backend: str, settings: Settings, dealt: Mapping[str, tuple[int, ...]]
     ) -> None:
         self.name = f"higherhrnet-{uuid.uuid4().hex[:8]}"
-        self._inference, self._backend, self._settings, self._dealt = inference, backend, settings, dealt
+        self._inference, self._backend, self._settings, self._dealt = inference.elsewhere(), backend, settings, dealt
         self.made: Steps | InMemory | None = None
 
     def setup(self, worker: Worker) -> None:

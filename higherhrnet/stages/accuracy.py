@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from higherhrnet import decode
-from higherhrnet.artifacts import info, inputs
+from higherhrnet.artifacts import info, inputs, seen
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends.in_process import InProcess, Session, fill
 from higherhrnet.config.options import Options
@@ -83,15 +83,15 @@ def find(
     for group in passes[0].groups:
         start = time.perf_counter()
         session = backend.open(group.shape)
-        _outputs(session, group.entries[: backend.batch], passes[0].dtype, [])
+        _outputs(session, group.entries[: backend.batch], passes[0], [])
         untimed += time.perf_counter() - start
         times = taken.setdefault(group.shape, [])
         for first in range(0, len(group.entries), backend.batch):
             plain = group.entries[first : first + backend.batch]
-            outputs = [_outputs(session, plain, passes[0].dtype, times)]
+            outputs = [_outputs(session, plain, passes[0], times)]
             if len(passes) > 1:
                 flipped = [mirrored[inputs.index_of(entry.path)] for entry in plain]
-                outputs.append(_outputs(session, flipped, passes[1].dtype, times))
+                outputs.append(_outputs(session, flipped, passes[1], times))
             for place, entry in enumerate(plain):
                 image = dataset.images[inputs.index_of(entry.path)]
                 of_image = [(first[place], second[place]) for first, second in outputs]
@@ -105,10 +105,12 @@ def find(
 
 
 def _outputs(
-    session: Session, entries: Sequence[info.Entry], dtype: str, times: list[float]
+    session: Session, entries: Sequence[info.Entry], of: Pass, times: list[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs of a batch, copied; its seconds are added to ``times``."""
-    fill(session.sources[0], [entry.path for entry in entries], dtype)
+    """The outputs of a batch of a pass, copied; its seconds are added to ``times``."""
+    files = [entry.path for entry in entries]
+    fill(session.sources[0], files, of.dtype)
+    seen.check(of.stamps, files, "input")
     session.launch(0)
     times.append(session.wait(0).execute)
     first, second = session.results[0]

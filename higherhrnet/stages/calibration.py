@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import inputs
+from higherhrnet.artifacts import inputs, seen
 from higherhrnet.artifacts.inputs import Input
 from higherhrnet.artifacts.journal import pictures_of
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.artifacts.work import Inputs
 from higherhrnet.backends.in_process import fill
 from higherhrnet.errors import UserError
@@ -33,6 +34,8 @@ class Calibration:
     """SHA-256 of the pictures, sorted; empty where nothing says which they are."""
     available: int
     """How many there were to choose from."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of all, from before any of them was read."""
 
     @property
     def all(self) -> list[Input]:
@@ -52,6 +55,7 @@ class Calibration:
                 some = files[first : first + size]
                 batch = np.empty((size, inputs.CHANNELS, *shape), np.float32)
                 fill(batch, some, self.dtype)
+                seen.check(self.stamps, (file for file in some if file in self.stamps), "calibration input")
                 for file, values in zip(some, batch, strict=False):
                     if not np.isfinite(values).all():
                         raise UserError(f"calibration input {file} holds NaN or infinity; run preprocessing again")
@@ -93,6 +97,7 @@ def choose(tree: Path, tree_flip: Path | None, count: int, seed: int) -> Calibra
         made,
         tuple(pictures),
         len(found),
+        seen.look(one.path for one, _ in chosen),
     )
 
 

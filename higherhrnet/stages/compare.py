@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, dumps, models, sources
+from higherhrnet.artifacts import claim, dumps, models, seen, sources
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -124,12 +124,14 @@ def run(
     for first, second in pairs:
         if models.same_file(first, second):
             raise UserError(f"{first} and {second} are one directory; give the dumps of two runs")
+    stamps = seen.look(file for pair in pairs for folder in pair for file in _dumps(folder))
     differences: list[Difference] = []
     images = 0
     for names, (first, second) in zip(_PASSES, pairs, strict=True):
         found, images = _outputs(dataset, first, second, names, short_side, heads)
         differences += found
     if not all(np.isfinite(d.largest) for d in differences):
+        seen.check(stamps, stamps, "dump")
         return Comparison(images, tuple(differences), None, None)
     results, figures = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +152,13 @@ def run(
 
     both = [tuple(dump_sources.open_one(d, dumps.find(d)[1]) for d in pair) for pair in zip(*pairs, strict=True)]
     why = causes.find(dataset, both[0], both[1], Plan(short_side), heads, options, differ)
+    seen.check(stamps, stamps, "dump")
     return Comparison(images, tuple(differences), moved, (figures[0], figures[1]), why)
+
+
+def _dumps(folder: Path) -> list[Path]:
+    """All dumps in a folder; none where there is no such folder, which is said when it is read."""
+    return [file for file in folder.iterdir() if dumps.is_dump(file)] if folder.is_dir() else []
 
 
 class Sums:

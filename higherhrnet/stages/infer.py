@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from higherhrnet.artifacts import atomic, claim, dumps, figures, info, inputs, lock, perf
+from higherhrnet.artifacts import atomic, claim, dumps, figures, info, inputs, lock, perf, seen
 from higherhrnet.artifacts.claim import Claim, Facts, Record
 from higherhrnet.artifacts.figures import FigureWork
 from higherhrnet.artifacts.work import DumpsWork
@@ -99,7 +99,7 @@ def run(
     Raises UserError: what the backend says of the devices that failed, after the others have finished; foreign files in
     a dump directory or in place of performance files, too little space, or dumps missing after the run.
     """
-    job = replace(job, model_hash=job.model_hash or fingerprint.sha256(job.model))
+    job = replace(job, model_hash=job.model_hash or backend.model_hash or fingerprint.sha256(job.model))
     if job.calibrated is None:
         job = replace(job, calibrated=quantized.pictures(job.model))
     kept = 0
@@ -150,7 +150,7 @@ def commands(backend: Backend, passes: Sequence[Pass], job: InferJob) -> Iterato
     No dump is removed. A later ``run`` takes over what the lines leave, if the model was there already.
     """
     if not job.model_hash and job.model.is_file():
-        job = replace(job, model_hash=fingerprint.sha256(job.model))
+        job = replace(job, model_hash=backend.model_hash or fingerprint.sha256(job.model))
     for current in passes:
         directory = dump_directory(job.result, backend.batch, job.device, flip=current.flip)
         atomic.make_directory(directory)
@@ -218,6 +218,7 @@ def _works(part: _Inputs, current: Pass, directory: Path, device: int, job: Infe
             job.dtype,
             naming=job.naming,
             together=job.together,
+            stamps=current.stamps,
         )
         for shape, entries in part
     ]
@@ -395,11 +396,10 @@ def _wanted(current: Pass, backend: Backend, job: InferJob) -> Record[DumpsWork]
         batch=backend.batch,
         dtype=job.dtype,
     )
-    files = (entry.path for group in current.groups for entry in group.entries)
     return Record(
         work,
         Facts(
-            made_from=claim.stamps(files),
+            made_from=seen.digest(current.stamps),
             devices=sorted(job.all_devices),
             calibrated_on=sorted(i for i, sha256 in current.pictures.items() if sha256 in (job.calibrated or ())),
         ),

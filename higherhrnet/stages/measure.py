@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import atomic, figures, inputs, perf, sources, trtexec_log
+from higherhrnet.artifacts import atomic, figures, inputs, perf, seen, sources, trtexec_log
 from higherhrnet.artifacts.figures import Figure, FigureWork
 from higherhrnet.artifacts.inputs import Shape
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.backends import trtexec
 from higherhrnet.backends.in_process import InProcess, fill
 from higherhrnet.model import fingerprint
+from higherhrnet.model.fingerprint import Seen
 from higherhrnet.stages import machine
 
 _INSTEAD = "give another --save"
@@ -37,6 +39,8 @@ class MeasureJob:
     """Real inputs, taken in turn; without any, noise with the mean and spread of normalised images."""
     dtype: str = inputs.FLOAT32
     """Of the files."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of the files, from before any of them was read."""
     data: str = figures.RANDOM
     """Of the files, as FigureWork has it."""
     dataset: str = ""
@@ -78,7 +82,8 @@ def in_process(
     for batch, model in job.models.items():
         backend = make(model, batch=batch)
         name = backend.name
-        work = job.work(batch, model=fingerprint.sha256(model), backend=name, runtime=backend.runtime)
+        loaded = backend.model_hash or fingerprint.sha256(model)
+        work = job.work(batch, model=loaded, backend=name, runtime=backend.runtime)
         if save is not None:
             atomic.make_directory(save)
             if not overwrite:
@@ -111,6 +116,7 @@ def _measure(backend: InProcess, shape: Shape, job: MeasureJob) -> perf.Perf:
     for number in range(job.warm_up + job.rounds):
         if batch := list(itertools.islice(files, backend.batch)):
             fill(source, batch, job.dtype)
+            seen.check(job.stamps, batch, "input")
         runner.launch(0)
         seconds = runner.wait(0).execute
         if number >= job.warm_up:
@@ -128,10 +134,11 @@ def with_trtexec(
     Raises UserError where trtexec is missing or fails, a run takes more than ``timeout`` seconds (0: no limit), or
     logs of other work, or of others, are there and not to be replaced (``overwrite``).
     """
+    found = {batch: fingerprint.see(model) for batch, model in job.models.items()}
     works = {
         batch: job.work(
             batch,
-            model=fingerprint.sha256(model),
+            model=found[batch].sha256,
             backend=f"{trtexec.NAME} {trtexec.precision_of(model, job.precision)}",
         )
         for batch, model in job.models.items()
@@ -140,16 +147,23 @@ def with_trtexec(
         for batch, work in works.items():
             logs = [trtexec_log.path(folder, batch, job.device, shape) for shape in job.shapes]
             figures.check(logs, work, instead=_INSTEAD)
-    for work in works.values():
-        _run_trtexec(job, work, folder, timeout=timeout, done=done, overwrite=overwrite)
+    for batch, work in works.items():
+        _run_trtexec(job, work, found[batch], folder, timeout=timeout, done=done, overwrite=overwrite)
     return [f for f in perf.find(folder, batch=job.models) if f.device == job.device and f.shape in job.shapes]
 
 
 def _run_trtexec(
-    job: MeasureJob, work: FigureWork, folder: Path, *, timeout: float, done: Callable[[], object], overwrite: bool
+    job: MeasureJob,
+    work: FigureWork,
+    found: Seen,
+    folder: Path,
+    *,
+    timeout: float,
+    done: Callable[[], object],
+    overwrite: bool,
 ) -> None:
     """One batch size. trtexec writes the logs itself, so what they are of is said before and after."""
-    model = job.models[work.batch]
+    model = found.model
 
     def log(shape: Shape) -> Path:
         return trtexec_log.path(folder, work.batch, job.device, shape)
@@ -160,6 +174,7 @@ def _run_trtexec(
         figures.begin(log(shape), made, instead=_INSTEAD, overwrite=overwrite)
 
     def finish(shape: Shape) -> None:
+        found.check(f"{trtexec.NAME} ran")
         runtime = trtexec_log.runtime(sources.read(log(shape)).decode(errors="replace"))
         made = Figure(replace(work, runtime=runtime), machine.facts(work.backend, model, images=0))
         figures.finish(log(shape), made, instead=_INSTEAD)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from higherhrnet.artifacts import claim, info, inputs
+from higherhrnet.artifacts import claim, info, inputs, models, seen
 from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.artifacts.pictures import digest
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.artifacts.work import Inputs, InputsWork, differences
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.errors import UserError
@@ -36,6 +38,8 @@ class Pass:
     shard: Shard = ALL
     pictures: Mapping[int, str] = field(default_factory=dict)
     """SHA-256 of the pictures, by index; of none where nothing says so."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of the inputs, from before any of them was read."""
 
     @property
     def dtype(self) -> str:
@@ -60,6 +64,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
     groups: list[Group] = []
     tree = Path()
     made, dtype = None, inputs.FLOAT32
+    stamps: dict[Path, Stamp] = {}
     lists = info.of_shapes(name)
     for shape, file in lists.items():
         if any(side % geometry.SMALLEST_STEP for side in shape):
@@ -71,7 +76,7 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
             continue
         entries = tuple(info.read(file))
         if not groups:
-            tree = entries[0].path.parent.parent
+            tree = _tree_of(entries[0])
             made = made_of(tree)
             dtype = dtype if made is None else made.work.dtype
             shard = _shard(shard, made, f"that {name}_HxW.info list")
@@ -82,16 +87,33 @@ def load(name: str, *, flip: bool, shard: Shard = ALL, layout: str = inputs.FOLD
                     f"{file}: {entry.path} is listed as {entry.height}x{entry.width}, expected {shape[0]}x{shape[1]} "
                     f"(lines end in width, then height); run gen_dataset_info.py again"
                 )
-            inputs.check_size(entry.path, shape, dtype)
+            stamps[entry.path] = inputs.check_size(entry.path, shape, dtype)
         if entries:
             groups.append(Group(shape, file, entries))
     if not groups:
         raise UserError(_nothing(name, lists.values(), shard))
-    loaded = Pass(tuple(groups), made, flip, shard)
+    _check_one_tree(name, groups, tree)
+    loaded = Pass(tuple(groups), made, flip, shard, stamps=stamps)
     indices = loaded.indices
     if len(set(indices)) != len(indices):
         raise UserError(f"{name}_HxW.info name an image twice; run gen_dataset_info.py bin DIR {name} again")
     return _of_tree(loaded, tree, f"{name}_HxW.info list")
+
+
+def _tree_of(entry: info.Entry) -> Path:
+    """The tree of inputs, in folders by shape, that an entry of a list is of."""
+    return entry.path.parent.parent
+
+
+def _check_one_tree(name: str, groups: Sequence[Group], tree: Path) -> None:
+    """Refuse lists that name inputs of several trees: the first one's record would be taken for all."""
+    others = {_tree_of(entry) for group in groups for entry in group.entries} - {tree}
+    for other in sorted(others):
+        if os.path.realpath(other) != os.path.realpath(tree):
+            raise UserError(
+                f"{name}_HxW.info name inputs of two trees, {tree} and {other}; list one with gen_dataset_info.py bin "
+                f"DIR {name}"
+            )
 
 
 def _load_flat(tree: Path, *, flip: bool, shard: Shard) -> Pass:
@@ -113,7 +135,8 @@ def _load_flat(tree: Path, *, flip: bool, shard: Shard) -> Pass:
     if not by_shape:
         raise UserError(f"{tree} holds no images of shard {shard}; preprocess with --shard {shard}, or without")
     groups = tuple(Group(shape, tree, tuple(entries)) for shape, entries in sorted(by_shape.items()))
-    return _of_tree(Pass(groups, made, flip, shard), tree, f"{tree} holds")
+    stamps = seen.look(entry.path for group in groups for entry in group.entries)
+    return _of_tree(Pass(groups, made, flip, shard, stamps=stamps), tree, f"{tree} holds")
 
 
 def _shard(shard: Shard, made: Inputs | None, which: str) -> Shard:
@@ -168,6 +191,11 @@ def check_pair(plain: Pass, flip: Pass) -> None:
         raise UserError(
             f"the plain inputs are {plain.dtype}, the flipped ones {flip.dtype}; preprocess both in one run"
         )
+    if models.same_file(*(current.groups[0].entries[0].path for current in (plain, flip))):
+        raise UserError(
+            f"{plain.groups[0].source} and {flip.groups[0].source} name the same inputs; list the mirrored ones with "
+            f"gen_dataset_info.py"
+        )
     for a, b in ((plain, flip), (flip, plain)):
         shapes = {inputs.index_of(e.path): g.shape for g in b.groups for e in g.entries}
         for group in a.groups:
@@ -178,6 +206,12 @@ def check_pair(plain: Pass, flip: Pass) -> None:
                         f"{'flipped' if b.flip else 'plain'} lists; preprocess again, then list both trees with "
                         f"gen_dataset_info.py"
                     )
+    if (plain.made is None) != (flip.made is None):
+        without = flip if flip.made is None else plain
+        raise UserError(
+            f"the plain and the flipped inputs are of other work: nothing says what those that "
+            f"{without.groups[0].source} names are of; preprocess both in one run"
+        )
     if plain.made is not None and flip.made is not None:
         mirrored = replace(plain.made, work=replace(plain.made.work, flip=True))
         if different := differences(flip.made, mirrored):

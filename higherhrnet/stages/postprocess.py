@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic, claim, dumps, outputs, sources
+from higherhrnet.artifacts import atomic, claim, dumps, outputs, seen, sources
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -112,6 +113,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     joints = job.result_joints or len(job.options.flip)
     decoding = _Decoding(job.plan, opened, job.heads, job.options, joints, dataset.person)
     made = opened[0][0].made
+    stamps = seen.look(file for index in indices for file in _files(decoding, index))
     inputs = made.inputs if made is not None else None
     wanted = Record(
         PeopleWork.of(
@@ -123,7 +125,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
             version=decode.VERSION,
         ),
         Facts(
-            made_from=claim.stamps(file for index in indices for file in _files(decoding, index)),
+            made_from=seen.digest(stamps),
             pictures=inputs.pictures if made is not None and inputs is not None and made.indices == indices else "",
             left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
             calibrated_on=sorted(set(opened[0][0].calibrated_on).intersection(indices)),
@@ -136,7 +138,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     if job.overwrite or not claim.is_complete(job.results, wanted):
         before = claim.read_sound(job.results, PeopleWork)
         replaced = "" if before is None else claim.reasons(before.stale(wanted))
-        kept = _decode_all(decoding, images, wanted, job.results, pool, overwrite=job.overwrite)
+        kept = _decode_all(decoding, images, wanted, stamps, job.results, pool, overwrite=job.overwrite)
     ids = [image.image_id for image in images]
     people, figures = evaluate(dataset, job.results, ids, job.people)
     left_out = len(wanted.facts.left_out)
@@ -212,6 +214,7 @@ def _decode_all(
     decoding: _Decoding,
     images: Sequence[coco.Image],
     wanted: Record[PeopleWork],
+    stamps: Mapping[Path, Stamp],
     results: Path,
     pool: workers.Pool,
     *,
@@ -224,6 +227,7 @@ def _decode_all(
         todo = [image for image in images if image.index not in journal]
         with tqdm(total=len(images), initial=kept, desc="decode", unit="image", disable=None) as bar:
             for image, entries in zip(todo, pool.map(partial(_decode, decoding), todo), strict=True):
+                seen.check(stamps, _files(decoding, image.index), "dump")
                 journal.add(image.index, None, entries)
                 bar.update()
         finish(results, journal, wanted, images)

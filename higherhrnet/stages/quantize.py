@@ -13,16 +13,16 @@ from higherhrnet import __version__
 from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.work import QuantizedWork
 from higherhrnet.errors import UserError
-from higherhrnet.model import fingerprint, quantization, quantized
+from higherhrnet.model import quantization, quantized
 from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 from higherhrnet.model.ort import onnxruntime
 from higherhrnet.stages.calibration import Calibration
 
 
-def describe(model: Path, chosen: Calibration, scheme: quantization.Scheme) -> QuantizedWork:
-    """What quantizing would make."""
+def describe(model: str, chosen: Calibration, scheme: quantization.Scheme) -> QuantizedWork:
+    """What quantizing would make of the model of that fingerprint."""
     return QuantizedWork(
-        onnx=fingerprint.sha256(model),
+        onnx=model,
         target=scheme.target,
         weight_bits=scheme.weight_bits,
         keep_float=sorted(scheme.keep_float),

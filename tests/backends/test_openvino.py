@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 
 pytest.importorskip("openvino")
@@ -83,11 +87,32 @@ def test_the_compiled_model_is_kept_and_bounded(model: Path):
     cache = backend.cache_of(model)
     for threads in range(1, backend.KEPT_BLOBS + 3):
         backend.OpenVino(model, batch=1, threads=threads)
-    assert 1 <= len(list(cache.glob("*.blob"))) <= backend.KEPT_BLOBS
-    for blob in cache.glob("*.blob"):  # a damaged one is compiled again
+    assert 1 <= len(list(cache.glob("*/*.blob"))) <= backend.KEPT_BLOBS
+    for blob in cache.glob("*/*.blob"):  # a damaged one is compiled again
         blob.chmod(0o600)
         blob.write_bytes(b"damaged")
     assert backend.OpenVino(model, batch=1, threads=1).heads.joints == 17
+
+
+def test_what_was_compiled_of_another_content_is_not_taken(model: Path, tmp_path: Path):
+    """Of equal name, size and time, as a model that is exported again and touched."""
+    copy = tmp_path / "model.onnx"
+    shutil.copy2(model, copy)
+    status = copy.stat()
+    outputs = []
+    for factor in (1, 2):
+        made = onnx.load(copy)
+        weight = made.graph.initializer[0]
+        weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * factor, weight.name))
+        copy.write_bytes(made.SerializeToString())
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+        session = backend.OpenVino(copy, batch=1, threads=1).open((64, 64))
+        session.sources[0][:] = images((64, 64), 0)
+        session.launch(0)
+        session.wait(0)
+        outputs.append(session.results[0][0].copy())
+    assert relative(outputs[1], outputs[0]) > 1e-3
+    assert len(list(backend.cache_of(copy).glob("*/*.blob"))) == 2
 
 
 def test_a_folder_of_others_is_no_cache(tmp_path: Path):
@@ -95,7 +120,7 @@ def test_a_folder_of_others_is_no_cache(tmp_path: Path):
         (tmp_path / f"{number}.blob").touch()
     (tmp_path / "model").touch()
     core = SimpleNamespace(compile_model=lambda _model, _device, options: options)
-    assert backend._compiled(core, tmp_path / "model", backend.CPU, {}, tmp_path) == {}
+    assert backend._compiled(core, tmp_path / "model", backend.CPU, {}, tmp_path, "key") == {}
     assert len(list(tmp_path.glob("*.blob"))) == backend.KEPT_BLOBS + 1
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
+import torch
 
 from higherhrnet.cli import program, table
+from higherhrnet.model import fingerprint, quantized
 from higherhrnet.stages import table as stage
 from higherhrnet.stages.table import Variant
 from tests.support.datasets import TINY_CONFIG
+from tests.support.works import QUANTIZED
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +94,26 @@ def test_wrong_arguments_are_said_in_a_line(arguments: list[str], capsys: pytest
     assert program.run(table.main, ["--int8", "nowhere.onnx", *arguments]) == 1
     assert "--int8 nowhere.onnx does not exist" in capsys.readouterr().err
     assert program.run(table.main, ["--backends", "onnxruntime,tpu", *arguments]) == 2
+
+
+def test_an_int8_model_or_a_checkpoint_of_another_network_is_refused(
+    arguments: list[str], tiny_onnx: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """As an .onnx that was exported again beside what was made from the old one; each names both digests."""
+    model = tmp_path / "tiny.onnx"
+    shutil.copy(tiny_onnx, model)
+    made = onnx.load(tiny_onnx)
+    made.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["a", "b"], ["c"]))
+    made.metadata_props.add(key=quantized.KEY, value=quantized.text(replace(QUANTIZED, onnx="0123456789ab" + "0" * 52)))
+    onnx.save(made, tmp_path / "tiny_int8.onnx")
+    given = [*("--backends", "onnxruntime"), "--model", str(model), *arguments[2:]]
+    assert program.run(table.main, given) == 1
+    said = capsys.readouterr().err
+    assert "tiny_int8.onnx was quantized from a model of digest 0123456789ab, but" in said
+    assert f"{model} has {fingerprint.sha256(model)[:12]}: rows would be of two networks" in said
+    (tmp_path / "tiny_int8.onnx").unlink()
+    other = tmp_path / "other.pth"
+    torch.save({name: 2 * value for name, value in torch.load(tiny_weights).items()}, other)
+    assert program.run(table.main, ["--weights", str(other), "--backends", "torch", *given[2:]]) == 1
+    said = capsys.readouterr().err
+    assert f"of digest {fingerprint.sha256(tiny_weights)[:12]}, but --weights {other} has" in said

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
 from tests.support.datasets import TINY_CONFIG
 from tests.support.programs import main_of
@@ -50,3 +51,17 @@ def test_what_a_model_computes_decides(
     change(model)
     onnx.save(model, tmp_path / "changed.onnx")
     assert (fingerprint.sha256(tmp_path / "changed.onnx") == fingerprint.sha256(tiny_onnx)) is is_same
+
+
+@pytest.mark.parametrize("changed", ["model.onnx", "weights.bin"])
+def test_a_model_that_is_replaced_after_it_was_seen_is_named(tiny_onnx: Path, tmp_path: Path, changed: str):
+    """Its external data too; another name of a file, as a tool is given one, changes nothing."""
+    model = tmp_path / "model.onnx"
+    onnx.save(onnx.load(tiny_onnx), model, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    seen = fingerprint.see(model)
+    (tmp_path / "link.onnx").hardlink_to(model)
+    seen.check()
+    (tmp_path / "other").write_bytes((tmp_path / changed).read_bytes())
+    (tmp_path / "other").replace(tmp_path / changed)
+    with pytest.raises(UserError, match=f"model {tmp_path / changed}.* was replaced or written to while it was loaded"):
+        seen.check()

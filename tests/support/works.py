@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, OmWork, PeopleWork
+from higherhrnet.artifacts.work import DumpsWork, Inputs, InputsWork, OmWork, PeopleWork, QuantizedWork
 
 INPUTS = InputsWork(
     dataset="d" * 64,
@@ -41,5 +41,17 @@ PEOPLE = PeopleWork.of(
     version=2,
 )
 OM = OmWork(onnx="c" * 64, settings={"out_nodes": "a:0", "input_format": "NCHW"}, soc_version="Ascend310P3")
+QUANTIZED = QuantizedWork(
+    onnx="c" * 64,
+    target="cpu",
+    weight_bits=7,
+    keep_float=[],
+    inputs=None,
+    indices=[0, 1],
+    flipped=[],
+    pictures=[],
+    version=1,
+    runtime="onnxruntime 1.20",
+)
 
 WORKS: dict[type, Any] = {type(work): work for work in (INPUTS, DUMPS, PEOPLE, OM)}

@@ -189,7 +189,8 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
     if request.auto_tune:
         chip.check_tunes(soc_version)
     conversion = request.conversion(soc_version)
-    record = Record(_work(request, conversion, soc_version))
+    found = fingerprint.see(request.onnx)
+    record = Record(OmWork(found.sha256, _settings(conversion), soc_version))
     if conversion.aipp is not None:
         _write_aipp(conversion.aipp, claim.read_sound(_named(request), OmWork))
     tuning, last = _tuned(request, conversion, timeout)
@@ -206,6 +207,7 @@ def run(request: Request, *, why: str, timeout: float | None = None) -> Result:
                 f"atc {outcome.ending}, but left {'no' if made is None else 'an empty'} {made or _named(request)}: "
                 f"{outcome.last_lines()}; all it printed: {outcome.log}"
             )
+        found.check("atc converted it")
     claim.write(_named(request), replace(record, facts=Facts(sha256=atomic.sha256(made)), complete=True))
     return Result(made, why, kept)
 

@@ -51,7 +51,7 @@ class Ascend(InProcess):
         dynamic_dims : the .om has shape profiles by that option, not by dynamic_image_size
         """
         super().__init__(batch=setting.batch, heads=setting.heads, done=setting.done)
-        self.runtime = _versions()
+        self.runtime, self.model_hash = _versions(), setting.model_hash
         self._setting, self._dynamic_dims = setting, dynamic_dims
         self._stop = threading.Event()
         self._lanes: dict[int, _Lane] = {}
@@ -217,6 +217,12 @@ class _Device:
         self.process = Companion(_WORKER, log=log, directory=directory)
         self.process.send({"load": {"model": path, "device": self._number, "dynamic_dims": self._dynamic_dims}})
         loaded = self._receive(self.process, shape)
+        if setting.found is not None:
+            try:
+                setting.found.check()
+            except UserError:
+                self._drop()
+                raise
         self._check(loaded["inputs"], loaded["outputs"], model)
         return self.process
 
