@@ -111,6 +111,8 @@ class InProcess(abc.ABC):
     """Whether ``open`` may be called for several devices, whose sessions then work at the same time."""
     keeps_maps = False
     """Whether the sessions of ``open_pictures`` leave outputs on the device, for the decode there."""
+    has_exact = False
+    """Whether sessions compute in less than float32, and tell by ``exact`` what float32 would have given."""
     most_threads = 8
     """Of a stream's that read and decode: beyond, its one thread that hands over batches is the limit."""
 
@@ -135,6 +137,8 @@ class InProcess(abc.ABC):
         - ``passes`` is 2: a launch computes both passes, and results are [2 * N, ...], the plain pass first
         - ``maps``, where the backend ``keeps_maps``: a slot's outputs on the device as DeviceMaps, of the mirror
           partners that are given (Options.flip); ``results`` are then none
+        - ``exact(slot)``, where the backend ``has_exact``: asked between a slot's ``wait`` and its next ``launch``, by
+          the same thread, what its first picture's results are in float32: [passes, ...] each, as a copy
         - ``slots_of`` is the same object in several sessions: they share their slots, and may be in flight together
         """
         return self.open(shape, device)

@@ -97,6 +97,7 @@ class Torch(InProcess):
         if threads:
             torch.set_num_threads(threads)
         self._precision = precision
+        self.has_exact = precision != "float32"
         network = HigherHRNet(architecture).eval()
         load_checkpoint(checkpoint, network)
         self.trained = network
@@ -135,7 +136,7 @@ class Torch(InProcess):
             return self._cards[device].open(shape, pictures=False, flip=False)
         if self._kind == NPU:
             return self._npus[device].open(shape)
-        return CpuSession(self._network, _dtype(self._precision), self.batch, shape, self.heads)
+        return CpuSession(self._network, _dtype(self._precision), self.batch, shape, self.heads, self.trained)
 
     def open_pictures(self, shape: tuple[int, int], device: int = 0, *, flip: bool) -> Session:
         """On a GPU a session that takes pictures and computes both passes."""
@@ -174,9 +175,15 @@ class CpuSession:
     """Two slots, so that the order of work is the GPU's; ``launch`` computes."""
 
     def __init__(
-        self, network: nn.Module, dtype: torch.dtype, batch: int, shape: tuple[int, int], heads: dumps.Heads
+        self,
+        network: nn.Module,
+        dtype: torch.dtype,
+        batch: int,
+        shape: tuple[int, int],
+        heads: dumps.Heads,
+        trained: HigherHRNet,
     ) -> None:
-        self._network, self._dtype = network, dtype
+        self._network, self._dtype, self._trained = network, dtype, trained
         self._sources, self._results = _buffers(batch, shape, heads)
         self.sources, self.results = _arrays(self._sources, self._results)
         self._taken = [Seconds(0, 0)] * _SLOTS
@@ -189,6 +196,11 @@ class CpuSession:
 
     def wait(self, slot: int) -> Seconds:
         return self._taken[slot]
+
+    def exact(self, slot: int) -> tuple[np.ndarray, ...]:
+        """Of the slot's first image, as the network was trained."""
+        with torch.inference_mode():
+            return tuple(output.numpy() for output in self._trained(self._sources[slot][:1]))
 
 
 def _forward(network: nn.Module, dtype: torch.dtype, source: Tensor, results: tuple[Tensor, ...]) -> None:

@@ -309,8 +309,12 @@ class Card:
             )
             self._several = several
 
-    def differences(self, source: Tensor, entering: Callable[[Tensor], Tensor], ours: Sequence[Tensor]) -> list[float]:
+    def against_exact(
+        self, source: Tensor, entering: Callable[[Tensor], Tensor], ours: Sequence[Tensor]
+    ) -> tuple[list[float], tuple[np.ndarray, ...]]:
         """Of an image's outputs [passes, ...] from the trained network's, relative to each one's largest value.
+
+        Beside them those outputs, where the precision is less than float32.
 
         ``entering`` makes the network's input of ``source``.
         """
@@ -320,10 +324,12 @@ class Card:
             self.device.now(self.transfers.stream),
         ):
             expected = self._trained(entering(source.to(self.device.device)))
-            return [
+            differences = [
                 float((found.to(self.device.device) - wanted).abs().max() / wanted.abs().max())
                 for found, wanted in zip(ours, expected, strict=True)
             ]
+            is_exact = self.setting.precision == "float32"
+            return differences, () if is_exact else tuple(wanted.cpu().numpy() for wanted in expected)
 
 
 class CudaSession:
@@ -358,6 +364,7 @@ class CudaSession:
             Batch(source[: layout.source_bytes], inputs, replays, outputs, result[: layout.result_bytes], marks)
             for source, result, marks in zip(memory.sources, memory.results, memory.marks, strict=True)
         ]
+        self._exact: dict[int, tuple[np.ndarray, ...]] = {}  # by slot, until it is launched again
         self._checked = False
 
     def _compute(self, source: Tensor, maps: tuple[Tensor, Tensor], parts: int) -> None:
@@ -376,6 +383,7 @@ class CudaSession:
         return source.to(dtype=pixels.dtype, memory_format=torch.channels_last)
 
     def launch(self, slot: int) -> None:
+        self._exact.pop(slot, None)
         self._card.transfers.launch(self._batches[slot])
 
     def wait(self, slot: int) -> Seconds:
@@ -391,11 +399,22 @@ class CudaSession:
         on = partial(self._card.device.beside, self._streams[slot])
         return torch_decode.Maps(self._maps[slot], passes=self.passes, flip=flip, on=on)
 
-    def _check(self, slot: int) -> None:
-        """Compare the first image of the first batch with the network as it was trained, on the same GPU."""
+    def exact(self, slot: int) -> tuple[np.ndarray, ...]:
+        """Of the slot's first image, as the network was trained, in float32 on the same GPU."""
+        if slot not in self._exact:
+            self._against_exact(slot)
+        return self._exact[slot]
+
+    def _against_exact(self, slot: int) -> list[float]:
         exact = Pixels(torch.float32, self._card.device.device)
         ours = [maps[:: self._layout.batch] for maps in self._maps[slot]]
-        found = self._card.differences(self._sources[slot][:1], partial(self._entering, pixels=exact), ours)
+        entering = partial(self._entering, pixels=exact)
+        differences, self._exact[slot] = self._card.against_exact(self._sources[slot][:1], entering, ours)
+        return differences
+
+    def _check(self, slot: int) -> None:
+        """Compare the first image of the first batch with the network as it was trained, on the same GPU."""
+        found = self._against_exact(slot)
         precision = self._card.setting.precision
         worst, most = np.max(found), LARGEST_DIFFERENCE[precision]  # of NaN and numbers NaN
         if not worst <= most:

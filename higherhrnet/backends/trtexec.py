@@ -7,6 +7,10 @@ Until release 10 ``--fp16`` makes an engine of float16 from a float32 model. Fro
 precision: engines are strongly typed, so the model itself has to be of float16, and one is made beside the logs. Which
 it is, its --help says.
 
+Tuned, the engine has an optimisation profile for each shape, which takes TensorRT 9.1: its trtexec is the first that
+takes several, each as --profile=N with its three shapes right after it, and that chooses one of an engine by
+--useProfile=N. Older ones know neither flag.
+
 A quantized .onnx says itself what is INT8: the engine is strongly typed, with no calibration cache. What stays is then
 float32. TensorRT takes zero points of 0 alone: files that higherhrnet quantize made with --target tensorrt.
 """
@@ -37,7 +41,8 @@ FLOAT16, FLOAT32 = PRECISIONS = ("float16", "float32")
 _FP16, _NO_TF32, _TYPED = "--fp16", "--noTF32", "--stronglyTyped"
 _NETWORK_ALONE = ("--useCudaGraph", "--useSpinWait", "--noDataTransfers")
 """As torch's sessions are timed: launches are not what a batch of one waits for, and nothing crosses the bus."""
-UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED, *_NETWORK_ALONE})
+_PROFILES = ("--profile", "--useProfile")
+UNTIL_10 = frozenset({_FP16, _NO_TF32, _TYPED, *_NETWORK_ALONE, *_PROFILES})
 """Flags of releases 8 to 10 that not every one has."""
 
 
@@ -76,6 +81,7 @@ def commands(
     device: int,
     folder: Path,
     precision: str | None = None,
+    tuned: bool = False,
     known: Collection[str] = UNTIL_10,
     is_built: bool = False,
 ) -> list[tuple[processes.Command, Path]]:
@@ -85,12 +91,17 @@ def commands(
     ``precision``, that is written into ``folder``.
 
     Shapes are (H, W). min and max bound each axis on its own, so that the range holds all shapes; the engine is tuned
-    for the square one, the first, as the guide measures that first.
+    for the square one, the first, as the guide measures that first. ``tuned``, it has a profile for each instead.
 
     Raises
     ------
-    UserError : an .onnx that cannot be read, not of this batch size, or quantized for CPUs
+    UserError : an .onnx that cannot be read, not of this batch size, or quantized for CPUs; ``tuned`` where trtexec
+        builds one profile alone
     """
+    if tuned and not set(_PROFILES) <= set(known):
+        raise UserError(
+            f"--tune: this {NAME} lists no {' and '.join(_PROFILES)}, which TensorRT 9.1 and newer have; omit the flag"
+        )
     name = atc.input_name(onnx_graph.read(model), batch, model)
     chosen = precision_of(model, precision)
     typing = {INT8: _TYPED, FLOAT16: _FP16, FLOAT32: _NO_TF32}[chosen]
@@ -104,31 +115,43 @@ def commands(
     def dims(height: int, width: int) -> str:
         return f"{name}:{batch}x3x{height}x{width}"
 
-    heights, widths = zip(*shapes, strict=True)
-    engine = engine_path(model, batch, folder)
-    profile = {
-        "minShapes": dims(min(heights), min(widths)),
-        "optShapes": dims(*shapes[0]),
-        "maxShapes": dims(max(heights), max(widths)),
-    }
+    engine = engine_path(model, batch, folder, tuned=tuned)
     build = [f"--onnx={source}", *[typing] * (typing in known)]
-    build += [f"--{key}={value}" for key, value in profile.items()]
+    if tuned:
+        for i, shape in enumerate(shapes):
+            build += [f"--profile={i}", *_profile(dims, shape, shape, shape)]
+    else:
+        heights, widths = zip(*shapes, strict=True)
+        build += _profile(dims, (min(heights), min(widths)), shapes[0], (max(heights), max(widths)))
     result = []
     for i, shape in enumerate(shapes):
         origin = [f"--loadEngine={engine}"] if i or is_built else [*build, f"--saveEngine={engine}"]
         timing = [flag for flag in _NETWORK_ALONE if flag in known]
-        arguments = (NAME, *origin, f"--shapes={dims(*shape)}", f"--device={device}", *timing)
+        chosen_profile = [f"--useProfile={i}"] * tuned
+        arguments = (NAME, *origin, *chosen_profile, f"--shapes={dims(*shape)}", f"--device={device}", *timing)
         result.append((processes.Command(arguments), trtexec_log.path(folder, batch, device, shape)))
     return result
 
 
-def engine_path(model: Path, batch: int, folder: Path) -> Path:
+def _profile(dims: Callable[[int, int], str], *shapes: tuple[int, int]) -> list[str]:
+    """The flags of a profile's three shapes (H, W): the least, what it is tuned for, and the largest."""
+    names = ("min", "opt", "max")
+    return [f"--{name}Shapes={dims(*shape)}" for name, shape in zip(names, shapes, strict=True)]
+
+
+def engine_path(model: Path, batch: int, folder: Path, *, tuned: bool = False) -> Path:
     """Where a model's engine is kept."""
-    return folder / f"{model.stem}_batchsize_{batch}.engine"
+    return folder / f"{model.stem}_batchsize_{batch}{'_tuned' * tuned}.engine"
 
 
 def _made_of(
-    model: Seen, shapes: Sequence[tuple[int, int]], device: int, precision: str | None, known: Collection[str]
+    model: Seen,
+    shapes: Sequence[tuple[int, int]],
+    device: int,
+    precision: str | None,
+    known: Collection[str],
+    *,
+    tuned: bool,
 ) -> dict[str, object]:
     """What an engine depends on: another is built where any of it differs."""
     tool = Path(shutil.which(NAME) or NAME).resolve()
@@ -138,7 +161,8 @@ def _made_of(
         "precision": precision_of(model.model, precision),
         "shapes": [f"{height}x{width}" for height, width in shapes],
         "tool": [str(tool), stat.st_size, stat.st_mtime_ns, sorted(known)],
-        "gpu": [hardware.nvidia(), device],
+        "gpu": [hardware.nvidia(device), device],
+        "profiles": len(shapes) if tuned else 1,
     }
 
 
@@ -167,6 +191,7 @@ def run(
     device: int,
     folder: Path,
     precision: str | None = None,
+    tuned: bool = False,
     timeout: float | None = None,
     anew: bool = False,
     begins: Callable[[tuple[int, int]], object] = lambda _: None,
@@ -186,7 +211,8 @@ def run(
         )
     known = known_flags()
     found = fingerprint.see(model)
-    engine, made = engine_path(model, batch, folder), _made_of(found, shapes, device, precision, known)
+    engine = engine_path(model, batch, folder, tuned=tuned)
+    made = _made_of(found, shapes, device, precision, known, tuned=tuned)
     is_built = not anew and engines.is_of(engine, made)
     lines = commands(
         model,
@@ -195,6 +221,7 @@ def run(
         device=device,
         folder=folder,
         precision=precision,
+        tuned=tuned,
         known=known,
         is_built=is_built,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
 from higherhrnet import decode
+from higherhrnet.pipeline.agreement import Agreement
 
 
 def prepare(say: Callable[[str], object] = print) -> None:
@@ -27,3 +28,10 @@ def say_left_to_host(images: int, say: Callable[[str], object] = print) -> None:
     """How many images the host decoded that were meant for the device (--decode_on device)."""
     if images:
         say(f"{images} images were decoded on the host: the device had no memory left for it; give a smaller --bs")
+
+
+def say_agreement(agreements: Sequence[Agreement], say: Callable[[str], object] = print) -> None:
+    """Whether the people are float32's, a line for each device that computes in less."""
+    for agreement in agreements:
+        if line := agreement.text():
+            say(line)

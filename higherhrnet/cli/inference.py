@@ -33,7 +33,12 @@ def add_in_process(to: argparse._ActionsContainer) -> None:
         help="torch, onnxruntime: cuda, cuda:N, cpu or auto, which takes a GPU where torch has one; torch: npu, npu:N, "
         "Ascend's, through torch_npu; openvino: its own names, CPU, GPU, GPU.1, NPU, AUTO ..., CPU without it",
     )
-    to.add_argument("--tune", dest="tuned", action="store_true", help="torch on a GPU: have cuDNN try its kernels")
+    to.add_argument(
+        "--tune",
+        dest="tuned",
+        action="store_true",
+        help="torch on a GPU: have cuDNN try its kernels; trtexec: tune for each shape",
+    )
     to.add_argument(
         "--precision",
         choices=(*PRECISIONS, INT8),

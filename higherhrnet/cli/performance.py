@@ -185,6 +185,7 @@ def _job(args: argparse.Namespace, config: Config) -> measure.MeasureJob:
         dataset=dataset,
         threads=0 if args.backend == trtexec.NAME else args.threads,
         precision=args.precision if args.backend == trtexec.NAME else None,
+        tuned=args.tuned and args.backend == trtexec.NAME,
     )
 
 

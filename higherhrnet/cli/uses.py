@@ -177,7 +177,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--threads": _MEASURED_HERE,
         "--providers": Use((_ONNXRUNTIME,), ("--backend",), ("--compare",)),
         "--device": _MEASURED_HERE,
-        "--tune": Use((_TORCH,), ("--backend",), ("--compare",)),
+        "--tune": Use((_TORCH, _TRTEXEC), ("--backend",), ("--compare",)),
         "--precision": Use((_TORCH, _OPENVINO, _TRTEXEC), ("--backend",), ("--compare",)),
         "--save": _MEASURED,
         "--overwrite": Use(beside=("--backend", "--chart"), without=("--compare",)),

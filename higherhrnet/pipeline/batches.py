@@ -10,7 +10,8 @@ What a session may do beyond that, and is used for:
 - at least twice as many slots as there are launches a batch: results are then handed over where they lie, not copied;
 - ``passes`` of 2: one launch computes both passes, results are [2 * N, ...], the plain pass first;
 - ``slots_of``, the same object in several sessions: these share their slots, and may be in flight together;
-- ``maps``, where the backend ``keeps_maps``: outputs stay on the device, where they are decoded.
+- ``maps``, where the backend ``keeps_maps``: outputs stay on the device, where they are decoded;
+- ``exact``, where the backend ``has_exact``: of each shape's first picture the outputs in float32 are handed over too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import queue
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -65,6 +66,8 @@ class Made:
     """To be called once, by any thread, when nothing reads the outputs any more."""
     maps: Callable[[Sequence[int]], DeviceMaps] | None = None
     """The outputs where they stay on the device, and ``passes`` is empty, of the given mirror partners of joints."""
+    exact: list[Outputs] = field(default_factory=list)
+    """Of the first picture those of each pass in float32, where it is a shape's first and precision is less; copies."""
 
     def of(self, place: int) -> list[Outputs]:
         """The outputs of the picture at a place in the batch, of each pass."""
@@ -111,6 +114,8 @@ class _Launched:
     slot: int
     batch: Batch
     outputs: list[Outputs]
+    exact: list[Outputs] | None
+    """None where it is not asked for."""
     slots: list[int]
     is_last: bool
 
@@ -132,6 +137,7 @@ class Network:
         self._dtypes = dtypes or Dtypes()
         self._lanes: OrderedDict[tuple[int, int], _Lane] = OrderedDict()
         self._flip = flip
+        self._seen: set[tuple[int, int]] = set()  # shapes of which what is exact was asked
         self._launched: deque[_Launched] = deque()
         self._batches: queue.Queue[Batch | None] = queue.Queue(1)
         self._ended = threading.Event()
@@ -185,6 +191,8 @@ class Network:
     def _launch(self, batch: Batch) -> None:
         lane = self._lane(batch.shape)
         outputs: list[Outputs] = []
+        exact: list[Outputs] | None = [] if self._backend.has_exact and batch.shape not in self._seen else None
+        self._seen.add(batch.shape)
         slots: list[int] = []
         for flip in lane.flips:
             while len(self._launched) >= lane.most_launched:
@@ -198,7 +206,8 @@ class Network:
             except BaseException:
                 lane.free.put(slot)
                 raise
-            self._launched.append(_Launched(lane, slot, batch, outputs, slots, is_last=flip == lane.flips[-1]))
+            is_last = flip == lane.flips[-1]
+            self._launched.append(_Launched(lane, slot, batch, outputs, exact, slots, is_last=is_last))
 
     def _lane(self, shape: tuple[int, int]) -> _Lane:
         """The session of a shape; those that have not been used for longest are let go where there are too many."""
@@ -236,6 +245,8 @@ class Network:
         try:
             with self._clock.measure("infer"):
                 lane.session.wait(one.slot)
+                if one.exact is not None:
+                    one.exact.extend(zip(*lane.session.exact(one.slot), strict=True))  # type: ignore[attr-defined]
         except BaseException as e:
             self._forget(one.batch)
             lane.free.put(one.slot)
@@ -243,7 +254,7 @@ class Network:
             return
         if self._backend.keeps_maps:
             maps = partial(lane.session.maps, one.slot)  # type: ignore[attr-defined]
-            one.batch.done(Made([], partial(lane.free.put, one.slot), maps))
+            one.batch.done(Made([], partial(lane.free.put, one.slot), maps, one.exact or []))
             return
         count = len(one.batch.pictures)
         passes = lane.passes(one.slot, count)
@@ -258,7 +269,7 @@ class Network:
                 for slot in held:
                     lane.free.put(slot)
 
-            one.batch.done(Made(one.outputs, release))
+            one.batch.done(Made(one.outputs, release, exact=one.exact or []))
 
     def _forget(self, batch: Batch) -> None:
         """Drop the session of a batch that failed, with whatever else of the batch is under way in it."""

@@ -18,6 +18,7 @@ from higherhrnet.backends.in_process import InProcess
 from higherhrnet.dataset import coco, coco_results
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import geometry
+from higherhrnet.pipeline.agreement import Agreement
 from higherhrnet.pipeline.batches import Dtypes
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.clock import Clock
@@ -73,6 +74,11 @@ class InMemory:
     def left_to_host(self) -> int:
         """Images that were to be decoded on a device, which had no memory left."""
         return sum(stream.left_to_host for stream in self._streams)
+
+    @property
+    def agreements(self) -> list[Agreement]:
+        """Of each device that computes in less than float32."""
+        return [stream.agreement for stream in self._streams if stream.agreement is not None]
 
     def run(self, images: Sequence[coco.Image], journal: Journal[PeopleWork], done: Callable[[int], object]) -> None:
         """Do the images that the journal lacks; ``done`` is called with 1 after each.

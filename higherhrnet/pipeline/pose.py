@@ -18,6 +18,7 @@ from higherhrnet.backends.select import Choice, Inference
 from higherhrnet.config import loader
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.pipeline import sources
+from higherhrnet.pipeline.agreement import Agreement
 from higherhrnet.pipeline.people import Filter, People, of_found
 from higherhrnet.pipeline.sources import Place, Reading
 from higherhrnet.pipeline.stream import Picture, Stream
@@ -125,6 +126,11 @@ class Pose:
     def close(self) -> None:
         """Let go of the network and its threads."""
         self._stream.close()
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """Whether people are float32's, of each shape's first picture; None where the network computes in float32."""
+        return self._stream.agreement
 
     @property
     def joints(self) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import geometry, transform
-from higherhrnet.pipeline.batches import Batch, Dtypes, Made, Network
+from higherhrnet.pipeline.agreement import Agreement
+from higherhrnet.pipeline.batches import Batch, Dtypes, Made, Network, Outputs
 from higherhrnet.pipeline.clock import Clock
 from higherhrnet.pipeline.device_decode import DeviceDecoder
 from higherhrnet.system import signals, workers
@@ -126,6 +127,8 @@ class Stream:
         self._device_decoder = DeviceDecoder(plan, options, backend.heads) if backend.keeps_maps else None
         if self._device_decoder and self._dtypes != Dtypes():
             raise UserError("--decode_on device takes maps as the network makes them; omit it, or --dtype and --aipp")
+        self.agreement = Agreement(backend.name) if backend.has_exact else None
+        """Whether people are float32's, where the network computes in less."""
         self._threads = threads or min(max(workers.cores(), 2), backend.most_threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pictures")
         self._backend = backend
@@ -204,7 +207,7 @@ class Stream:
                 return
             if made.maps is not None:
                 try:
-                    task = self._pool.submit(self._decode_batch, entries, made.maps)
+                    task = self._pool.submit(self._decode_batch, entries, made.maps, made.exact)
                 except RuntimeError:  # the stream was closed: nobody waits for it
                     made.release()
                 else:
@@ -222,7 +225,7 @@ class Stream:
 
             for place, entry in enumerate(entries):
                 try:
-                    task = self._pool.submit(self._decode, entry, made.of(place))
+                    task = self._pool.submit(self._decode, entry, made.of(place), [] if place else made.exact)
                 except RuntimeError:  # the stream was closed: nobody waits for it
                     release(None)
                 else:
@@ -233,7 +236,9 @@ class Stream:
             if self._network.put(batch, _POLL):
                 return
 
-    def _decode_batch(self, entries: list[_Entry[Any]], maps_of: Callable[[Sequence[int]], DeviceMaps]) -> None:
+    def _decode_batch(
+        self, entries: list[_Entry[Any]], maps_of: Callable[[Sequence[int]], DeviceMaps], exact: list[Outputs]
+    ) -> None:
         """Set the entries' outcomes from maps on the device."""
         assert self._device_decoder is not None
         options = self._options
@@ -243,35 +248,45 @@ class Stream:
                 maps = maps_of(options.flip)
                 every = self._device_decoder.people(maps, shape, len(entries))
             for place, (entry, people) in enumerate(zip(entries, every, strict=True)):
+                of_first = [] if place else exact
                 if people is None:
-                    self._decode(entry, maps.outputs(place))
+                    self._decode(entry, maps.outputs(place), of_first)
                     continue
                 loaded = entry.load.result()
                 own = decode.in_image(people, self._plan, *loaded.size, shape, options)
+                self._compare(loaded, own, of_first, entry.picture.name)
                 entry.outcome.set_result(Found(entry.picture.key, own, loaded.size, loaded.note, loaded.pixels))
         except BaseException as e:
             for entry in entries:
                 if not entry.outcome.done():
                     entry.outcome.set_exception(e)
 
-    def _decode(self, entry: _Entry[Any], passes: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Set an entry's outcome."""
+    def _decode(self, entry: _Entry[Any], passes: list[Outputs], exact: list[Outputs]) -> None:
+        """Set an entry's outcome; ``exact`` are its outputs in float32, where it is to be compared."""
         loaded = entry.load.result()
         try:
             with self.clock.measure("decode"):
-                if self._dtypes.outputs != dumps.FLOAT32:
-                    passes = [self._rounded(both, entry.picture.name) for both in passes]
-                try:
-                    people = decode.people_in_image(self._plan, *loaded.size, [passes], self._options)
-                except ValueError as e:
-                    raise UserError(
-                        f"{entry.picture.name}: the network's {e}; check the model, and its precision"
-                    ) from e
+                people = self._people(loaded, passes, entry.picture.name)
+            self._compare(loaded, people, exact, entry.picture.name)
             entry.outcome.set_result(Found(entry.picture.key, people, loaded.size, loaded.note, loaded.pixels))
         except BaseException as e:
             entry.outcome.set_exception(e)
 
-    def _rounded(self, outputs: tuple[np.ndarray, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    def _people(self, loaded: _Loaded, passes: list[Outputs], name: str) -> decode.People:
+        if self._dtypes.outputs != dumps.FLOAT32:
+            passes = [self._rounded(both, name) for both in passes]
+        try:
+            return decode.people_in_image(self._plan, *loaded.size, [passes], self._options)
+        except ValueError as e:
+            raise UserError(f"{name}: the network's {e}; check the model, and its precision") from e
+
+    def _compare(self, loaded: _Loaded, people: decode.People, exact: list[Outputs], name: str) -> None:
+        """Before the outcome is set: who has all of these has the comparison too."""
+        if exact and self.agreement is not None:
+            height, width = loaded.warped.shape[:2]
+            self.agreement.add((height, width), self._people(loaded, exact, name), people)
+
+    def _rounded(self, outputs: Outputs, name: str) -> Outputs:
         first, second = (dumps.encode(a, self._dtypes.outputs, name).astype(np.float32) for a in outputs)
         return first, second
 

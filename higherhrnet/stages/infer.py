@@ -315,7 +315,8 @@ def _keep_figure(
     if work.flip:
         return
     figure = figures.Figure(
-        _figure_work(wanted, job.threads), machine.facts(wanted.work.backend, job.model, images=images)
+        _figure_work(wanted, job.threads),
+        machine.facts(wanted.work.backend, job.model, device=work.device, images=images),
     )
     file = perf.path(job.result, wanted.work.batch, work.device, shape)
     figures.keep(file, text, figure, instead=_INSTEAD, overwrite=job.overwrite)

@@ -16,10 +16,10 @@ from higherhrnet.system import hardware
 _ON_GPU = ("cuda", "tensorrt", "trtexec")
 
 
-def facts(backend: str, model: Path, *, images: int) -> FigureFacts:
-    """Of a figure measured now, here, by ``backend`` with ``model``."""
+def facts(backend: str, model: Path, *, device: int, images: int) -> FigureFacts:
+    """Of a figure measured now, here, by ``backend`` with ``model`` on the device of that number."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return FigureFacts(_plain(_device(backend, model)), _plain(platform.node()), now, images)
+    return FigureFacts(_plain(_device(backend, model, device)), _plain(platform.node()), now, images)
 
 
 def _plain(text: str) -> str:
@@ -27,7 +27,7 @@ def _plain(text: str) -> str:
     return "".join(filter(str.isprintable, text))[:200]
 
 
-def _device(backend: str, model: Path) -> str:
+def _device(backend: str, model: Path, number: int) -> str:
     """The hardware's name: of an .om the chip that its record names; '' where nothing says it."""
     if model.suffix == ".om":
         made = None
@@ -35,5 +35,5 @@ def _device(backend: str, model: Path) -> str:
             made = claim.read(model, OmWork)
         return made.work.soc_version if made is not None else ""
     if any(name in backend.lower() for name in _ON_GPU):
-        return hardware.nvidia()
+        return hardware.nvidia(number)
     return "" if "cann" in backend.lower() or backend.startswith("torch npu") else hardware.cpu()

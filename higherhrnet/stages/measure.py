@@ -29,7 +29,7 @@ class MeasureJob:
     models: Mapping[int, Path]
     """By batch size."""
     shapes: Sequence[Shape]
-    """In the order of their measurement; trtexec tunes its engine for the first."""
+    """In the order of their measurement; trtexec tunes its engine for the first, or each."""
     device: int
     rounds: int
     """Batches per shape that are timed."""
@@ -48,6 +48,8 @@ class MeasureJob:
     """Of the CPU, as the backend is told."""
     precision: str | None = None
     """Of trtexec's engines; None leaves it to the model."""
+    tuned: bool = False
+    """Whether trtexec's engines have a profile for each shape."""
 
     def work(self, batch: int, *, model: str = "", backend: str = "", runtime: str = "") -> FigureWork:
         """What the figures of a batch size are of; '' for what is not known yet."""
@@ -90,7 +92,7 @@ def in_process(
                 figures.check(_targets(job, batch, save), work, instead=_INSTEAD)
         for shape in job.shapes:
             measured = _measure(backend, shape, job)
-            made = Figure(work, machine.facts(name, model, images=batch * job.rounds))
+            made = Figure(work, machine.facts(name, model, device=job.device, images=batch * job.rounds))
             if save is not None:
                 file, text = perf.path(save, batch, job.device, shape), perf.execute_only(measured.images_per_second)
                 figures.keep(file, text, made, instead=_INSTEAD, overwrite=overwrite)
@@ -139,7 +141,7 @@ def with_trtexec(
         batch: job.work(
             batch,
             model=found[batch].sha256,
-            backend=f"{trtexec.NAME} {trtexec.precision_of(model, job.precision)}",
+            backend=f"{trtexec.NAME} {trtexec.precision_of(model, job.precision)}{' tuned' * job.tuned}",
         )
         for batch, model in job.models.items()
     }
@@ -170,13 +172,13 @@ def _run_trtexec(
 
     def begin(shape: Shape) -> None:
         atomic.make_directory(folder)
-        made = Figure(work, machine.facts(work.backend, model, images=0))
+        made = Figure(work, machine.facts(work.backend, model, device=job.device, images=0))
         figures.begin(log(shape), made, instead=_INSTEAD, overwrite=overwrite)
 
     def finish(shape: Shape) -> None:
         found.check(f"{trtexec.NAME} ran")
         runtime = trtexec_log.runtime(sources.read(log(shape)).decode(errors="replace"))
-        made = Figure(replace(work, runtime=runtime), machine.facts(work.backend, model, images=0))
+        made = Figure(replace(work, runtime=runtime), machine.facts(work.backend, model, device=job.device, images=0))
         figures.finish(log(shape), made, instead=_INSTEAD)
         done()
 
@@ -187,6 +189,7 @@ def _run_trtexec(
         device=job.device,
         folder=folder,
         precision=job.precision,
+        tuned=job.tuned,
         timeout=timeout,
         anew=overwrite,
         begins=begin,
@@ -201,7 +204,14 @@ def trtexec_lines(job: MeasureJob, folder: Path) -> list[str]:
     for batch, model in job.models.items():
         lines.append(f"mkdir -p {folder}")
         for command, log in trtexec.commands(
-            model, job.shapes, batch=batch, device=job.device, folder=folder, precision=job.precision, known=known
+            model,
+            job.shapes,
+            batch=batch,
+            device=job.device,
+            folder=folder,
+            precision=job.precision,
+            tuned=job.tuned,
+            known=known,
         ):
             lines.append(f"{command.shell()} > {log} 2>&1")
     return lines

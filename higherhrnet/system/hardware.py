@@ -1,7 +1,8 @@
-"""What the host calls its processors, as Linux says it."""
+"""What the host calls its processors, as Linux says it, and NVIDIA's driver of GPUs."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import platform
 import re
@@ -12,8 +13,8 @@ from higherhrnet.system import workers
 _CPU = re.compile(r"^(?:model name|Model)\s*:\s*(.+)$", re.MULTILINE)
 _FLAGS = re.compile(r"^(?:flags|Features)\s*:\s*(.+)$", re.MULTILINE)
 _INT8 = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})  # of x86 and of Arm
-_GPU = re.compile(r"^Model:\s*(.+)$", re.MULTILINE)
-_GPUS = Path("/proc/driver/nvidia/gpus")
+_DRIVER = "libcuda.so.1"  # comes with the driver: ONNX Runtime and trtexec, which say no name, have it loaded too
+_LONGEST = 256  # bytes of a GPU's name
 
 
 @functools.cache
@@ -42,12 +43,15 @@ def multiplies_int8() -> bool:
 
 
 @functools.cache
-def nvidia() -> str:
-    """The kinds of NVIDIA's GPUs in this host; '' where the driver does not say."""
-    names = set()
-    for file in _GPUS.glob("*/information"):
-        try:
-            names |= set(_GPU.findall(file.read_text(encoding="utf-8", errors="replace")))
-        except OSError:  # not for this user
-            continue
-    return " or ".join(sorted(name.strip() for name in names))
+def nvidia(number: int) -> str:
+    """The name of an NVIDIA GPU, counted as CUDA counts; '' where there is no driver or it does not say."""
+    try:
+        cuda = ctypes.CDLL(_DRIVER)
+        device, name = ctypes.c_int(), ctypes.create_string_buffer(_LONGEST)
+        if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), number):
+            return ""
+        if cuda.cuDeviceGetName(name, _LONGEST, device):
+            return ""
+    except (OSError, AttributeError):  # no library, or another of that name
+        return ""
+    return name.value.decode(errors="replace").strip()
