@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
     results_file.check(whole, overwrite=args.overwrite, inputs=shards)
-    made = merge.run(dataset, shards, whole, joints=config.result_joints)
+    made = merge.run(dataset, shards, whole, joints=config.result_joints, overwrite=args.overwrite)
     figures.say(
         dataset,
         dataset.images[: made.work.images],

@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             flags.say_left_out(journal.left_out)
             atomic.make_directory(results.parent)
             chain.remove_folders(work)  # before the journal, which shows that they are ours
-            chain.finish(results, journal, wanted, images, settings.calibrated)
+            chain.finish(results, journal, wanted, images, settings.calibrated, overwrite=args.overwrite)
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)

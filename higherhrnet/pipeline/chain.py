@@ -117,16 +117,23 @@ def finish(
     work: Record[PeopleWork],
     images: Sequence[coco.Image],
     calibrated: Collection[str] = (),
+    *,
+    overwrite: bool,
 ) -> None:
     """Write the results of a journal that holds all images, and the table of the pictures that they are of.
 
     ``calibrated`` are the SHA-256 of the pictures that the network was calibrated on.
+
+    Raises
+    ------
+    UserError : something of others has come to where they go, unless ``overwrite``; the journal stays
     """
+    results_file.check_again(results, overwrite=overwrite)
     pictures = {index: journal.pictures[index] for index in sorted(journal.pictures)}
     seen = [index for index, picture in pictures.items() if picture.sha256 in calibrated]
     facts = dataclasses.replace(work.facts, pictures=_digest(pictures), calibrated_on=seen)
     _write_table(results_file.table_of(results), pictures)
-    postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images)
+    postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images, overwrite=overwrite)
 
 
 def forget_changed(

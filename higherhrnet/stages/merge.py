@@ -17,10 +17,12 @@ from higherhrnet.errors import UserError
 from higherhrnet.stages import results_file
 
 
-def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints: int) -> Record[PeopleWork]:
+def run(
+    dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints: int, overwrite: bool
+) -> Record[PeopleWork]:
     """Write ``results``, the bytes that one run over all images writes, from the shards' files; return its record.
 
-    ``joints`` is the number of a person's.
+    ``joints`` is the number of a person's; ``overwrite`` replaces what others have put there meanwhile.
 
     Raises
     ------
@@ -59,7 +61,8 @@ def run(dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints:
         left_out=left_out,
         calibrated_on=sorted(index for made in records for index in made.facts.calibrated_on),
     )
-    return results_file.write(results, merged, Record(replace(first, shard=str(ALL)), facts))
+    made = Record(replace(first, shard=str(ALL)), facts)
+    return results_file.write(results, merged, made, overwrite=overwrite)
 
 
 def _checked(file: Path) -> Record[PeopleWork]:

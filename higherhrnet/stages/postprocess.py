@@ -163,13 +163,22 @@ def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
 
 
 def finish(
-    results: Path, journal: Journal[PeopleWork], wanted: Record[PeopleWork], images: Sequence[coco.Image]
+    results: Path,
+    journal: Journal[PeopleWork],
+    wanted: Record[PeopleWork],
+    images: Sequence[coco.Image],
+    *,
+    overwrite: bool,
 ) -> None:
-    """Write the results file and its record from a journal that holds all ``images``, then delete the journal."""
+    """Write the results file and its record from a journal that holds all ``images``, then delete the journal.
+
+    Raises UserError: something of others has come to where they go, unless ``overwrite``; the journal stays.
+    """
     missing = [image.index for image in images if image.index not in journal]
     assert not missing, f"images {missing} were neither decoded nor left out"
     left_out = sorted({*wanted.facts.left_out, *journal.left_out})
-    results_file.write(results, journal.entries(), replace(wanted, facts=replace(wanted.facts, left_out=left_out)))
+    made = replace(wanted, facts=replace(wanted.facts, left_out=left_out))
+    results_file.write(results, journal.entries(), made, overwrite=overwrite)
     journal.remove()
 
 
@@ -230,7 +239,7 @@ def _decode_all(
                 seen.check(stamps, _files(decoding, image.index), "dump")
                 journal.add(image.index, None, entries)
                 bar.update()
-        finish(results, journal, wanted, images)
+        finish(results, journal, wanted, images, overwrite=overwrite)
     return kept
 
 

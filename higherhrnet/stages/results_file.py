@@ -31,6 +31,22 @@ def check(results: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> Non
     check_table(results, overwrite=overwrite)
 
 
+def check_again(results: Path, *, overwrite: bool) -> None:
+    """Do as ``check`` when people are found: what somebody put there while they were looked for stays, and so do they.
+
+    Raises
+    ------
+    UserError : saying what is there
+    """
+    try:
+        check(results, overwrite=overwrite)
+    except UserError as e:
+        what, _, _ = str(e).rpartition("; ")  # what helps before any work would have it done again
+        raise UserError(
+            f"{what}; it came while this command was at work: move it away and run again, what is done is kept"
+        ) from e
+
+
 def check_table(results: Path, *, overwrite: bool = False) -> None:
     """Refuse to write the table of their pictures where something of others lies."""
     outputs.check(table_of(results), "OUTPUT_DIR", ours=_is_table, overwrite=overwrite)
@@ -41,16 +57,24 @@ def table_of(results: Path) -> Path:
     return results.with_suffix(".pictures.json")
 
 
-def write(results: Path, entries: Iterable[dict[str, Any]], record: Record[PeopleWork]) -> Record[PeopleWork]:
+def write(
+    results: Path, entries: Iterable[dict[str, Any]], record: Record[PeopleWork], *, overwrite: bool = False
+) -> Record[PeopleWork]:
     """Write results and their record, now complete, which is returned.
 
     At no moment do a record and results of other bytes lie side by side, not after a kill either: what differs from
     its record was changed by others.
+
+    Raises
+    ------
+    UserError : as ``check_again``
     """
+    check_again(results, overwrite=overwrite)
     with atomic.writing(results) as partial:
         with partial.open("w", encoding="utf-8") as file:
             coco_results.dump(entries, file)
         made = replace(record, facts=replace(record.facts, sha256=atomic.sha256(partial)), complete=True)
+        check_again(results, overwrite=overwrite)  # writing many people takes seconds
         results.unlink(missing_ok=True)
         claim.write(results, made)
     atomic.remove_partials_of(results, claim.record_of(results))

@@ -19,7 +19,7 @@ from higherhrnet.artifacts import atomic, claim, dumps, figures, outputs
 from higherhrnet.artifacts.work import OmWork
 from higherhrnet.backends.ascend import amct, convert
 from higherhrnet.cli import log, program
-from higherhrnet.dataset import coco, evaluation
+from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.model import half
 from higherhrnet.pipeline import poses
@@ -82,6 +82,38 @@ def test_results_of_the_official_code_are_kept(people: Callable[..., Outcome]):
     Path(RESULTS).write_text("[\n]")  # written over ours, whose record stays
     assert f"results {RESULTS} have changed since their record was written" in error(people())
     assert Path(RESULTS).read_text() == "[\n]"
+
+
+@pytest.mark.parametrize("beside", ["", ".record", ".pictures"])
+@pytest.mark.parametrize("moment", ["decode.decode_image", "coco_results.dump"])
+def test_what_comes_to_the_results_place_meanwhile_is_kept(
+    people: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, moment: str, beside: str
+):
+    """While people are looked for, and while they are written; they are not looked for again."""
+    place = Path(RESULTS.replace(".json", f"{beside}.json"))
+    module, name = moment.split(".")
+    room = postprocess if module == "decode" else coco_results
+    real = getattr(room, name)
+
+    def coming(*given: object, **named: object) -> object:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text('"mine"')
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, name, coming)
+        said = error(people())
+    assert str(place) in said
+    assert said.endswith("it came while this command was at work: move it away and run again, what is done is kept\n")
+    assert place.read_text() == '"mine"'
+    assert beside == "" or not Path(RESULTS).exists()
+
+    place.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(postprocess, "decode_image", None)
+        outcome = people()
+    assert outcome.status == 0, outcome.err
+    assert "=> 7 of these images had been decoded before" in outcome.out
 
 
 def test_a_shard_is_not_merged_over_itself(

@@ -80,16 +80,19 @@ def test_two_workers_and_a_batch_give_the_same_people(run: Script, tiny_results:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[int]]:
-    """Of images from here on: their indices, in order. After so many Ctrl-C is pressed."""
+def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Of images from here on: their indices, in order. After so many Ctrl-C is pressed, or ``then`` is done."""
     real = preprocess.read
 
-    def begin(most: int | None = None) -> list[int]:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def begin(most: int | None = None, then: Callable[[], None] = interrupt) -> list[int]:
         seen: list[int] = []
 
         def reading(location, image, *, exif):
             if len(seen) == most:
-                raise KeyboardInterrupt
+                then()
             seen.append(image.index)
             return real(location, image, exif=exif)
 
@@ -114,6 +117,29 @@ def test_what_is_done_is_not_done_again(run: Script, tiny_results: bytes, reads)
     assert third == []
     assert run("--overwrite").status == 0
     assert sorted(third) == list(range(7))
+
+
+@pytest.mark.parametrize("suffix", [".json", ".pictures.json"])
+def test_what_comes_to_the_results_place_meanwhile_is_kept(run: Script, tiny_results: bytes, reads, suffix: str):
+    place = results().with_suffix(suffix)
+
+    def put() -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("[]")
+
+    reads(3, put)
+    said = error(run())
+    assert f"{place} is a file that this program did not make; it came while this command was at work: move it" in said
+    assert place.read_text() == "[]"
+    again = reads()
+    if suffix == ".json":  # that place is another's now
+        assert run("OUTPUT_DIR", "elsewhere").status == 0
+        assert Path("elsewhere", *results().parts[1:]).read_bytes() == tiny_results
+    else:
+        place.unlink()
+        assert run().status == 0
+        assert results().read_bytes() == tiny_results
+    assert again == []
 
 
 def test_a_change_that_would_mix_people_is_refused(
