@@ -88,10 +88,12 @@ class Agreement:
         """By shape (H, W)."""
 
     def add(self, shape: tuple[int, int], exact: People, found: People) -> None:
-        """Compare the people of a shape's first picture."""
+        """Compare the people of a shape's first picture; of several devices' one that does not agree is kept."""
         compared = compare(exact, found)
         with self._lock:
-            self.shapes[shape] = compared
+            known = self.shapes.get(shape)
+            if known is None or known.agrees:
+                self.shapes[shape] = compared
 
     def text(self) -> str:
         """A line to print; '' before anything was compared."""
