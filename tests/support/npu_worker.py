@@ -47,7 +47,8 @@ def differences(precision: str | None) -> dict[str, Any]:
     ours, network = made(precision, device=1), build(TINY_CONFIG)
     session = ours.open(SHAPE, 1)
     rng = np.random.default_rng(0)
-    worst, taken, exact = [], [], []
+    worst, taken = [], []
+    exact: list[float] = []
 
     def run(*slots: int) -> None:
         for slot in slots:
