@@ -144,7 +144,7 @@ def test_a_person_that_half_precision_drops_is_said_and_nothing_stops(kind: Kind
     assert replace(agreement.shapes[WIDE], shift=0, score=0) == type(agreement.shapes[WIDE])(2, 1, 1, 0, 0)
     (line,) = agreement.text().splitlines()
     assert line.startswith("note: stand-in float16 against float32, the first picture of 2 shapes: other people at 1 ")
-    assert "(the same: 128x192 1 of 2 and 1), joints up to " in line
+    assert "(128x192: 1 of 2 the same, 0 others), joints up to " in line
     assert line.endswith("see what its AP is, or give --precision float32")
 
 
@@ -199,11 +199,19 @@ def test_what_is_hardly_there_may_come_go_and_hop():
     assert (one.same, one.agrees, one.shift) == (1, True, 0)
 
 
+def test_many_shapes_stay_a_line():
+    agreement = Agreement("x")
+    for width in range(128, 1024, 64):
+        agreement.add((128, width), people(0), people(300))
+    assert "other people at 14 (128x128: 0 of 1 the same, 1 others; 128x192: " in agreement.text()
+    assert agreement.text().count("the same") == 4
+
+
 def test_of_several_devices_the_one_that_differs_is_said():
     agreement = Agreement("x")
     for found in (people(0), people(), people(0)):
         agreement.add(SQUARE, people(0), found)
-    assert "(the same: 128x128 0 of 1 and 0)" in agreement.text()
+    assert "(128x128: 0 of 1 the same, 0 others)" in agreement.text()
 
 
 @pytest.mark.parametrize(("first", "second"), [((), ()), ((), (0,)), ((0,), ())])
