@@ -18,8 +18,8 @@ CLEAR = 0.1
 SAME = 0.9
 """Object keypoint similarity from which on a person is the same.
 
-Measured on the demo network, 12 scenes, every layer rounded on a CPU: 0.94 and more in float16, where clear joints moved
-by 1.5 pixels at most; in bfloat16 down to 0.82, and a clear joint moved by 357 pixels.
+Measured on 12 scenes with the demo network, every layer rounded on a CPU: 0.94 and more in float16, where clear joints
+moved by 1.5 pixels at most; in bfloat16 down to 0.82, and a clear joint moved by 357 pixels.
 """
 _ONE_PERSON = 0.5  # below, two are different people
 _NAMED = 4  # shapes

@@ -235,7 +235,6 @@ def test_a_lower_precision_says_whether_people_are_float32_s(tiny_weights: Path,
 
     picture = next(pictures.iterdir())
     how = ("--backend", "torch", "--device", "cpu", "--threads", 1, "--precision", "bfloat16")
-
     arguments = (picture, "--output", "-", "--model", tiny_weights, "--cfg", TINY_CONFIG, *how)
     status = program.run(command.main, list(map(str, arguments)))
     captured = capsys.readouterr()
