@@ -229,6 +229,7 @@ def test_a_list_may_name_what_a_flag_is_for():
     assert sources.kinds(["a.jpg", "b.mp4", "camera:0"]) == {"picture", "video", "camera"}
 
 
+@pytest.mark.slow
 def test_a_lower_precision_says_whether_people_are_float32_s(tiny_weights: Path, pictures: Path, capsys):
     """Once, beside the lines of people; the API has it as values."""
     from higherhrnet.cli import predict as command  # noqa: PLC0415
