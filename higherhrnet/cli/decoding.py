@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -30,8 +30,7 @@ def say_left_to_host(images: int, say: Callable[[str], object] = print) -> None:
         say(f"{images} images were decoded on the host: the device had no memory left for it; give a smaller --bs")
 
 
-def say_agreement(agreements: Sequence[Agreement], say: Callable[[str], object] = print) -> None:
-    """Whether the people are float32's, a line for each device that computes in less."""
-    for agreement in agreements:
-        if line := agreement.text():
-            say(line)
+def say_agreement(agreement: Agreement | None, say: Callable[[str], object] = print) -> None:
+    """Whether the people are float32's, where the network computes in less."""
+    if agreement is not None and (line := agreement.text()):
+        say(line)

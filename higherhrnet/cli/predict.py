@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
             summary = predict.files(stream, job, args.output, kinds, work, done, overwrite=args.overwrite)
         decoding.say_left_to_host(stream.left_to_host, say)
-        decoding.say_agreement([stream.agreement] if stream.agreement else [], say)
+        decoding.say_agreement(stream.agreement, say)
     if not to_lines:
         earlier = f", {summary.kept} of them done before" * bool(summary.kept)
         say(f"{summary.people} people in {summary.pictures + summary.kept} pictures{earlier}: {args.output}")

@@ -265,7 +265,7 @@ class _Run:
 
             in_memory.run(self.images, journal, done)
             decoding.say_left_to_host(in_memory.left_to_host)
-            decoding.say_agreement(in_memory.agreements)
+            decoding.say_agreement(in_memory.agreement)
         usage.measure()
         return in_memory.clock, usage.peak
 

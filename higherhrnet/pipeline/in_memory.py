@@ -37,6 +37,8 @@ class InMemory:
     def __init__(self, backend: InProcess, settings: Settings, threads: int) -> None:
         """``threads`` read and decode, shared out among the devices."""
         self.clock = Clock()
+        self.agreement = Agreement(backend.name) if backend.has_exact else None
+        """Whether people are float32's, where the network computes in less."""
         self._backend, self._settings = backend, settings
         devices = settings.devices or (settings.device,)
         self._each = min(max(threads // len(devices), 1), backend.most_threads)
@@ -50,6 +52,7 @@ class InMemory:
                 dtypes=Dtypes(settings.input_dtype, settings.dump_dtype),
                 threads=self._each,
                 clock=self.clock,
+                agreement=self.agreement,
             )
             for device in devices
         ]
@@ -74,11 +77,6 @@ class InMemory:
     def left_to_host(self) -> int:
         """Images that were to be decoded on a device, which had no memory left."""
         return sum(stream.left_to_host for stream in self._streams)
-
-    @property
-    def agreements(self) -> list[Agreement]:
-        """Of each device that computes in less than float32."""
-        return [stream.agreement for stream in self._streams if stream.agreement is not None]
 
     def run(self, images: Sequence[coco.Image], journal: Journal[PeopleWork], done: Callable[[int], object]) -> None:
         """Do the images that the journal lacks; ``done`` is called with 1 after each.

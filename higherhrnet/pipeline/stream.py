@@ -104,11 +104,12 @@ class Stream:
         dtypes: Dtypes | None = None,
         threads: int | None = None,
         clock: Clock | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         """Start the network's thread; sessions are opened when a picture of their shape comes.
 
-        ``threads``: that read and decode; by default as many as there are cores, and at least two. ``clock``: one that
-        several streams share.
+        ``threads``: that read and decode; by default as many as there are cores, and at least two. ``clock``
+        and ``agreement``: those that several streams share.
 
         Raises
         ------
@@ -127,7 +128,7 @@ class Stream:
         self._device_decoder = DeviceDecoder(plan, options, backend.heads) if backend.keeps_maps else None
         if self._device_decoder and self._dtypes != Dtypes():
             raise UserError("--decode_on device takes maps as the network makes them; omit it, or --dtype and --aipp")
-        self.agreement = Agreement(backend.name) if backend.has_exact else None
+        self.agreement = (agreement or Agreement(backend.name)) if backend.has_exact else None
         """Whether people are float32's, where the network computes in less."""
         self._threads = threads or min(max(workers.cores(), 2), backend.most_threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pictures")

@@ -32,11 +32,17 @@ def tiny() -> Iterator[HigherHRNet]:
 
 
 def card(
-    network: HigherHRNet, device: CpuCard, *, batch: int = 2, said: list[str] | None = None, **more: bool
+    network: HigherHRNet,
+    device: CpuCard,
+    *,
+    batch: int = 2,
+    said: list[str] | None = None,
+    precision: str = "float32",
+    **more: bool,
 ) -> torch_cuda.Card:
     architecture = architecture_of(TINY_CONFIG)
     setting = torch_cuda.Setting(
-        "float32",
+        precision,
         batch,
         dumps.Heads(architecture.joints, architecture.tags),
         largest=SHAPES[0],
@@ -177,6 +183,37 @@ def test_a_first_batch_that_is_not_the_network_s_is_refused(tiny: HigherHRNet, v
     session.launch(0)
     with pytest.raises(UserError, match=r"^at 32x64, float32 differs from the network in float32 by (\d|nan).*at most"):
         session.wait(0)
+
+
+@pytest.mark.parametrize("keeps_maps", [False, True])
+def test_in_a_lower_precision_the_first_image_in_float32_is_there_too(tiny: HigherHRNet, keeps_maps: bool):
+    """What the first batch is compared with anyway; of another slot it is computed when it is asked for."""
+    made = card(tiny, CpuCard(), precision="bfloat16", keeps_maps=keeps_maps)
+    session = made.open(SHAPES[0], pictures=True, flip=True)
+    computed = []
+    made._trained.register_forward_hook(lambda *_: computed.append(1))
+    for slot in (0, 1):
+        batch = pictures(2, *SHAPES[0], 3, seed=slot)
+        session.sources[slot][:] = batch
+        session.launch(slot)
+        session.wait(slot)
+        ours = session.exact(slot)
+        assert len(computed) == slot + 1
+        for found, reference in zip(ours, expected(tiny, batch), strict=True):
+            assert found.dtype == np.float32
+            assert relative(found, reference[::2]) < 1e-5
+    session.launch(0)
+    session.wait(0)
+    assert len(computed) == 2
+    assert session._exact.keys() == {1}, "of a slot that was launched again nothing is kept"
+
+
+def test_float32_brings_nothing_more_down(tiny: HigherHRNet):
+    session = card(tiny, CpuCard()).open(SHAPES[0], pictures=True, flip=True)
+    session.sources[0][:] = pictures(2, *SHAPES[0], 3)
+    session.launch(0)
+    session.wait(0)
+    assert session._exact == {0: ()}
 
 
 def test_cudnn_is_set_whatever_a_program_has_set_before():

@@ -37,7 +37,7 @@ _FOREIGN = {
         "--auto_set_dymdims_mode",
         "--outfmt",
     ),
-    *("--noDataTransfers", "--useCudaGraph", "--useSpinWait"),
+    *("--noDataTransfers", "--profile", "--useCudaGraph", "--useProfile", "--useSpinWait"),
 }
 
 

@@ -229,6 +229,28 @@ def test_a_list_may_name_what_a_flag_is_for():
     assert sources.kinds(["a.jpg", "b.mp4", "camera:0"]) == {"picture", "video", "camera"}
 
 
+@pytest.mark.slow
+def test_a_lower_precision_says_whether_people_are_float32_s(tiny_weights: Path, pictures: Path, capsys):
+    """Once, beside the lines of people; the API has it as values."""
+    from higherhrnet.cli import predict as command  # noqa: PLC0415
+
+    picture = next(pictures.iterdir())
+    how = ("--backend", "torch", "--device", "cpu", "--threads", 1, "--precision", "bfloat16")
+    arguments = (picture, "--output", "-", "--model", tiny_weights, "--cfg", TINY_CONFIG, *how)
+    status = program.run(command.main, list(map(str, arguments)))
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    assert len(captured.out.splitlines()) == 1
+    (line,) = [line for line in captured.err.splitlines() if "against float32" in line]
+    assert "torch cpu bfloat16 against float32, the first picture of 1 shape: " in line
+    with Pose(tiny_weights, backend="torch", config=TINY_CONFIG, precision="bfloat16", threads=1) as pose:
+        pose(picture)
+        assert pose.agreement is not None
+        ((shape, one),) = pose.agreement.shapes.items()
+    assert f"{one.same} of {one.exact} the same" in line or one.agrees
+    assert min(shape) == 128
+
+
 def test_the_api(tiny_onnx: Path, pictures: Path, tmp_path: Path):
     files = sorted(pictures.iterdir())
     with Pose(tiny_onnx, config=TINY_CONFIG, min_score=0, oks_nms=0, exif=False) as pose:

@@ -71,6 +71,15 @@ def test_it_writes_the_six_scripts_bytes_and_leaves_nothing_else(run: Script, ti
     assert peak < 0.2, "nothing but people"
 
 
+def test_a_lower_precision_says_whether_people_are_float32_s(run: Script, tiny_weights: Path):
+    """Of the first picture of each of two shapes, after the pictures, which are all done."""
+    outcome = run("--backend", "torch", "--device", "cpu", "--precision", "bfloat16", "--limit", 2, model=tiny_weights)
+    assert outcome.status == 0, outcome.err
+    (line,) = [line for line in outcome.out.splitlines() if "against float32" in line]
+    assert "torch cpu bfloat16 against float32, the first picture of 2 shapes: " in line
+    assert " in 2 images" in outcome.out
+
+
 def test_two_workers_and_a_batch_give_the_same_people(run: Script, tiny_results: bytes, tiny_onnx_of_any_batch: Path):
     assert run("--workers", 2).status == 0
     assert results().read_bytes() == tiny_results
