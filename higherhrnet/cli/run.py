@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, config.network, people=people)
+    figures.say(dataset, images, results, wanted, config.network, people=people)
 
 
 def _parser() -> argparse.ArgumentParser:

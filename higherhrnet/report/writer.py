@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 import higherhrnet
-from higherhrnet.artifacts import atomic, claim, models, outputs, perf, sources
+from higherhrnet.artifacts import atomic, claim, models, outputs, perf, seen, sources
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.dataset.ground_truth import People
@@ -144,6 +144,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
     """What is analysed, what is known of the results, and notes."""
     assert dataset.truth is not None, "the people were asked for"
     files = [file for file in (job.results, job.against) if file is not None]
+    stamps = seen.look(each for file in files for each in (file, claim.record_of(file)) if each.exists())
     said = [_said(file, dataset) for file in files]
     if len({each.exif for each in said}) > 1:
         turned = files[0] if said[0].exif else files[1]
@@ -171,6 +172,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
         )
         for file in files
     ]
+    seen.check(stamps, stamps, "results file")
     study = Study(
         truth,
         found[0],

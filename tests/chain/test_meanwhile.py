@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -12,8 +13,10 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
+from higherhrnet.artifacts import claim
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import in_process, onnxruntime, torch
-from higherhrnet.stages import compare, measure
+from higherhrnet.stages import compare, measure, results_file
 from higherhrnet.stages import dump_sources as decoding
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
@@ -175,3 +178,30 @@ def test_dumps_that_are_replaced_while_they_are_compared_are_no_difference(
     both = ("--compare", f"result/{PLAIN}", f"other/{PLAIN}", "--workers", 1)
     said = error(script("HigherHRNet_performance", *both, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data))
     assert f"dump {file.absolute()} was replaced" in said or f"dump {file} was replaced" in said
+
+
+@pytest.mark.parametrize("with_record", [False, True])
+def test_results_that_are_replaced_before_they_are_evaluated_get_no_figures(
+    script: Script, model: Path, tiny_result: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, with_record: bool
+):
+    """Of postprocess and of run: by other results, or by a record of other work; what lies there stays."""
+    shutil.copytree(tiny_result, "result")
+    results = Path(TINY_RESULTS)
+
+    def replace() -> None:
+        if not with_record:
+            put(b"[]\n", results)
+            return
+        made = claim.read(results, PeopleWork)
+        assert made is not None
+        claim.write(results, dataclasses.replace(made, work=dataclasses.replace(made.work, version=99)))
+
+    after(monkeypatch, results_file, "write", replace)
+    run = ("run", "--workers", 1, "--model", model, *CPU, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
+    for call in (lambda: postprocess(script, tiny_data), lambda: script("higherhrnet.__main__", *run, "--overwrite")):
+        outcome = call()
+        assert f"results {results} were replaced, written to or removed after they were complete" in error(outcome)
+        assert "AP" not in outcome.out
+        assert with_record or results.read_bytes() == b"[]\n"
+        for left in results.parent.iterdir():
+            left.unlink()
