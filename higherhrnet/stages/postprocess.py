@@ -306,7 +306,11 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
         atomic.make_directory(picture.parent)
-        atomic.write_bytes(picture, encoder.jpeg(drawn))
+        source = [job.location.picture(image)]
+        may = partial(
+            outputs.check, picture, "--vis_dir", ours=outputs.is_marked, inputs=source, overwrite=job.overwrite
+        )
+        atomic.write_bytes(picture, encoder.jpeg(drawn), check=may)
     return pictures
 
 

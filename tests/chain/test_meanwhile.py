@@ -16,6 +16,9 @@ import pytest
 from higherhrnet.artifacts import claim
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import in_process, onnxruntime, torch
+from higherhrnet.model import export, quantization
+from higherhrnet.report import chart
+from higherhrnet.report.page import page
 from higherhrnet.stages import compare, measure, results_file
 from higherhrnet.stages import dump_sources as decoding
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS
@@ -205,3 +208,43 @@ def test_results_that_are_replaced_before_they_are_evaluated_get_no_figures(
         assert with_record or results.read_bytes() == b"[]\n"
         for left in results.parent.iterdir():
             left.unlink()
+
+
+MINE = b"somebody's own"
+
+
+def kept(outcome: Outcome, path: Path) -> None:
+    """A file that was put in an output's place meanwhile stays, and nothing is left beside it."""
+    assert f"{path} is a file that this program did not make" in error(outcome)
+    assert path.read_bytes() == MINE
+    assert not list(path.parent.glob("*.part"))
+    path.unlink()
+
+
+def test_a_file_that_is_put_in_an_output_s_place_meanwhile_stays(
+    script: Script, model: Path, tiny_weights: Path, tiny_inputs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of the export, an INT8 file and a chart."""
+    place = Path("place.onnx")
+    cfg = ("--cfg", TINY_CONFIG)
+    with monkeypatch.context() as patch:
+        before(patch, export, "_compare", lambda: place.write_bytes(MINE))
+        kept(script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--output", place, *cfg), place)
+    with monkeypatch.context() as patch:
+        before(patch, quantization, "quantize", lambda: place.write_bytes(MINE))
+        inputs = ("--inputs", tiny_inputs / "bins", "--inputs_flip", tiny_inputs / "bins_flip", "--count", 10)
+        kept(script("higherhrnet.__main__", "quantize", "--model", model, "--output", place, *inputs, *cfg), place)
+    place = Path("place.png")
+    with monkeypatch.context() as patch:
+        before(patch, chart, "figure", lambda: place.write_bytes(MINE))
+        given = ("--backend", "onnxruntime", "--model", model, "--shapes", "128x128", "--rounds", 1, "--chart", place)
+        kept(script("HigherHRNet_performance", *given, *cfg), place)
+
+
+def test_a_file_that_is_put_in_a_report_s_place_meanwhile_stays(
+    script: Script, model: Path, tiny_result: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(tiny_result, "result")
+    place = Path("place.html")
+    monkeypatch.setattr(page, "render", lambda *_: str(place.write_bytes(MINE)))
+    kept(postprocess(script, tiny_data, "--report", place), place)
