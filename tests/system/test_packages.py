@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,11 @@ def test_an_import_that_fails_otherwise_is_a_line_too(
     (tmp_path / "onnxruntime/__init__.py").write_text(f"def load():\n    raise {raised}\n\nload()\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
-    assert program.run(lambda _: importlib.import_module("onnxruntime") and None, []) == 1
+
+    def imports(_: Sequence[str] | None) -> None:
+        importlib.import_module("onnxruntime")
+
+    assert program.run(imports, []) == 1
     line = capsys.readouterr().err
     assert line.startswith("error: package onnxruntime is installed but does not load (")
     assert said in line
@@ -96,5 +101,5 @@ def test_an_error_of_a_call_is_no_import_s():
         np.arange(3).reshape(2, -1)
     assert packages.problem(caught.value) == ""
     with pytest.raises(AttributeError) as raised:
-        np.ma.masked_array([1]).nothing  # noqa: B018
+        np.ma.masked_array([1]).__getattribute__("nothing")
     assert packages.problem(raised.value) == ""
