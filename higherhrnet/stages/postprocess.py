@@ -118,6 +118,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     decoding = _Decoding(job.plan, opened, job.heads, job.options, joints, dataset.person)
     made = opened[0][0].made
     stamps = seen.look(file for index in indices for file in _files(decoding, index))
+    dump_sources.check_still(opened)
     inputs = made.inputs if made is not None else None
     wanted = Record(
         PeopleWork.of(

@@ -13,7 +13,7 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from higherhrnet.artifacts import claim
+from higherhrnet.artifacts import claim, info
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import in_process, onnxruntime, torch
 from higherhrnet.model import export, quantization
@@ -21,6 +21,8 @@ from higherhrnet.report import chart
 from higherhrnet.report.page import page
 from higherhrnet.stages import compare, measure, results_file
 from higherhrnet.stages import dump_sources as decoding
+from higherhrnet.system import processes
+from tests.support.ascend_host import Host
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
 
@@ -248,3 +250,23 @@ def test_a_file_that_is_put_in_a_report_s_place_meanwhile_stays(
     place = Path("place.html")
     monkeypatch.setattr(page, "render", lambda *_: str(place.write_bytes(MINE)))
     kept(postprocess(script, tiny_data, "--report", place), place)
+
+
+@pytest.mark.parametrize("changed", ["models/tiny_bs1_dynamic.om", "input"])
+def test_what_a_program_made_of_what_was_replaced_meanwhile_is_not_kept(
+    host: Host, monkeypatch: pytest.MonkeyPatch, changed: str
+):
+    """Of another .om or other inputs than its dumps would be said to be of; as it was, the same command goes on."""
+    host.only("128x192")
+    listed = info.read(info.path("prep_bin", (128, 192)))[-1].path
+    file = listed if changed == "input" else host.directory / changed
+    content, status = file.read_bytes(), file.stat()
+    with monkeypatch.context() as patch:
+        after(patch, processes, "run", lambda: put(content, file))
+        said = error(host.benchmark())
+    assert f"{file.name} was replaced" in said
+    assert not list((host.result / PLAIN).rglob("*.bin"))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    outcome = host.benchmark()
+    assert outcome.status == 0, outcome.err
+    assert list((host.result / PLAIN).glob("*.bin"))
