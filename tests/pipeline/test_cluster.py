@@ -121,8 +121,9 @@ def test_workers_of_other_versions_are_refused_by_name(other: str):
     def answers(versions: Callable[[], dict[str, str]]) -> dict[str, dict[str, str]]:
         return {"tcp://a:1": versions(), "tcp://b:2": {**versions(), other: "0.0"}}
 
+    client: Any = SimpleNamespace(run=answers)
     with pytest.raises(UserError, match=rf"the Dask worker tcp://b:2 has another {other} \(0.0, here "):
-        cluster.check_versions(SimpleNamespace(run=answers))
+        cluster.check_versions(client)
 
 
 @pytest.mark.parametrize(
