@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,18 @@ _PARTIAL_NAME = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, check: Callable[[], object] = lambda: None) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and rename it there when the block succeeds.
 
-    A block that fails leaves nothing behind. Raises UserError where the system refuses (no space, no permission).
+    A block that fails leaves nothing behind. ``check`` is called right before the renaming, to raise where somebody has
+    put there meanwhile what is not to be replaced. Raises UserError where the system refuses (no space, no permission).
     """
     if not path.name or (path.exists() and not path.is_file() and not path.is_symlink()):
         raise UserError(f"cannot write {path or '.'}: it is no regular file; give another path")
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         yield partial
+        check()
         partial.replace(path)
     except OSError as e:
         _unlink_quietly(partial)
@@ -45,18 +47,18 @@ def _unlink_quietly(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, *buffers: Any) -> None:
-    """Write objects with the buffer interface one after another as one file."""
-    with writing(path) as partial, partial.open("wb", buffering=0) as file:
+def write_bytes(path: Path, *buffers: Any, check: Callable[[], object] = lambda: None) -> None:
+    """Write objects with the buffer interface one after another as one file; ``check`` as of ``writing``."""
+    with writing(path, check) as partial, partial.open("wb", buffering=0) as file:
         for buffer in buffers:
             view = memoryview(buffer).cast("B")
             while view:  # an unbuffered write may take less than it was given
                 view = view[file.write(view) :]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as UTF-8."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, text: str, check: Callable[[], object] = lambda: None) -> None:
+    """Write a text file as UTF-8; ``check`` as of ``writing``."""
+    write_bytes(path, text.encode(), check=check)
 
 
 def write_json(path: Path, value: Any) -> None:

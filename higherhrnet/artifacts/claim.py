@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from higherhrnet.artifacts import atomic, fields, lock, seen, sources
+from higherhrnet.artifacts import atomic, fields, lock, sources
 from higherhrnet.artifacts.pictures import check_digest
 from higherhrnet.artifacts.work import (
     Difference,
@@ -43,7 +43,7 @@ class Facts:
     """What a record says beside the work: it changes while the work stays the same, or is known only at its end."""
 
     made_from: str = ""
-    """``stamps`` of the files that this was made from: when they change, it is made again."""
+    """seen.digest of the files that this was made from: when they change, it is made again."""
     pictures: str = ""
     """pictures.digest of the pictures that were read; '' where nothing says which."""
     left_out: list[int] = field(default_factory=list)
@@ -138,16 +138,6 @@ def read_sound(place: Path, kind: type[Work]) -> Record[Work] | None:
 def write(place: Path, record: Record[Any]) -> None:
     """Write a place's record."""
     atomic.write_json(record_of(place), record.as_json())
-
-
-def stamps(files: Iterable[Path]) -> str:
-    """A hash over files' names, folders, sizes and times of writing: whether files that are too large to read changed.
-
-    Raises
-    ------
-    UserError : a file that is not there
-    """
-    return seen.digest(seen.look(files))
 
 
 @dataclass

@@ -41,7 +41,7 @@ class FigureWork:
     dtype: str
     """Of the inputs."""
     data: str
-    """RANDOM, or pictures.digest of the inputs' pictures; where nothing says which, claim.stamps of the inputs."""
+    """RANDOM, or pictures.digest of the inputs' pictures; where nothing says which, seen.digest of the inputs."""
     dataset: str = ""
     """The data set, as InputsWork has it; '' of random inputs and where nothing says which."""
 

@@ -67,7 +67,8 @@ def in_process(
         model that is replaced while it is loaded
     """
     _check_options(name, providers=providers, precision=precision, run_on=run_on, tuned=tuned, decode_on=decode_on)
-    found = fingerprint.see(model) if model.is_file() else None  # the backend says what is not there
+    # The backend says what is not there; OpenVINO's looks itself, as it keeps what it compiled by content.
+    found = fingerprint.see(model) if name != OPENVINO and model.is_file() else None
     if name == ONNXRUNTIME:
         if run_on == CUDA and not providers:
             providers = ("CUDA", "CPU")

@@ -84,6 +84,7 @@ class OpenVino(InProcess):
         found = fingerprint.see(model)
         self._compiled = _compiled(core, model, device, options, cache_of(model), _key(found.sha256, graph))
         found.check()  # what was compiled is kept as of that content
+        self.model_hash = found.sha256
         ports = [[_port(port) for port in side] for side in (self._compiled.inputs, self._compiled.outputs)]
         super().__init__(batch=batch, heads=interface.check(model, ports[0], ports[1], batch), done=done)
 

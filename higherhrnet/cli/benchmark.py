@@ -28,6 +28,7 @@ from higherhrnet.cli import flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.plan import Plan
 from higherhrnet.errors import UserError
+from higherhrnet.model import quantized
 from higherhrnet.stages import infer
 from higherhrnet.stages.passes import Pass, check_pair, load
 
@@ -147,6 +148,8 @@ def _run(
 ) -> None:
     """Run the network, or print what would."""
     job = _job(args, inference, model, result)
+    if not args.print_commands:  # before it is loaded: what has changed until then is refused
+        job = replace(job, calibrated=quantized.pictures(model))
     if name in ON_ASCEND:
         job = replace(job, threads=0, together=_is_together(args, name))
     total = len(passes) * len(passes[0].indices)

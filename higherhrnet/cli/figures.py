@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from higherhrnet.artifacts import claim
+from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, evaluation
 from higherhrnet.dataset.ground_truth import People
-from higherhrnet.stages import postprocess
+from higherhrnet.stages import postprocess, results_file
 
 
 def say(
     dataset: coco.Dataset,
     images: Sequence[coco.Image],
     results: Path,
+    wanted: Record[PeopleWork],
     arch: str,
     *,
     people: People | None,
@@ -23,18 +24,21 @@ def say(
 ) -> None:
     """Print what a results file holds for ``images``, and its figures over those that were not left out.
 
+    The file is of the work ``wanted``, or the end is a UserError: somebody has replaced it since.
+
+
     ``of`` follows the number of images, ' of 3 shards' for example; without ``people`` no figures are made.
     """
-    made = claim.read(results, PeopleWork)
-    left_out = set(made.facts.left_out if made else ())
+    made = results_file.record(results, wanted)
+    left_out = set(made.facts.left_out)
     ids = [image.image_id for image in images if image.index not in left_out]
-    count, figures = postprocess.evaluate(dataset, results, ids, people)
+    count, figures = postprocess.evaluate(dataset, results, ids, people, made)
     print(f"=> {count} people in {len(ids)} images{of}, {results}")
     if len(ids) < len(dataset.images):
         print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
     if left_out:
         print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
-    if made is not None and (calibrated_on := set(made.facts.calibrated_on).intersection(i.index for i in images)):
+    if calibrated_on := set(made.facts.calibrated_on).intersection(i.index for i in images):
         print(on_calibration_images(len(calibrated_on)))
     if people is None or figures is None:
         print("=> no figures (--no_eval)")

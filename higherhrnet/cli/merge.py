@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         dataset,
         dataset.images[: made.work.images],
         whole,
+        made,
         config.network,
         people=people,
         of=f" of {len(shards)} shards",

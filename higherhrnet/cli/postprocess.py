@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in remarks:
         log.say(line)
     if args.vis_dir:
-        pictures = postprocess.draw_results(dataset, job.results, drawing)
+        pictures = postprocess.draw_results(dataset, job.results, summary.record, drawing)
         log.say(f"=> {len(pictures)} pictures in {args.vis_dir}")
     if args.report:
         made = writer.run(replace(report, image_ids=summary.image_ids))

@@ -69,8 +69,8 @@ def _said(error: BaseException) -> str | None:
     is_lost = is_vague and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
     if is_lost or any(map(memory.is_lack, _causes(error))):
         return f"not enough memory ({str(error)[:160] or 'amount unknown'}); give smaller or fewer things at once"
-    if isinstance(error, ImportError):
-        return packages.problem(error) or None
+    if said := packages.problem(error):
+        return said
     if isinstance(error, OSError) and error.filename is not None:  # one that no stage has a better word for
         return f"{error.strerror}: {error.filename!r}; check that path and its permissions"
     return None

@@ -8,6 +8,7 @@ Writes models/{name}_bs{N}_dynamic.onnx: input `input`, outputs `output1` and `o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from higherhrnet import __version__
@@ -48,8 +49,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{flag} names one file, --bs {len(args.bs)} batch sizes; omit one of them")
 
     paths = [output or Path("models") / models.onnx_name(weights, batch) for batch in args.bs]
-    for path in paths:
+
+    def check(path: Path) -> None:
         outputs.check(path, flag, ours=origin.is_ours, inputs=[weights, config.file], overwrite=args.overwrite)
+
+    for path in paths:
+        check(path)
 
     # Imported here: torch takes seconds, and a wrong argument should be answered at once.
     from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
@@ -70,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     for batch, path in zip(args.bs, paths, strict=True):
         nodes = export.MODELZOO_NODES if args.onnx_path else export.GUIDE_NODES
-        report = export.export(net, path, batch=batch, metadata=metadata, output_nodes=nodes)
+        report = export.export(
+            net, path, batch=batch, metadata=metadata, output_nodes=nodes, check=partial(check, path)
+        )
         print(f"{report.path}: {report.nodes} nodes, opset {export.OPSET}")
         print(f"largest difference from PyTorch, relative to the largest output value: {report.difference:.2g}")
 

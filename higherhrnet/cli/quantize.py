@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     origin.check(model, Architecture.from_extra(config.extra, config.heads), config.file)
     output = args.output or model.with_name(f"{model.stem}_int8.onnx")
     if args.target != _ASCEND:
-        outputs.check(output, "--output", ours=origin.is_ours, inputs=[model], overwrite=args.overwrite)
+        _check_output(args, model, output)
     chosen = calibration.choose(args.inputs, args.inputs_flip, args.count, args.seed)
     if chosen.made is not None and chosen.made.work.short_side != config.plan.short_side:
         raise UserError(
@@ -56,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         _for_ascend(args, config, model, chosen)
         return
     _to_int8(args, config, model, chosen, output)
+
+
+def _check_output(args: argparse.Namespace, model: Path, output: Path) -> None:
+    outputs.check(output, "--output", ours=origin.is_ours, inputs=[model], overwrite=args.overwrite)
 
 
 def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Calibration, output: Path) -> None:
@@ -94,7 +99,8 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
 
         scheme = quantize.give_back(source, ranges, scheme, probe, is_enough)
     made = quantization.quantize(source, ranges, scheme)
-    quantize.write(source, made, quantize.describe(found.sha256, chosen, scheme), output)
+    work = quantize.describe(found.sha256, chosen, scheme)
+    quantize.write(source, made, work, output, partial(_check_output, args, model, output))
     every, in_int8 = quantize.count_layers(source, scheme)
     before, after = (file.stat().st_size / 1e6 for file in (model, output))
     difference = quantize.difference(source, made, [next(chosen.batches(size))])

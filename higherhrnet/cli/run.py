@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, config.network, people=people)
+    figures.say(dataset, images, results, wanted, config.network, people=people)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -300,7 +300,8 @@ class _Run:
             raise UserError(f"--dask needs the package distributed ({e}); pip install -r requirements-dask.txt") from e
         before = len(journal)
         start = time.perf_counter()
-        connected = cluster.connected(address, self.inference, self.backend, self.settings)
+        computes = backend.name, backend.runtime
+        connected = cluster.connected(address, self.inference, self.backend, self.settings, computes)
         with connected as workers_of, self._bar(before) as bar:
             folder = (self.work / chain.CHUNKS).absolute()
             cluster.run(workers_of, self.chunks(backend, workers_of.slots), journal, folder, done=bar.update)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     evaluation.require()
     if args.chart:
         chart.require()
-        outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
+        _check_chart(args)
     model = args.model or models.find_onnx(choices.MODELS, args.bs)
     int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
     if args.int8 and not int8.is_file():
@@ -67,7 +68,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     foot = report.MEANING.format(images=first.found.images, distance=args.distance)
     print(report.formatted(shown, notes, args.format, foot=foot))
     if args.chart:
-        report.draw(shown, args.chart)
+        report.draw(shown, args.chart, partial(_check_chart, args))
+
+
+def _check_chart(args: argparse.Namespace) -> None:
+    outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
 
 
 def _of_one_network(model: Path, int8: Path | None, weights: Path | None) -> list[Seen]:

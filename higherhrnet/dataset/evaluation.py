@@ -65,11 +65,17 @@ def evaluate(
     ------
     UserError : annotations that cannot be evaluated, pycocotools not installed or failing
     """
+    return evaluate_entries(dataset, sources.read_json(results_file, "results"), image_ids, people)
+
+
+def evaluate_entries(
+    dataset: Dataset, results: Sequence[dict[str, Any]], image_ids: Sequence[int], people: People | None = None
+) -> dict[str, float]:
+    """Do as ``evaluate``, with the entries of results."""
     require()
     people = people or People()
     truth = dataset.truth or load(dataset.annotations, people).truth
     assert truth is not None
-    results = sources.read_json(results_file, "results")
     own = [{**entry, "category_id": ground_truth.PERSON} for entry in results]
     return _figures(truth.content, own, image_ids, people)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def export(
     batch: int,
     metadata: dict[str, str] | None = None,
     output_nodes: tuple[str, str] = GUIDE_NODES,
+    check: Callable[[], object] = lambda: None,
 ) -> Report:
     """Write the network to ``path`` and compare the file with PyTorch at two shapes that were not traced.
 
@@ -62,6 +64,7 @@ def export(
     batch : fixed size of the first axis; -1 leaves it dynamic
     metadata : key and value pairs kept in the file
     output_nodes : names of the nodes that make the two outputs
+    check : called right before the file takes its place, as of atomic.writing
 
     Raises UserError: a batch that is neither -1 nor positive, a path that cannot be written, or a file that would
     compute something else than the network (nothing is written then).
@@ -78,7 +81,7 @@ def export(
     content = model.SerializeToString()
     difference = _compare(path, network, content, _CHECKED_DYNAMIC_BATCH if batch == _DYNAMIC_BATCH else batch)
     atomic.make_directory(path.parent)
-    atomic.write_bytes(path, content)
+    atomic.write_bytes(path, content, check=check)
     return Report(path, len(model.graph.node), difference)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -30,7 +31,8 @@ def write(source: Path, target: Path, *, flag: str) -> None:
 
     Raises UserError: a model that cannot be converted, or a file of others in its place.
     """
-    outputs.check(target, flag, ours=_is_ours, inputs=[source], overwrite=None)
+    check = partial(outputs.check, target, flag, ours=_is_ours, inputs=[source], overwrite=None)
+    check()
     found = fingerprint.see(source)
     from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
 
@@ -47,5 +49,5 @@ def write(source: Path, target: Path, *, flag: str) -> None:
     found.check()
     made.metadata_props.add(key=_KEY, value=found.sha256)
     atomic.make_directory(target.parent)
-    with atomic.writing(target) as partial:
-        onnx.save(made, partial)
+    with atomic.writing(target, check) as file:
+        onnx.save(made, file)

@@ -6,6 +6,7 @@ The only module that imports distributed. Every worker must be able to import th
 from __future__ import annotations
 
 import contextlib
+import importlib
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, as_c
 from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.work import PeopleWork
+from higherhrnet.backends.base import Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference
 from higherhrnet.errors import UserError
@@ -32,14 +34,25 @@ _Done = tuple[Prepared, list[tuple[int, list[Person]]]]
 
 
 class _Plugin(WorkerPlugin):
-    """Makes the backend once a worker process, when it joins; ``dealt``: the devices of each, by address."""
+    """Makes the backend once a worker process, when it joins; ``dealt``: the devices of each, by address.
+
+    It has to be what it is here: ``computes`` are its name and its runtime, and the settings have the model's hash.
+    """
 
     def __init__(
-        self, inference: Inference, backend: str, settings: Settings, dealt: Mapping[str, tuple[int, ...]]
+        self,
+        inference: Inference,
+        backend: str,
+        settings: Settings,
+        dealt: Mapping[str, tuple[int, ...]],
+        computes: tuple[str, str],
     ) -> None:
         self.name = f"higherhrnet-{uuid.uuid4().hex[:8]}"
         self._inference, self._backend, self._settings, self._dealt = inference.elsewhere(), backend, settings, dealt
+        self._computes = computes
         self.made: Steps | InMemory | None = None
+        self.refused = ""
+        """Why nothing was made."""
 
     def setup(self, worker: Worker) -> None:
         settings, inference = self._settings, self._inference
@@ -47,10 +60,21 @@ class _Plugin(WorkerPlugin):
             settings, inference = replace(settings, device=devices[0], devices=devices), inference.on(devices)
         logs = Path("run_logs")
         backend = inference.backend(self._backend, settings.model, logs=logs, done=lambda _: None)
+        if differs := self._other(backend):
+            self.refused = f"the Dask worker {worker.address} has another {differs}"
+            raise UserError(self.refused)
         if isinstance(backend, InProcess):
             self.made = InMemory(backend, settings, worker.state.nthreads)
         else:
             self.made = Steps(settings, workers.Pool(1), backend)
+
+    def _other(self, backend: Backend) -> str:
+        """What a worker's backend has that is not what it is here; '' where nothing is."""
+        if backend.model_hash != self._settings.model_hash:
+            found, here = backend.model_hash[:12], self._settings.model_hash[:12]
+            return f"{self._settings.model} (of digest {found}, here {here})"
+        pairs = zip(("backend", "runtime"), (backend.name, backend.runtime), self._computes, strict=True)
+        return next((f"{what} ({found}, here {here})" for what, found, here in pairs if found != here), "")
 
     def teardown(self, worker: Worker) -> None:
         if isinstance(self.made, InMemory):
@@ -68,12 +92,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(address: str, inference: Inference, backend: str, settings: Settings) -> Iterator[Cluster]:
+def connected(
+    address: str, inference: Inference, backend: str, settings: Settings, computes: tuple[str, str]
+) -> Iterator[Cluster]:
     """Connect to a scheduler and make the backend on each of its workers.
+
+    ``computes`` are the name and the runtime of the backend here.
 
     Raises
     ------
-    UserError : no scheduler there, one without workers, or workers that cannot make the backend
+    UserError : no scheduler there, one without workers, or workers that cannot make the backend, or that have another
+        model, runtime or version of this package
     """
     try:
         client = Client(address, timeout=_CONNECT)
@@ -84,8 +113,9 @@ def connected(address: str, inference: Inference, backend: str, settings: Settin
         slots = sum(threads.values())
         if not slots:
             raise UserError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
-        plugin = _Plugin(inference, backend, settings, deal(list(threads), settings.devices))
+        plugin = _Plugin(inference, backend, settings, deal(list(threads), settings.devices), computes)
         try:
+            check_versions(client)
             client.register_plugin(plugin)
         except Exception as e:  # whatever a worker raised, from ModuleNotFoundError to UserError
             raise UserError(
@@ -97,6 +127,27 @@ def connected(address: str, inference: Inference, backend: str, settings: Settin
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be gone: that is what is being reported
                 client.unregister_worker_plugin(plugin.name)
+
+
+def check_versions(client: Client) -> None:
+    """Refuse workers that would find other people for want of the same versions; their people are one result."""
+
+    def versions() -> dict[str, str]:  # within, so that its code is sent: an older package there has no such function
+        def of(module: str, name: str = "__version__") -> str:
+            return str(getattr(importlib.import_module(module), name, "none"))
+
+        return {
+            "higherhrnet": of("higherhrnet"),
+            "version of preprocessing": of("higherhrnet.image.transform", "VERSION"),
+            "version of the decode": of("higherhrnet.decode", "VERSION"),
+            "OpenCV": of("cv2"),
+        }
+
+    here = versions()
+    for worker, found in client.run(versions).items():
+        for what, wanted in here.items():
+            if found[what] != wanted:
+                raise UserError(f"the Dask worker {worker} has another {what} ({found[what]}, here {wanted})")
 
 
 def deal(workers_of: Sequence[str], devices: Sequence[int]) -> dict[str, tuple[int, ...]]:
@@ -175,7 +226,8 @@ def _process(plugin: str, chunk: Chunk, base: str) -> _Done:
     found = get_worker().plugins[plugin]
     assert isinstance(found, _Plugin)
     steps = found.made
-    assert steps is not None, "setup has run"
+    if steps is None:
+        raise UserError(f"{found.refused or 'a Dask worker could not make the network'}; end it, or set it up as here")
     if isinstance(steps, InMemory):
         return _in_memory(steps, chunk)
     folder = Path(base) / f"{chunk.name}_{uuid.uuid4().hex[:8]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,11 +104,14 @@ def _as_csv(rows: Sequence[Row]) -> str:
     return stream.getvalue().rstrip("\n")
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write a PNG of AP against images per second. Raises UserError without matplotlib."""
+def draw(rows: Sequence[Row], path: Path, check: Callable[[], object] = lambda: None) -> None:
+    """Write a PNG of AP against images per second; ``check`` as of atomic.writing.
+
+    Raises UserError without matplotlib.
+    """
     chart.require()
     made = figure(rows)
-    with atomic.writing(path) as partial:
+    with atomic.writing(path, check) as partial:
         made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": MARK.decode()})
 
 

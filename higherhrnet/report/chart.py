@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,8 @@ def require() -> None:
         raise UserError("--chart needs matplotlib, which is not installed; pip install 'matplotlib>=3.8,<4'")
 
 
-def draw(columns: Sequence[Column], path: Path) -> None:
-    """Write a PNG of the columns of images per second; ratios are left to the table.
+def draw(columns: Sequence[Column], path: Path, check: Callable[[], object] = lambda: None) -> None:
+    """Write a PNG of the columns of images per second; ratios are left to the table. ``check`` as of atomic.writing.
 
     Raises UserError: matplotlib is not installed, more columns than there are colors, or a path that cannot be written.
     """
@@ -40,7 +40,7 @@ def draw(columns: Sequence[Column], path: Path) -> None:
     if len(devices) > len(COLORS):
         raise UserError(f"--chart: {len(devices)} columns, at most {len(COLORS)} can be told apart; omit some")
     made = figure(devices)
-    with atomic.writing(path) as partial:
+    with atomic.writing(path, check) as partial:
         made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": MARK.decode()})
 
 

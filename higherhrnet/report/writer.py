@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 import higherhrnet
-from higherhrnet.artifacts import atomic, claim, models, outputs, perf, sources
+from higherhrnet.artifacts import atomic, claim, models, outputs, perf, seen, sources
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.dataset.ground_truth import People
@@ -77,10 +78,16 @@ def check(job: ReportJob) -> None:
         raise UserError(f"--results {job.results} and --against {job.against} are one file; give other results")
     if job.json is not None and job.output is not None and job.json.absolute() == job.output.absolute():
         raise UserError(f"the page and --json are both {job.json}; give two paths")
-    inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
-    for path, flag in ((job.output, job.flag), (job.json, "--json")):
+    for path in (job.output, job.json):
         if path is not None:
-            outputs.check(path, flag, ours=outputs.is_marked, inputs=inputs, overwrite=job.overwrite)
+            _check_output(job, path)
+
+
+def _check_output(job: ReportJob, path: Path) -> None:
+    """Refuse to write the page, or the numbers, over an input or what others have put there."""
+    inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
+    flag = job.flag if path == job.output else "--json"
+    outputs.check(path, flag, ours=outputs.is_marked, inputs=inputs, overwrite=job.overwrite)
 
 
 def run(job: ReportJob) -> Made:
@@ -116,17 +123,17 @@ def run(job: ReportJob) -> Made:
     }
     files = []
     if job.json is not None:
-        _write(job.json, json.dumps(said, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+        _write(job, job.json, json.dumps(said, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
         files.append(job.json)
     if job.output is not None:
-        _write(job.output, page.render(said, crops))
+        _write(job, job.output, page.render(said, crops))
         files.append(job.output)
     return Made(files, notes)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(job: ReportJob, path: Path, text: str) -> None:
     atomic.make_directory(path.parent)
-    atomic.write_text(path, text)
+    atomic.write_text(path, text, partial(_check_output, job, path))
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
     """What is analysed, what is known of the results, and notes."""
     assert dataset.truth is not None, "the people were asked for"
     files = [file for file in (job.results, job.against) if file is not None]
+    stamps = seen.look(each for file in files for each in (file, claim.record_of(file)) if each.exists())
     said = [_said(file, dataset) for file in files]
     if len({each.exif for each in said}) > 1:
         turned = files[0] if said[0].exif else files[1]
@@ -171,6 +179,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
         )
         for file in files
     ]
+    seen.check(stamps, stamps, "results file")
     study = Study(
         truth,
         found[0],

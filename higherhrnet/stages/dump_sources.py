@@ -55,6 +55,21 @@ def open_one(directory: Path, naming: dumps.Naming) -> Source:
     return Source(directory, naming, record.work, tuple(record.facts.calibrated_on))
 
 
+def check_still(sources: Sequence[Sequence[Source]]) -> None:
+    """Refuse directories whose records are not the ones any more that they were opened with.
+
+    What is known of the dumps then, looked at in between, may be of others than the record said.
+
+    Raises
+    ------
+    UserError : naming the directory
+    """
+    for passes in sources:
+        for source in passes:
+            if open_one(source.directory, source.naming) != source:
+                raise UserError(f"{source.directory} was made again while this program looked at it; run this again")
+
+
 def joints(dataset: coco.Dataset, directory: Path, plan: Plan, heads: dumps.Heads) -> int | None:
     """How many heatmaps the outputs in a directory have, by the size of the first; None where that says no number.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from higherhrnet.artifacts import atomic, claim, sources
+from higherhrnet.artifacts import atomic, claim, seen, sources
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.pictures import combine
 from higherhrnet.artifacts.work import PeopleWork, differences
@@ -28,6 +28,7 @@ def run(
     ------
     UserError : shards that are missing, unfinished, changed, given twice, or of other work than the first
     """
+    stamps = seen.look(shards) if all(file.is_file() for file in shards) else {}  # else the next line says it
     records = [_checked(file) for file in shards]
     first = records[0].work
     parts = [Shard.parse(made.work.shard) for made in records]
@@ -49,6 +50,7 @@ def run(
     entries = {
         part.number: _by_image(file, by_index, joints, dataset.person) for part, file in zip(parts, shards, strict=True)
     }
+    seen.check(stamps, stamps, "results file")
     of = parts[0].of
     merged = (
         entry

@@ -154,6 +154,8 @@ def _of_tree(loaded: Pass, tree: Path, subject: str) -> Pass:
         which = "flipped" if made.work.flip else "plain"
         raise UserError(f"{subject} {which} inputs; exchange --info and --info_flip")
     known = {index: picture.sha256 for index, picture in pictures_of(tree / inputs.PICTURES).items()}
+    if made_of(tree) != made:  # what the record said before the files were looked at may be of others
+        raise UserError(f"input tree {tree} was made again while this program looked at it; run this again")
     pictures = {index: known[index] for index in indices if index in known}
     return replace(loaded, made=_part(made, pictures, indices, shard), pictures=pictures)
 

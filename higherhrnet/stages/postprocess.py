@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic, claim, dumps, outputs, seen, sources
+from higherhrnet.artifacts import atomic, claim, dumps, outputs, seen
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.seen import Stamp
@@ -48,6 +48,8 @@ class Summary:
     """Images that an earlier run had decoded."""
     replaced: str
     """Why results that were there are of other work; '' where none were."""
+    record: Record[PeopleWork]
+    """Of the results that the figures are over."""
     image_ids: Sequence[int] = ()
     """Of the images decoded."""
     calibrated_on: int = 0
@@ -114,6 +116,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     decoding = _Decoding(job.plan, opened, job.heads, job.options, joints, dataset.person)
     made = opened[0][0].made
     stamps = seen.look(file for index in indices for file in _files(decoding, index))
+    dump_sources.check_still(opened)
     inputs = made.inputs if made is not None else None
     wanted = Record(
         PeopleWork.of(
@@ -140,7 +143,8 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         replaced = "" if before is None else claim.reasons(before.stale(wanted))
         kept = _decode_all(decoding, images, wanted, stamps, job.results, pool, overwrite=job.overwrite)
     ids = [image.image_id for image in images]
-    people, figures = evaluate(dataset, job.results, ids, job.people)
+    complete = results_file.record(job.results, wanted)
+    people, figures = evaluate(dataset, job.results, ids, job.people, complete)
     left_out = len(wanted.facts.left_out)
     calibrated_on = len(wanted.facts.calibrated_on)
     return Summary(
@@ -152,6 +156,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         left_out=left_out,
         kept=kept,
         replaced=replaced,
+        record=complete,
         image_ids=ids,
         calibrated_on=calibrated_on,
     )
@@ -183,15 +188,14 @@ def finish(
 
 
 def evaluate(
-    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], people: People | None
+    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], people: People | None, made: Record[PeopleWork]
 ) -> tuple[int, dict[str, float] | None]:
-    """Number of people of a results file, and its figures over the images named; None without ``people``."""
-    figures = evaluation.evaluate(dataset, results, image_ids, people) if people else None
-    return _count(results), figures
+    """Number of people of a results file, and its figures over the images named; None without ``people``.
 
-
-def _count(results: Path) -> int:
-    return len(sources.read_json(results, "results"))
+    Raises UserError where the file is not the one any more that the record ``made`` is of.
+    """
+    entries = results_file.read(results, made)
+    return len(entries), evaluation.evaluate_entries(dataset, entries, image_ids, people) if people else None
 
 
 def people(
@@ -289,15 +293,15 @@ def check_drawing(dataset: coco.Dataset, job: DrawJob) -> None:
             outputs.check(picture, "--vis_dir", ours=lambda _: True, inputs=[source], overwrite=job.overwrite)
 
 
-def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Path]:
-    """Draw the people of a results file on images; return the pictures' paths.
+def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork], job: DrawJob) -> list[Path]:
+    """Draw the people of a results file, which its record ``made`` is of, on images; return the pictures' paths.
 
-    Raises UserError: an image that cannot be read, or an output directory that cannot be written.
+    Raises UserError: other results in their place, an image that cannot be read, or an output directory that cannot be
+    written.
     """
-    made = claim.read(results, PeopleWork)
-    exif = made is not None and bool(made.work.inputs.get("exif"))  # people are where the network saw them
+    exif = bool(made.work.inputs.get("exif"))  # people are where the network saw them
     by_image: dict[int, list[Any]] = {}
-    for entry in sources.read_json(results, "results"):
+    for entry in results_file.read(results, made):
         if entry["score"] >= job.min_score:
             by_image.setdefault(entry["image_id"], []).append(entry["keypoints"])
     shown = [image for image in dataset.images if image.image_id in by_image][: job.count]
@@ -311,7 +315,11 @@ def draw_results(dataset: coco.Dataset, results: Path, job: DrawJob) -> list[Pat
         keypoints = np.array(by_image[image.image_id]).reshape(-1, len(by_image[image.image_id][0]) // 3, 3)
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
         atomic.make_directory(picture.parent)
-        atomic.write_bytes(picture, encoder.jpeg(drawn))
+        source = [job.location.picture(image)]
+        may = partial(
+            outputs.check, picture, "--vis_dir", ours=outputs.is_marked, inputs=source, overwrite=job.overwrite
+        )
+        atomic.write_bytes(picture, encoder.jpeg(drawn), check=may)
     return pictures
 
 

@@ -46,15 +46,24 @@ def is_there(output: Path, work: QuantizedWork) -> bool:
     return made is not None and made.work == work
 
 
-def write(source: onnx.ModelProto, made: onnx.ModelProto, work: QuantizedWork, output: Path) -> None:
-    """Write a quantized network with the float32 one's metadata and the record of its work."""
+def write(
+    source: onnx.ModelProto,
+    made: onnx.ModelProto,
+    work: QuantizedWork,
+    output: Path,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Write a quantized network with the float32 one's metadata and the record of its work.
+
+    ``check`` is called right before the file takes its place, as of atomic.writing.
+    """
     kept = {entry.key: entry.value for entry in source.metadata_props}
     kept |= {"made_by": f"higherhrnet {__version__}", quantized.KEY: quantized.text(work)}
     del made.metadata_props[:]
     for key, value in sorted(kept.items()):
         made.metadata_props.add(key=key, value=value)
     atomic.make_directory(output.parent)
-    atomic.write_bytes(output, made.SerializeToString(deterministic=True))
+    atomic.write_bytes(output, made.SerializeToString(deterministic=True), check=check)
 
 
 def difference(source: onnx.ModelProto, made: onnx.ModelProto, batches: Iterable[np.ndarray]) -> float:

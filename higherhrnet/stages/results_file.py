@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +81,43 @@ def write(
         claim.write(results, made)
     atomic.remove_partials_of(results, claim.record_of(results))
     return made
+
+
+def record(results: Path, wanted: Record[PeopleWork]) -> Record[PeopleWork]:
+    """The record beside results that are complete and of the work wanted.
+
+    Raises
+    ------
+    UserError : there is none, or it is of other work: somebody has replaced them since
+    """
+    made = claim.read(results, PeopleWork)
+    if made is None or not made.complete or made.stale(wanted):
+        raise UserError(_replaced(results))
+    return made
+
+
+def read(results: Path, made: Record[PeopleWork]) -> list[dict[str, Any]]:
+    """The entries of results, read once, and their bytes compared with what the record says of them.
+
+    Raises
+    ------
+    UserError : other results lie there, or none
+    """
+    try:
+        content = sources.read(results)
+    except OSError as e:
+        raise UserError(_replaced(results)) from e
+    if hashlib.sha256(content).hexdigest() != made.facts.sha256:
+        raise UserError(_replaced(results))
+    entries: list[dict[str, Any]] = json.loads(content)
+    return entries
+
+
+def _replaced(results: Path) -> str:
+    return (
+        f"results {results} were replaced, written to or removed after they were complete, so figures would not be of "
+        f"them; move away what is there and run again, or give another path with OUTPUT_DIR"
+    )
 
 
 def _is_ours(results: Path) -> bool:

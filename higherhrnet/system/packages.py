@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 OLDEST_PYTHON = (3, 10)
@@ -26,6 +27,13 @@ _PACKAGES = {
     "yaml": ("PyYAML", _ALL),
 }
 
+_VERSIONS = re.compile(
+    r"compiled using NumPy|numpy\.dtype size changed|binary incompatib|_ARRAY_API|compiled against|needs NumPy|"
+    r"has no attribute|multiarray failed|failed without raising|ABI version",
+    re.IGNORECASE,
+)
+"""What packages, and the interpreter, say where versions do not go together."""
+
 
 def python_problem() -> str:
     """What is wrong with this Python, '' where nothing is."""
@@ -35,8 +43,15 @@ def python_problem() -> str:
     return f"this is Python {found}, expected {oldest} or newer; run it with another python3"
 
 
-def problem(error: ImportError) -> str:
-    """What an import that failed means to a user; '' for one that is this program's own fault."""
+def problem(error: BaseException) -> str:
+    """What an import that failed means to a user; '' for one that is this program's own fault, or for no import.
+
+    A library that is missing, or that clashes with another's version, ends an import by whatever its code comes upon:
+    OSError, AttributeError, RuntimeError, SystemError ...
+    """
+    if not isinstance(error, ImportError):
+        package, file = _importing(error)
+        return _broken(package, file, _root(error)) if package else ""
     name = (error.name or "").partition(".")[0]
     package, file = _PACKAGES.get(name, ("", ""))
     reason = _root(error)
@@ -44,30 +59,47 @@ def problem(error: ImportError) -> str:
         if not package:
             return ""
         return f"package {package} is not installed for {sys.executable}; pip install -r {file}"
-    broken = package or _importing(error) or next((p for key, (p, _) in _PACKAGES.items() if key in str(reason)), "")
-    if not broken:
-        return ""
-    said = " ".join(str(reason).split())[:200]
+    if not package:
+        package, file = _importing(error)
+    if not package:
+        package, file = next((found for key, found in _PACKAGES.items() if key in str(reason)), ("", ""))
+    return _broken(package, file, reason) if package else ""
+
+
+def _broken(package: str, file: str, reason: BaseException) -> str:
+    """What to say of a package that is there and does not load."""
+    said = " ".join(str(reason).split())[:200] or type(reason).__name__
     if "map segment" in said or "allocate memory" in said:
         return (
-            f"package {broken} is installed but does not load ({said}): there is too little memory (ulimit -v), or it "
+            f"package {package} is installed but does not load ({said}): there is too little memory (ulimit -v), or it "
             f"lies in a file system that runs no programs (noexec)"
         )
+    if _VERSIONS.search(said):
+        return (
+            f"package {package} is installed but does not load ({said}): it was made for another version of NumPy or "
+            f"Python than is here; pip install -r {file} installs versions that go together"
+        )
     return (
-        f"package {broken} is installed but does not load ({said}); check LD_LIBRARY_PATH and what set_env.sh put "
+        f"package {package} is installed but does not load ({said}); check LD_LIBRARY_PATH and what set_env.sh put "
         f"on it, or install the package again"
     )
 
 
-def _importing(error: ImportError) -> str:
-    """The package in whose import an error arose, which it need not name; '' of another."""
-    found = ""
+def _importing(error: BaseException) -> tuple[str, str]:
+    """The package in whose import an error arose, which it need not name, and its file; '' for both of another.
+
+    An import runs the code of modules, and what was called by it; an error of a call later has none of it.
+    """
+    found, loading = ("", ""), isinstance(error, ImportError)
     trace = error.__traceback__
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        found = _PACKAGES.get(name, (found,))[0]
+        if name in _PACKAGES:
+            # A compiled module shows the name of its initialisation instead.
+            loading = loading or trace.tb_frame.f_code.co_name.startswith(("<module>", "init "))
+            found = _PACKAGES[name]
         trace = trace.tb_next
-    return found
+    return found if loading else ("", "")
 
 
 def _root(error: BaseException) -> BaseException:

@@ -218,27 +218,6 @@ def test_a_single_file_is_complete_while_its_bytes_are_those_of_its_record(tmp_p
     assert not claim.is_complete(file, wanted), "not finished"
 
 
-def test_stamps_change_with_name_folder_size_and_time(tmp_path: Path):
-    import os  # noqa: PLC0415
-    import shutil  # noqa: PLC0415
-
-    (tmp_path / "a").mkdir()
-    first, second = tmp_path / "a/1", tmp_path / "a/2"
-    for file in (first, second):
-        file.write_text("x")
-        os.utime(file, ns=(1, 1))
-    whole = claim.stamps([first, second])
-    assert claim.stamps([second, first]) == whole, "in any order"
-    shutil.copytree(tmp_path / "a", tmp_path / "b/a")
-    assert claim.stamps((tmp_path / "b/a").iterdir()) == whole, "wherever the folder lies"
-    assert claim.stamps([first]) != whole
-    os.utime(first, ns=(1, 2))
-    assert claim.stamps([first, second]) != whole
-    second.unlink()
-    with pytest.raises(UserError, match="cannot read a/2: No such file or directory; run again what makes it"):
-        claim.stamps([first, second])
-
-
 # Holding a place
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -12,9 +13,16 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
+from higherhrnet.artifacts import claim, info
+from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import in_process, onnxruntime, torch
-from higherhrnet.stages import compare, measure
+from higherhrnet.model import export, quantization
+from higherhrnet.report import chart
+from higherhrnet.report.page import page
+from higherhrnet.stages import compare, measure, results_file
 from higherhrnet.stages import dump_sources as decoding
+from higherhrnet.system import processes
+from tests.support.ascend_host import Host
 from tests.support.datasets import TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, error
 
@@ -175,3 +183,90 @@ def test_dumps_that_are_replaced_while_they_are_compared_are_no_difference(
     both = ("--compare", f"result/{PLAIN}", f"other/{PLAIN}", "--workers", 1)
     said = error(script("HigherHRNet_performance", *both, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data))
     assert f"dump {file.absolute()} was replaced" in said or f"dump {file} was replaced" in said
+
+
+@pytest.mark.parametrize("with_record", [False, True])
+def test_results_that_are_replaced_before_they_are_evaluated_get_no_figures(
+    script: Script, model: Path, tiny_result: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, with_record: bool
+):
+    """Of postprocess and of run: by other results, or by a record of other work; what lies there stays."""
+    shutil.copytree(tiny_result, "result")
+    results = Path(TINY_RESULTS)
+
+    def replace() -> None:
+        if not with_record:
+            put(b"[]\n", results)
+            return
+        made = claim.read(results, PeopleWork)
+        assert made is not None
+        claim.write(results, dataclasses.replace(made, work=dataclasses.replace(made.work, version=99)))
+
+    after(monkeypatch, results_file, "write", replace)
+    run = ("run", "--workers", 1, "--model", model, *CPU, "--cfg", TINY_CONFIG, "DATASET.ROOT", tiny_data)
+    for call in (lambda: postprocess(script, tiny_data), lambda: script("higherhrnet.__main__", *run, "--overwrite")):
+        outcome = call()
+        assert f"results {results} were replaced, written to or removed after they were complete" in error(outcome)
+        assert "AP" not in outcome.out
+        assert with_record or results.read_bytes() == b"[]\n"
+        for left in results.parent.iterdir():
+            left.unlink()
+
+
+MINE = b"somebody's own"
+
+
+def kept(outcome: Outcome, path: Path) -> None:
+    """A file that was put in an output's place meanwhile stays, and nothing is left beside it."""
+    assert f"{path} is a file that this program did not make" in error(outcome)
+    assert path.read_bytes() == MINE
+    assert not list(path.parent.glob("*.part"))
+    path.unlink()
+
+
+def test_a_file_that_is_put_in_an_output_s_place_meanwhile_stays(
+    script: Script, model: Path, tiny_weights: Path, tiny_inputs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of the export, an INT8 file and a chart."""
+    place = Path("place.onnx")
+    cfg = ("--cfg", TINY_CONFIG)
+    with monkeypatch.context() as patch:
+        before(patch, export, "_compare", lambda: place.write_bytes(MINE))
+        kept(script("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--output", place, *cfg), place)
+    with monkeypatch.context() as patch:
+        before(patch, quantization, "quantize", lambda: place.write_bytes(MINE))
+        inputs = ("--inputs", tiny_inputs / "bins", "--inputs_flip", tiny_inputs / "bins_flip", "--count", 10)
+        kept(script("higherhrnet.__main__", "quantize", "--model", model, "--output", place, *inputs, *cfg), place)
+    place = Path("place.png")
+    with monkeypatch.context() as patch:
+        before(patch, chart, "figure", lambda: place.write_bytes(MINE))
+        given = ("--backend", "onnxruntime", "--model", model, "--shapes", "128x128", "--rounds", 1, "--chart", place)
+        kept(script("HigherHRNet_performance", *given, *cfg), place)
+
+
+def test_a_file_that_is_put_in_a_report_s_place_meanwhile_stays(
+    script: Script, model: Path, tiny_result: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(tiny_result, "result")
+    place = Path("place.html")
+    monkeypatch.setattr(page, "render", lambda *_: str(place.write_bytes(MINE)))
+    kept(postprocess(script, tiny_data, "--report", place), place)
+
+
+@pytest.mark.parametrize("changed", ["models/tiny_bs1_dynamic.om", "input"])
+def test_what_a_program_made_of_what_was_replaced_meanwhile_is_not_kept(
+    host: Host, monkeypatch: pytest.MonkeyPatch, changed: str
+):
+    """Of another .om or other inputs than its dumps would be said to be of; as it was, the same command goes on."""
+    host.only("128x192")
+    listed = info.read(info.path("prep_bin", (128, 192)))[-1].path
+    file = listed if changed == "input" else host.directory / changed
+    content, status = file.read_bytes(), file.stat()
+    with monkeypatch.context() as patch:
+        after(patch, processes, "run", lambda: put(content, file))
+        said = error(host.benchmark())
+    assert f"{file.name} was replaced" in said
+    assert not list((host.result / PLAIN).rglob("*.bin"))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    outcome = host.benchmark()
+    assert outcome.status == 0, outcome.err
+    assert list((host.result / PLAIN).glob("*.bin"))

@@ -16,6 +16,7 @@ import pytest
 
 from demo import clip, contact_sheet, scenes
 from higherhrnet.artifacts import atomic, claim, dumps, figures, outputs
+from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.work import OmWork
 from higherhrnet.backends.ascend import amct, convert
 from higherhrnet.cli import log, program
@@ -27,6 +28,7 @@ from higherhrnet.stages import postprocess, results_file
 from higherhrnet.system import processes
 from tests.support.datasets import ROOT, TINY_CONFIG
 from tests.support.programs import CPU, Outcome, error
+from tests.support.works import PEOPLE
 
 Script = Callable[..., Outcome]
 RESULTS = "output/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
@@ -406,7 +408,8 @@ def _drawn(tiny_data: Path) -> Callable[[], object]:
     person = {"image_id": 1000, "category_id": 1, "score": 1.0, "keypoints": [50.0, 50.0, 1.0] * 17}
     Path("people.json").write_text(json.dumps([person]))
     job = postprocess.DrawJob(coco.Location(str(tiny_data), "val2017"), Path("place"), 1, 0.0)
-    return lambda: postprocess.draw_results(dataset, Path("people.json"), job)
+    made = Record(PEOPLE, Facts(sha256=atomic.sha256(Path("people.json"))), complete=True)
+    return lambda: postprocess.draw_results(dataset, Path("people.json"), made, job)
 
 
 def _for_amct() -> None:

@@ -315,6 +315,7 @@ def test_pictures_that_are_annotated_as_they_are_shown(
     drawn = postprocess.draw_results(
         coco.load(data / "annotations/person_keypoints_val2017.json"),
         results,
+        made,
         postprocess.DrawJob(coco.Location(str(data), "val2017"), tmp_path / "drawn", 9, min_score=0),
     )
     found = cv2.imread(str(drawn[0]))

@@ -182,7 +182,7 @@ def test_measuring_on_real_inputs_takes_their_shapes(tiny_inputs: Path, tiny_onn
 class Clocked:
     """A backend whose batches take what it is told, in seconds; it keeps the first value of each image it is given."""
 
-    name, runtime, batch = "clocked", "clock 1", 2
+    name, runtime, batch, model_hash = "clocked", "clock 1", 2, ""
 
     def __init__(self, seconds: list[float]) -> None:
         self.sources = [np.empty((self.batch, 3, 32, 64), np.float32)]

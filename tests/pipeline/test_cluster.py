@@ -11,11 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import pytest
 
 from higherhrnet.artifacts.journal import Journal
+from higherhrnet.errors import UserError
+from higherhrnet.model import fingerprint
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, Outcome, error
 
@@ -84,6 +88,19 @@ def test_what_goes_wrong_on_a_worker_is_one_line(
     assert "a Dask worker cannot run the network (" in said
     assert "here.onnx" in said
     assert "the model under the same path" in said
+
+    def make_and_exchange(plugin: Any, *given: Any) -> None:
+        made(plugin, *given)
+        other = onnx.load(tiny_onnx)
+        other.graph.initializer[0].raw_data = bytes(len(other.graph.initializer[0].raw_data))
+        onnx.save(other, model)
+
+    shutil.copy(tiny_onnx, model)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline_cluster._Plugin, "__init__", make_and_exchange)
+        said = error(run(cluster.scheduler_address, "--overwrite", model=model))
+    here, there = fingerprint.sha256(tiny_onnx)[:12], fingerprint.sha256(model)[:12]
+    assert f"has another {model} (of digest {there}, here {here})" in said
     image = tiny_data / "images/val2017/000000001007.jpg"
     content = image.read_bytes()
     image.write_bytes(content[: len(content) * 2 // 3])
@@ -95,6 +112,18 @@ def test_what_goes_wrong_on_a_worker_is_one_line(
         assert "=> 1 bad images were left out" in outcome.out
     finally:
         image.write_bytes(content)
+
+
+@pytest.mark.parametrize("other", ["higherhrnet", "version of preprocessing", "version of the decode", "OpenCV"])
+def test_workers_of_other_versions_are_refused_by_name(other: str):
+    from higherhrnet.pipeline import cluster  # noqa: PLC0415
+
+    def answers(versions: Callable[[], dict[str, str]]) -> dict[str, dict[str, str]]:
+        return {"tcp://a:1": versions(), "tcp://b:2": {**versions(), other: "0.0"}}
+
+    client: Any = SimpleNamespace(run=answers)
+    with pytest.raises(UserError, match=rf"the Dask worker tcp://b:2 has another {other} \(0.0, here "):
+        cluster.check_versions(client)
 
 
 @pytest.mark.parametrize(

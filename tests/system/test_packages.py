@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from higherhrnet.cli import program
 from higherhrnet.system import packages
 
 
@@ -57,3 +60,46 @@ def test_an_old_python_is_refused(monkeypatch: pytest.MonkeyPatch):
     assert packages.python_problem() == ""
     monkeypatch.setattr(sys, "version_info", (3, 8, 10))
     assert "this is Python 3.8.10, expected 3.10 or newer" in packages.python_problem()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("OSError('libcudart.so.12: cannot open shared object file')", "check LD_LIBRARY_PATH"),
+        (
+            "AttributeError('_ARRAY_API not found')",
+            "pip install -r requirements.txt installs versions that go together",
+        ),
+        ("RuntimeError('module compiled against ABI version 0x1000009')", "pip install -r requirements.txt"),
+        ("SystemError('initialization of _internal failed without raising an exception')", "pip install -r"),
+        ("ValueError('numpy.dtype size changed, may indicate binary incompatibility')", "pip install -r"),
+        ("KeyError()", "package onnxruntime is installed but does not load (KeyError)"),
+    ],
+)
+def test_an_import_that_fails_otherwise_is_a_line_too(
+    raised: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """As of a library that lacks another, or that was made for another NumPy; by the command, wherever it imports."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime/__init__.py").write_text(f"def load():\n    raise {raised}\n\nload()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+
+    def imports(_: Sequence[str] | None) -> None:
+        importlib.import_module("onnxruntime")
+
+    assert program.run(imports, []) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("error: package onnxruntime is installed but does not load (")
+    assert said in line
+    assert line.count("\n") == 1
+
+
+def test_an_error_of_a_call_is_no_import_s():
+    """Of a package that has loaded: our bug, which is not to be hidden behind advice to install it again."""
+    with pytest.raises(ValueError, match="cannot reshape") as caught:
+        np.arange(3).reshape(2, -1)
+    assert packages.problem(caught.value) == ""
+    with pytest.raises(AttributeError) as raised:
+        np.ma.masked_array([1]).__getattribute__("nothing")
+    assert packages.problem(raised.value) == ""
