@@ -72,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"note: {remark}")
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
-    decoding.prepare()
     work = args.work or Path(f"run_work{args.shard.suffix}")
     run = _Run(inference, chosen.name, settings, images, args.disk_budget, args.workers, work)
     if args.dry_run:
+        decoding.prepare()
         with atomic.temporary_folder(work.absolute().parent) as folder:
             print(run.estimate(folder))
         return
@@ -87,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results_file.check(results, overwrite=args.overwrite)
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
+        decoding.prepare()  # not where nothing is to be decoded: to load the compiled functions takes a second
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
             if changed := chain.forget_changed(journal, images, config.location, exif=args.exif):
                 print(f"{changed} pictures have changed since; their people are found again")

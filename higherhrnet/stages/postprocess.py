@@ -186,12 +186,9 @@ def evaluate(
     dataset: coco.Dataset, results: Path, image_ids: Sequence[int], people: People | None
 ) -> tuple[int, dict[str, float] | None]:
     """Number of people of a results file, and its figures over the images named; None without ``people``."""
-    figures = evaluation.evaluate(dataset, results, image_ids, people) if people else None
-    return _count(results), figures
-
-
-def _count(results: Path) -> int:
-    return len(sources.read_json(results, "results"))
+    entries = results_file.read(results)
+    figures = evaluation.evaluate_entries(dataset, entries, image_ids, people) if people else None
+    return len(entries), figures
 
 
 def people(
