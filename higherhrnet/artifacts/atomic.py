@@ -126,7 +126,12 @@ def remove_partials(directories: Iterable[Path]) -> None:
 
 def _partials(folder: Path) -> list[Path]:
     """Files with the names of ``writing``'s temporary ones."""
-    return [file for file in folder.glob(f".*{_PARTIAL}") if _PARTIAL_NAME.fullmatch(file.name) and file.is_file()]
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    found = [folder / name for name in names if name.endswith(_PARTIAL) and _PARTIAL_NAME.fullmatch(name)]
+    return [file for file in found if file.is_file()]
 
 
 def remove_partials_of(*files: Path) -> None:

@@ -47,6 +47,11 @@ class Input:
     path: Path
 
 
+def name(index: int, layout: str = FOLDERS) -> str:
+    """What the input of an image is called."""
+    return f"{index:012d}.{'npy' if layout == FLAT else 'bin'}"
+
+
 def folder(root: Path, shape: tuple[int, int]) -> Path:
     """The folder of all inputs of shape (H, W)."""
     return root / f"shape_{shape[0]}x{shape[1]}"
@@ -54,12 +59,12 @@ def folder(root: Path, shape: tuple[int, int]) -> Path:
 
 def path(root: Path, shape: tuple[int, int], index: int) -> Path:
     """Where the input of an image lies; ``index`` is its place in the annotation file, from 0."""
-    return folder(root, shape) / f"{index:012d}.bin"
+    return folder(root, shape) / name(index)
 
 
 def flat_path(root: Path, index: int) -> Path:
     """Where the input of an image lies in a flat tree."""
-    return root / f"{index:012d}.npy"
+    return root / name(index, FLAT)
 
 
 def flat_files(root: Path) -> list[Path]:

@@ -140,14 +140,15 @@ class Journal(Generic[Work]):
                 self._append(_text(wanted.as_json()))
                 return
             self._end = lines.tell()
-            for line in _images(lines):
-                place = self._end, lines.tell() - self._end
-                self._end = lines.tell()
-                self.forget(line["index"])
+            for line, length in _images(lines):
+                index, place = line["index"], (self._end, length)
+                self._end += length
+                if index in self:
+                    self.forget(index)
                 if "left_out" in line:
-                    self.left_out[line["index"]] = line["left_out"]
+                    self.left_out[index] = line["left_out"]
                 else:
-                    self._set(line["index"], _picture(line["picture"]), place)
+                    self._set(index, _picture(line["picture"]), place)
         if self.size < os.fstat(self._file).st_size:
             os.ftruncate(self._file, self._end)
 
@@ -185,7 +186,7 @@ def pictures_of(path: Path) -> dict[int, Picture]:
     found: dict[int, Picture] = {}
     with contextlib.suppress(OSError), sources.open_file(path) as lines:
         lines.readline()
-        for line in _images(lines):
+        for line, _ in _images(lines):
             found.pop(line["index"], None)
             if (picture := _picture(line.get("picture"))) is not None:
                 found[line["index"]] = picture
@@ -214,10 +215,12 @@ def _with_sum(value: dict[str, Any]) -> bytes:
     return text + _SUM + b"%d}" % zlib.crc32(text)
 
 
-def _images(lines: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Images' lines, up to one that was cut off or has changed."""
-    while (line := _entry(lines.readline())) is not None:
-        yield line
+def _images(lines: BinaryIO) -> Iterator[tuple[dict[str, Any], int]]:
+    """Images' lines with their bytes, up to one that was cut off or has changed."""
+    for line in lines:
+        if (entry := _entry(line)) is None:
+            return
+        yield entry, len(line)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -253,7 +256,7 @@ def _whole(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode())  # of bytes it would first guess the encoding
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -22,6 +22,9 @@ class Stamp(NamedTuple):
     inode: int
 
 
+_ROW: list[type] = [int] * len(Stamp._fields) + [str]
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture as it was read: its hash, and the stamp that spares reading it again while it stays the same."""
@@ -36,7 +39,7 @@ class Picture:
     @staticmethod
     def is_row(value: Any) -> bool:
         """Whether a JSON value is one."""
-        return isinstance(value, list) and [type(item) for item in value] == [int] * len(Stamp._fields) + [str]
+        return isinstance(value, list) and list(map(type, value)) == _ROW
 
     @classmethod
     def of_row(cls, row: list[Any]) -> Picture:

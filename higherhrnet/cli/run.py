@@ -26,7 +26,7 @@ from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.backends import choices
 from higherhrnet.backends.base import Backend
 from higherhrnet.backends.in_process import InProcess
-from higherhrnet.backends.select import Inference
+from higherhrnet.backends.select import Choice, Inference
 from higherhrnet.cli import decoding, figures, flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
@@ -67,15 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = inference.choose()
     uses.check("run", argv, backend=chosen.name)
     model = inference.model(chosen.name)
-    print(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
-    for remark in inference.remarks(chosen.name):
-        print(f"note: {remark}")
+    _say_backend(inference, chosen, model)
     settings = _settings(args, config, inference, chosen.name, model, dataset)
     flags.say_cut([i.file_name for i in images if geometry.of_plan(i.width, i.height, settings.plan).is_cut])
-    decoding.prepare()
     work = args.work or Path(f"run_work{args.shard.suffix}")
     run = _Run(inference, chosen.name, settings, images, args.disk_budget, args.workers, work)
     if args.dry_run:
+        decoding.prepare()
         with atomic.temporary_folder(work.absolute().parent) as folder:
             print(run.estimate(folder))
         return
@@ -87,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results_file.check(results, overwrite=args.overwrite)
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
+        decoding.prepare()  # not where nothing is to be decoded: to load the compiled functions takes a second
         with chain.working(work, wanted, overwrite=args.overwrite) as journal:
             if changed := chain.forget_changed(journal, images, config.location, exif=args.exif):
                 print(f"{changed} pictures have changed since; their people are found again")
@@ -104,6 +103,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
     figures.say(dataset, images, results, wanted, config.network, people=people)
+
+
+def _say_backend(inference: Inference, chosen: Choice, model: Path) -> None:
+    print(f"backend {chosen.name} ({chosen.why}), model {model}{inference.where(chosen.name)}")
+    for remark in inference.remarks(chosen.name):
+        print(f"note: {remark}")
 
 
 def _parser() -> argparse.ArgumentParser:

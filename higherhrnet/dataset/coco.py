@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from higherhrnet.artifacts import info, sources
@@ -39,7 +41,7 @@ class Dataset:
     person: int = ground_truth.PERSON
     """The category id of people, in results too."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over ids, names and sizes of the images: what preprocessing and decoding depend on."""
         rows = [[i.image_id, i.file_name, i.width, i.height] for i in self.images]
@@ -91,7 +93,7 @@ class Location:
             return Path(self.root) / "json" / f"crowdpose_{self.split}.json"
         return self._people if self.has_annotations else self._people.with_name(f"image_info_{self.split}.json")
 
-    @property
+    @cached_property
     def images(self) -> Path:
         """The folder of the images, or what would be beside its .zip file: ROOT/images/{split}.
 
@@ -191,7 +193,7 @@ def _image(index: int, row: Any, annotations: Path) -> Image:
     try:
         image = Image(index, row["id"], row["file_name"], row["width"], row["height"])
         integers = (image.image_id, image.width, image.height)
-        parts = PurePosixPath(image.file_name).parts
+        parts = [part for part in os.fspath(image.file_name).split("/") if part not in {"", "."}]
         sound = (
             all(type(v) is int for v in integers)
             and abs(image.image_id) < 2**63
@@ -200,7 +202,7 @@ def _image(index: int, row: Any, annotations: Path) -> Image:
             and _is_name(image.file_name)
             and len(parts) > 0
             and ".." not in parts
-            and not PurePosixPath(image.file_name).is_absolute()
+            and not image.file_name.startswith("/")
         )
     except (KeyError, TypeError) as e:
         raise UserError(f"annotation file {annotations}: images[{index}] lacks {e} or is malformed") from e

@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 import io
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,19 @@ def require() -> None:
 def evaluate(
     dataset: Dataset, results_file: Path, image_ids: Sequence[int], people: People | None = None
 ) -> dict[str, float]:
+    """The figures of a results file over the images named, as ``evaluate_entries`` has them.
+
+    Raises
+    ------
+    UserError : a file that cannot be read, and as ``evaluate_entries``
+    """
+    require()
+    return evaluate_entries(dataset, sources.read_json(results_file, "results"), image_ids, people)
+
+
+def evaluate_entries(
+    dataset: Dataset, results: Iterable[dict[str, Any]], image_ids: Sequence[int], people: People | None = None
+) -> dict[str, float]:
     """The figures of COCOeval 'keypoints' over the images named; -1 where undefined.
 
     Ten by STATISTICS' names; of CrowdPose nine by CROWD_POSE_STATISTICS', as its own package computes them: areas are
@@ -65,13 +78,6 @@ def evaluate(
     ------
     UserError : annotations that cannot be evaluated, pycocotools not installed or failing
     """
-    return evaluate_entries(dataset, sources.read_json(results_file, "results"), image_ids, people)
-
-
-def evaluate_entries(
-    dataset: Dataset, results: Sequence[dict[str, Any]], image_ids: Sequence[int], people: People | None = None
-) -> dict[str, float]:
-    """Do as ``evaluate``, with the entries of results."""
     require()
     people = people or People()
     truth = dataset.truth or load(dataset.annotations, people).truth

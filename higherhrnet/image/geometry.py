@@ -7,6 +7,7 @@ which. Formulas: lib/utils/transforms.py of the official code at aa23881 with th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -53,8 +54,7 @@ def shapes(plan: Plan) -> list[tuple[int, int]]:
 class Geometry:
     """One image's way into the network: sizes and the affine maps in both directions.
 
-    ``forward`` maps image pixels to input pixels, ``inverse`` input pixels to image pixels; both are float64 (2, 3)
-    matrices for column vectors (x, y, 1).
+    The maps are computed where they are asked for: of images that are done already, only the shape is.
     """
 
     image_width: int
@@ -66,8 +66,17 @@ class Geometry:
     center: tuple[float, float]
     scale: tuple[float, float]
     """(x, y) extent of the input in image pixels, divided by 200: the official code's unit."""
-    forward: np.ndarray
-    inverse: np.ndarray
+
+    @cached_property
+    def forward(self) -> np.ndarray:
+        """From image pixels to input pixels: float64 (2, 3) for column vectors (x, y, 1)."""
+        source, target = _triangles(self.center, self.scale, self.input_width, self.input_height)
+        return cv2.getAffineTransform(source, target)
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """From input pixels to image pixels: float64 (2, 3) for column vectors (x, y, 1)."""
+        return self._inverse_from(self.input_height, self.input_width)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,18 +125,7 @@ def fit(image_width: int, image_height: int, short_side: int, scale: Scale | Non
     input_width, input_height = (short_side, long_side) if portrait else (long_side, short_side)
     extent = (along_short, along_long) if portrait else (along_long, along_short)
     center = (float(int(image_width / 2.0 + 0.5)), float(int(image_height / 2.0 + 0.5)))
-    source, target = _triangles(center, extent, input_width, input_height)
-    return Geometry(
-        image_width,
-        image_height,
-        input_width,
-        input_height,
-        uncut,
-        center,
-        extent,
-        forward=cv2.getAffineTransform(source, target),
-        inverse=cv2.getAffineTransform(target, source),
-    )
+    return Geometry(image_width, image_height, input_width, input_height, uncut, center, extent)
 
 
 def of_plan(image_width: int, image_height: int, plan: Plan, factor: float = 1) -> Geometry:

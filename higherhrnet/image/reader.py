@@ -44,9 +44,10 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 def stamp(path: str | os.PathLike[str]) -> Stamp | None:
     """Size and time of an image file, of a zipped one those of its archive; None where it is not there."""
-    archive, found, _ = str(path).partition(".zip@")
+    text = os.fspath(path)
+    archive, found, _ = text.partition(".zip@")
     try:
-        status = os.stat(sources.system_name(f"{archive}.zip" if found else path))
+        status = os.stat(sources.system_name(f"{archive}.zip" if found else text))
     except (OSError, ValueError):
         return None
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)

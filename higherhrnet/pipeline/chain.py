@@ -24,6 +24,8 @@ from higherhrnet.stages import postprocess, preprocess, results_file
 
 CHUNKS, LOGS, JOURNAL = "chunks", "logs", "people.jsonl"
 """What a working folder holds."""
+_MADE = ".made_by_run"
+"""In one that a run made, which is removed at the end; a user's own stays."""
 
 
 def wanted(
@@ -165,9 +167,12 @@ def _is_good(image: coco.Image, location: coco.Location, *, exif: bool) -> bool:
 @contextlib.contextmanager
 def working(work: Path, record: Record[PeopleWork], *, overwrite: bool) -> Iterator[Journal[PeopleWork]]:
     """Hold the working folder, and open its journal; a folder of others' files, which has none, is not touched."""
+    is_new = not work.exists()
     atomic.make_directory(work)
     with lock.held(work, instead="give another --work"):
-        found = {path.name for path in work.iterdir()}
+        if is_new:
+            (work / _MADE).touch()
+        found = _names(work) - {_MADE}
         # A run that was killed while it began its journal has made nothing else.
         begun = found == {JOURNAL} and is_begun(work / JOURNAL)
         if found and not begun and work_of(work / JOURNAL, PeopleWork) is None:
@@ -181,14 +186,23 @@ def working(work: Path, record: Record[PeopleWork], *, overwrite: bool) -> Itera
 
 
 def clear(work: Path, record: Record[PeopleWork]) -> None:
-    """Remove an empty working folder, and before what a run of this work left that was killed in its last two steps."""
+    """Remove a working folder that a run made and that holds nothing more.
+
+    Before that go the things that a run of this work left there which was killed in its last two steps.
+    """
     left = work_of(work / JOURNAL, PeopleWork)
     if left is not None and not left.stale(record):
         with lock.held(work, instead="give another --work"):
             remove_folders(work)
             (work / JOURNAL).unlink()
-    with contextlib.suppress(OSError):  # not there, or something else is in it
-        work.rmdir()
+    with contextlib.suppress(OSError):  # not there, or no folder
+        if _names(work) == {_MADE}:
+            (work / _MADE).unlink()
+            work.rmdir()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def remove_folders(work: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,7 +141,4 @@ def evaluate(
     people_as: ground_truth.People | None = None,
 ) -> dict[str, float]:
     """The figures of results entries over the images named."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "results.json")
-        coco_results.write(file, people)
-        return evaluation.evaluate(dataset, file, image_ids, people_as)
+    return evaluation.evaluate_entries(dataset, people, image_ids, people_as)

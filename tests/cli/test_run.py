@@ -80,6 +80,21 @@ def test_a_lower_precision_says_whether_people_are_float32_s(run: Script, tiny_w
     assert " in 2 images" in outcome.out
 
 
+def test_a_folder_that_was_there_stays_and_one_that_a_run_made_goes(run: Script, reads):
+    Path("mine").mkdir()
+    reads(5)
+    for folder in ("mine", "new/work"):  # stopped, so that another run ends it
+        assert run("--work", folder).status == 130
+    reads()
+    for folder in ("mine", "new/work"):
+        outcome = run("--work", folder, "OUTPUT_DIR", f"of_{folder}")
+        assert outcome.status == 0, outcome.err
+    assert run("--work", "mine", "OUTPUT_DIR", "of_mine").status == 0, "which finds all done"
+    assert list(Path("mine").iterdir()) == []
+    assert Path("new").is_dir()
+    assert not Path("new/work").exists()
+
+
 def test_two_workers_and_a_batch_give_the_same_people(run: Script, tiny_results: bytes, tiny_onnx_of_any_batch: Path):
     assert run("--workers", 2).status == 0
     assert results().read_bytes() == tiny_results
