@@ -180,7 +180,7 @@ def _figures(
 
 
 def _explained(runs: Runs, images: Sequence[coco.Image], pool: workers.Pool, named: int) -> tuple[People, Changes]:
-    """Count and explain image by image: of all people no more than ``named`` are kept."""
+    """Count and explain image by image; of all people no more than ``named`` are kept."""
     counts: Counter[tuple[str, str]] = Counter()
     kept: list[causes.Change] = []
 

@@ -104,7 +104,7 @@ def _closest(apart: np.ndarray, most: float) -> list[tuple[int, int]]:
 
 
 def _apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The largest distance of two people's keypoints, [P, Q]; infinite where one has a keypoint that the other lacks."""
+    """The largest distance of two people's keypoints, [P, Q]; infinite where one alone has some keypoint."""
     apart = np.zeros((len(first), len(second)))
     found = second[:, :, 2] > 0
     for row, person in zip(apart, first, strict=True):  # one person a time: memory does not grow with P times Q

@@ -19,7 +19,7 @@ from higherhrnet.stages.matches import Pair
 HEADS = dumps.Heads(17, 17)
 SIDE = 128
 PEAK = (1 + 9 / 16) / 2
-"""What fused heat keeps of a peak one cell wide: all of it in the half map, 3/4 of 3/4 in the quarter map made larger."""
+"""What fused heat keeps of a peak one cell wide: all of it in the half map, 3/4 of 3/4 in the quarter map enlarged."""
 PLAIN = Options(refine=False, adjust=False, sigmas=joints.COCO.sigmas)
 """Keypoints where they are drawn, and none but those."""
 
@@ -119,7 +119,8 @@ def test_a_missing_person_is_gone_and_a_new_one_is_new(tmp_path: Path):
     found = explain(tmp_path / "new", [LEFT, RIGHT], (LEFT,))
     (change,) = found.changes
     assert (change.kind, change.reference) == ("new", None)
-    assert change.other == Place(2, pytest.approx(0.8 * PEAK))
+    assert change.other is not None
+    assert (change.other.rank, change.other.score) == (2, pytest.approx(0.8 * PEAK))
     assert change.cause == "heatmaps"
 
 

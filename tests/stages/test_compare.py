@@ -1,4 +1,4 @@
-"""compare: two runs' dumps, by hand; and HigherHRNet_performance.py --compare on runs of other batch sizes, and INT8."""
+"""compare: two runs' dumps, by hand; and HigherHRNet_performance.py --compare on other batch sizes and on INT8."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ SIGMAS = joints.COCO.sigmas
 def person(x: float = 0.0, y: float = 0.0, size: float = 100.0) -> np.ndarray:
     """17 joints [17, 3] in a square of ``size`` at (x, y), all found."""
     places = np.array([(j % 5, j // 5) for j in range(17)]) * size / 4
-    return np.column_stack([places + (x, y), np.ones(17)])
+    return np.column_stack([places + np.array((x, y)), np.ones(17)])
 
 
 def moved(of: np.ndarray, joint: int, by: float) -> np.ndarray:
