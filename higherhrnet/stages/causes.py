@@ -93,7 +93,8 @@ class Change:
             return []
         said = []
         if self.pair.moved:
-            said.append(f"{self.pair.moved} keypoints, {self.joint} by {self.pair.shift:.1f}")
+            count = f"{self.pair.moved} keypoint{'s' * (self.pair.moved > 1)}"
+            said.append(f"{count}, {self.joint} by {self.pair.shift:.1f}")
         if self.pair.unshared:
             said.append(f"{self.pair.unshared} in one alone")
         return [", ".join(said)]
