@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--tolerance", type=flags.non_negative, default=1e-3, metavar="T", help=tolerance)
     add("--ap_tolerance", type=flags.non_negative, default=0.005, metavar="T", help="allowed difference of AP")
     add("--distance", type=flags.non_negative, default=0.1, metavar="PX", help="pixels that a keypoint may move")
+    changed = "name at most so many of the people who changed, those of the highest scores; 0 names none"
+    add("--changed", type=flags.count_or_none, default=20, metavar="N", help=changed)
     add("--workers", type=flags.process_count, default=workers.cores(), metavar="N", help="processes that decode")
     flags.add_config(parser)
     return parser
@@ -260,9 +262,11 @@ def _compare(args: argparse.Namespace, config: Config) -> None:
             short_side=config.plan.short_side,
             heads=config.heads,
             options=config.options,
+            names=config.joints.names,
             people=people,
             pool=pool,
             distance=args.distance,
+            named=args.changed,
         )
     print(compare.text(found, distance=args.distance), flush=True)
     if beyond := compare.problems(found, tolerance=args.tolerance, ap_tolerance=args.ap_tolerance):

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if calibrated := max(row.calibrated_on for row in rows):
         notes.insert(0, f"int8 was calibrated on {calibrated} of these images: its figures flatter it")
     first = rows[0]
-    shown = [_row(first, row, args) for row in rows]
+    shown = [_row(first, row, args, config.options.sigmas) for row in rows]
     foot = report.MEANING.format(images=first.found.images, distance=args.distance)
     print(report.formatted(shown, notes, args.format, foot=foot))
     if args.chart:
@@ -106,9 +106,9 @@ def _of_one_network(model: Path, int8: Path | None, weights: Path | None) -> lis
     return found
 
 
-def _row(first: stage.Measured, row: stage.Measured, args: argparse.Namespace) -> report.Row:
+def _row(first: stage.Measured, row: stage.Measured, args: argparse.Namespace, sigmas: Sequence[float]) -> report.Row:
     found = row.found
-    people = stage.changed(first, row, distance=args.distance)
+    people = stage.changed(first, row, sigmas, distance=args.distance)
     ap = found.figures["AP"]
     return report.Row(
         row.name,

@@ -187,6 +187,7 @@ USES: Mapping[str, Mapping[str, Use]] = {
         "--tolerance": _COMPARED,
         "--ap_tolerance": _COMPARED,
         "--distance": _COMPARED,
+        "--changed": _COMPARED,
         "--workers": _COMPARED,
     },
     "table": {

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from higherhrnet.decode import People, filters
+from higherhrnet import decode
+from higherhrnet.decode import filters
 
 CLEAR = 0.1
 """People of a lower score come and go, and joints of a lower value hop, at any rounding: neither is counted."""
@@ -47,7 +48,7 @@ class Compared:
         return self.exact == self.found == self.same
 
 
-def compare(exact: People, found: People) -> Compared:
+def compare(exact: decode.People, found: decode.People) -> Compared:
     """Compare two lists of a picture's people; the most similar are a pair first, each once."""
     likeness = _likeness(exact, found)
     left, pairs = likeness.copy(), []
@@ -68,7 +69,7 @@ def compare(exact: People, found: People) -> Compared:
     return Compared(counts[0], counts[1], same, max(shifts), max(scores))
 
 
-def _likeness(exact: People, found: People) -> np.ndarray:
+def _likeness(exact: decode.People, found: decode.People) -> np.ndarray:
     """Object keypoint similarity [P, Q] of each person to each."""
     sigmas = [_SIGMA] * exact.keypoints.shape[1]
     areas = filters.extents(found.keypoints)
@@ -88,7 +89,7 @@ class Agreement:
         self.shapes: dict[tuple[int, int], Compared] = {}
         """By shape (H, W)."""
 
-    def add(self, shape: tuple[int, int], exact: People, found: People) -> None:
+    def add(self, shape: tuple[int, int], exact: decode.People, found: decode.People) -> None:
         """Compare the people of a shape's first picture; of several devices' one that does not agree is kept."""
         compared = compare(exact, found)
         with self._lock:

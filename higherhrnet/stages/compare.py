@@ -5,16 +5,20 @@ The first run is the reference: float32 for float16, for example, or single imag
 
 from __future__ import annotations
 
+import heapq
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, dumps, models, seen, sources
+from higherhrnet.artifacts import claim, dumps, models, seen
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -22,6 +26,8 @@ from higherhrnet.dataset import coco, ground_truth
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
 from higherhrnet.stages import causes, dump_sources, postprocess
+from higherhrnet.stages.causes import Changes, Explained, Runs
+from higherhrnet.stages.matches import Matches, match
 from higherhrnet.system import workers
 
 _PASSES = (
@@ -48,22 +54,34 @@ class Difference:
 
 @dataclass(frozen=True)
 class People:
-    """How the people differ.
-
-    Two are one person where they are within the distance, nearest first, each once; of the others where each is the
-    other's nearest in its image.
-    """
+    """How the people differ; who is whom is stages.matches' to say."""
 
     reference: int
     other: int
     same: int
-    """Pairs whose keypoints are all within the distance asked for."""
+    """Pairs that share all keypoints, within the distance asked for."""
     moved: int
-    """Pairs of which one keypoint or more is not."""
+    """Pairs of which one keypoint or more moved farther, or is one run's alone."""
     images: int
     """Images with people that moved, came or went."""
     shift: float
     """The largest distance of a pair's keypoints, in image pixels."""
+
+    @classmethod
+    def of(cls, images: Iterable[tuple[tuple[int, int], Matches]]) -> People:
+        """Sum up images: how many people each run found, and who is whom."""
+        total = cls(0, 0, 0, 0, 0, 0.0)
+        for (reference, other), matches in images:
+            moved = len(matches.moved)
+            total = cls(
+                total.reference + reference,
+                total.other + other,
+                total.same + len(matches.pairs) - moved,
+                total.moved + moved,
+                total.images + bool(matches.changed),
+                max([total.shift, *(pair.shift for pair in matches.pairs)]),
+            )
+        return total
 
     @property
     def changed(self) -> int:
@@ -81,8 +99,8 @@ class Comparison:
     """None where values are not finite: nothing can be decoded then."""
     figures: tuple[dict[str, float], dict[str, float]] | None
     """The ten figures of both."""
-    causes: causes.Causes | None = None
-    """Why images have other people; None where values are not finite."""
+    changes: Changes | None = None
+    """Who changed, and why; None where values are not finite."""
 
 
 def flip_of(dump_dir: Path) -> Path:
@@ -107,16 +125,20 @@ def run(
     short_side: int,
     heads: dumps.Heads,
     options: Options,
+    names: tuple[str, ...],
     people: ground_truth.People | None = None,
     pool: workers.Pool,
     distance: float,
+    named: int,
 ) -> Comparison:
     """Compare two dump directories and the flipped ones beside them.
 
     Parameters
     ----------
+    names : of the network's joints
     people : as what annotated people are evaluated; COCO's by default
     distance : image pixels that a keypoint may move while its person stays the same
+    named : how many of those who changed are named at most
 
     Raises UserError: dumps that are missing or damaged, of other images than the reference's, or the reference's own.
     """
@@ -127,38 +149,64 @@ def run(
     stamps = seen.look(file for pair in pairs for folder in pair for file in _dumps(folder))
     differences: list[Difference] = []
     images = 0
-    for names, (first, second) in zip(_PASSES, pairs, strict=True):
-        found, images = _outputs(dataset, first, second, names, short_side, heads)
+    for outputs, (first, second) in zip(_PASSES, pairs, strict=True):
+        found, images = _outputs(dataset, first, second, outputs, short_side, heads)
         differences += found
     if not all(np.isfinite(d.largest) for d in differences):
         seen.check(stamps, stamps, "dump")
         return Comparison(images, tuple(differences), None, None)
-    results, figures = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, plain in (("reference", reference), ("other", other)):
-            file = Path(folder, name, "results.json")
-            evaluated = people or ground_truth.People()
-            job = postprocess.PostprocessJob(
-                plain, flip_of(plain), Plan(short_side), heads, options, file, people=evaluated
-            )
-            summary = postprocess.run(dataset, job, pool)
-            assert summary.figures is not None, "a COCO data set is evaluated"
-            figures.append(summary.figures)
-            results.append(sources.read_json(file, "results"))
-    moved = compare_people(results[0], results[1], distance=distance)
-
-    def differ(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> int:
-        return compare_people(a, b, distance=distance).changed
-
+    plan = Plan(short_side)
+    figures = tuple(_figures(dataset, plain, plan, heads, options, people, pool) for plain in (reference, other))
     both = [tuple(dump_sources.open_one(d, dumps.find(d)[1]) for d in pair) for pair in zip(*pairs, strict=True)]
-    why = causes.find(dataset, both[0], both[1], Plan(short_side), heads, options, differ)
+    runs = Runs(both[0], both[1], plan, heads, options, names, distance)
+    moved, changes = _explained(runs, [dataset.images[index] for index in dumps.find(reference)[0]], pool, named)
     seen.check(stamps, stamps, "dump")
-    return Comparison(images, tuple(differences), moved, (figures[0], figures[1]), why)
+    return Comparison(images, tuple(differences), moved, (figures[0], figures[1]), changes)
 
 
 def _dumps(folder: Path) -> list[Path]:
     """All dumps in a folder; none where there is no such folder, which is said when it is read."""
     return [file for file in folder.iterdir() if dumps.is_dump(file)] if folder.is_dir() else []
+
+
+def _figures(
+    dataset: coco.Dataset,
+    plain: Path,
+    plan: Plan,
+    heads: dumps.Heads,
+    options: Options,
+    people: ground_truth.People | None,
+    pool: workers.Pool,
+) -> dict[str, float]:
+    """The figures of a run's people."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, evaluated = Path(folder, "results.json"), people or ground_truth.People()
+        job = postprocess.PostprocessJob(plain, flip_of(plain), plan, heads, options, file, people=evaluated)
+        figures = postprocess.run(dataset, job, pool).figures
+    assert figures is not None, "a COCO data set is evaluated"
+    return figures
+
+
+def _explained(runs: Runs, images: Sequence[coco.Image], pool: workers.Pool, named: int) -> tuple[People, Changes]:
+    """Count and explain image by image; of all people no more than ``named`` are kept."""
+    counts: Counter[tuple[str, str]] = Counter()
+    kept: list[causes.Change] = []
+
+    def each() -> Iterable[tuple[tuple[int, int], Matches]]:
+        found: Explained
+        for found in tqdm(
+            pool.map(partial(causes.explain, runs), images),
+            desc="explain",
+            total=len(images),
+            unit="image",
+            disable=None,
+        ):
+            counts.update(found.counts)
+            kept[:] = heapq.nsmallest(named, [*kept, *found.changes], key=attrgetter("order"))
+            yield found.people, found.matches
+
+    people = People.of(each())
+    return people, Changes(counts, tuple(kept))
 
 
 class Sums:
@@ -225,45 +273,21 @@ def _outputs(
     return [output.difference(name) for name, output in zip(names, sums, strict=True)], len(indices)
 
 
-def compare_people(reference: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], *, distance: float) -> People:
-    """Compare two lists of results entries, image by image."""
-    same = moved = images = 0
-    shift = 0.0
-    by_image = [_by_image(entries) for entries in (reference, other)]
-    for image_id in by_image[0] | by_image[1]:
-        a, b = (found.get(image_id, np.empty((0, 0, 2))) for found in by_image)
-        shifts = []
-        if len(a) and len(b):
-            # [P, Q]: the farthest that a keypoint of person p is from the same one of person q.
-            farthest = np.stack([np.linalg.norm(b - person, axis=2).max(axis=1) for person in a])
-            shifts = _pairs(farthest, distance)
-        within = sum(found <= distance for found in shifts)
-        same += within
-        moved += len(shifts) - within
-        images += not within == len(a) == len(b)
-        shift = max([shift, *shifts])
-    return People(len(reference), len(other), same, moved, images, shift)
-
-
-def _pairs(farthest: np.ndarray, distance: float) -> list[float]:
-    """The distances [P, Q] of those that are one person, see People: some people are found twice, at one place."""
-    shifts = []
-    left = farthest.copy()
-    while left.size and left.min() <= distance:
-        p, q = np.unravel_index(left.argmin(), left.shape)
-        shifts.append(float(left[p, q]))
-        left = np.delete(np.delete(left, p, axis=0), q, axis=1)
-    if left.size:
-        nearest = left.argmin(axis=1)
-        shifts += [float(left[p, q]) for p, q in enumerate(nearest) if left[:, q].argmin() == p]
-    return shifts
+def compare_people(
+    reference: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], sigmas: Sequence[float], *, distance: float
+) -> People:
+    """Compare two lists of results entries, image by image; ``sigmas`` are of the joints."""
+    ours, theirs = _by_image(reference), _by_image(other)
+    nobody = next(iter([*ours.values(), *theirs.values()]), np.empty((0, 0, 3)))[:0]
+    pairs = ((ours.get(image, nobody), theirs.get(image, nobody)) for image in sorted(ours.keys() | theirs.keys()))
+    return People.of(((len(a), len(b)), match(a, b, sigmas, distance=distance)) for a, b in pairs)
 
 
 def _by_image(entries: Sequence[dict[str, Any]]) -> dict[int, np.ndarray]:
-    """Keypoints [P, K, 2] (x, y) in image pixels, by image id."""
+    """Keypoints [P, K, 3] (x, y in image pixels, value) by image id."""
     found: dict[int, list[np.ndarray]] = {}
     for entry in entries:
-        found.setdefault(entry["image_id"], []).append(np.array(entry["keypoints"], np.float64).reshape(-1, 3)[:, :2])
+        found.setdefault(entry["image_id"], []).append(np.array(entry["keypoints"], np.float64).reshape(-1, 3))
     return {image_id: np.stack(people) for image_id, people in found.items()}
 
 
@@ -297,8 +321,9 @@ def text(found: Comparison, *, distance: float) -> str:
         f"{p.reference - p.same - p.moved} gone, {p.other - p.same - p.moved} new, in {p.images} images; largest shift "
         f"of a keypoint {p.shift:.3g} pixels"
     )
-    if found.causes is not None and found.causes.images:
-        lines.append(found.causes.text())
+    changes = found.changes
+    if changes is not None and changes.total:
+        lines.append(changes.summary())
     first, second = (figures["AP"] for figures in found.figures)
     lines.append(f"AP: {first:.4f} and {second:.4f}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([] if changes is None else changes.text())])

@@ -141,6 +141,6 @@ def _measure(job: TableJob, variant: Variant) -> Measured:
     return Measured(name, backend.runtime, found, memory.peak_mb(), size, len(seen))
 
 
-def changed(reference: Measured, other: Measured, *, distance: float) -> compare.People:
-    """How the people of two rows differ, see compare.People."""
-    return compare.compare_people(reference.found.people, other.found.people, distance=distance)
+def changed(reference: Measured, other: Measured, sigmas: Sequence[float], *, distance: float) -> compare.People:
+    """How the people of two rows differ, see compare.People; ``sigmas`` are of the joints."""
+    return compare.compare_people(reference.found.people, other.found.people, sigmas, distance=distance)

@@ -1,4 +1,4 @@
-"""compare: two runs' dumps, by hand; and HigherHRNet_performance.py --compare on runs of other batch sizes."""
+"""compare: two runs' dumps, by hand; and HigherHRNet_performance.py --compare on other batch sizes and on INT8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from demo import scenes
 from higherhrnet.artifacts import claim, dumps
 from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.work import DumpsWork
-from higherhrnet.dataset import coco
+from higherhrnet.dataset import coco, joints
 from higherhrnet.stages import compare
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, write_dataset
 from tests.support.programs import CPU, Outcome, error, main_of
@@ -59,23 +59,26 @@ def test_nan_and_infinity_always_fail(value: float, where: int):
     assert "not compared" in compare.text(comparison, distance=1)
 
 
+SIGMAS = joints.COCO.sigmas
+
+
 def person(image_id: int, x: float, shift: float = 0.0) -> dict:
-    points = np.array([[x, 10.0, 1.0]] * 17)
+    points = np.array([[x + 5.0 * joint, 10.0 + 3.0 * joint, 1.0] for joint in range(17)])
     points[3, 0] += shift
     return {"image_id": image_id, "keypoints": points.ravel().tolist(), "score": 1.0}
 
 
 def test_people_by_hand():
     """Image 1: one the same in another order, one moved by 2; 2: one gone; 3: one new; 4: one the same."""
-    reference = [person(1, 0), person(1, 100), person(2, 50), person(4, 5)]
-    other = [person(1, 100, 2.0), person(1, 0, 0.05), person(3, 50), person(4, 5)]
-    found = compare.compare_people(reference, other, distance=0.1)
+    reference = [person(1, 0), person(1, 300), person(2, 50), person(4, 5)]
+    other = [person(1, 300, 2.0), person(1, 0, 0.05), person(3, 50), person(4, 5)]
+    found = compare.compare_people(reference, other, SIGMAS, distance=0.1)
     assert found == compare.People(reference=4, other=4, same=2, moved=1, images=3, shift=2.0)
     assert found.changed == 3
-    assert compare.compare_people(reference, other, distance=2).moved == 0
+    assert compare.compare_people(reference, other, SIGMAS, distance=2).moved == 0
     twice = [person(1, 0), person(1, 0)]  # found twice at one place: the same people as themselves
-    assert compare.compare_people(twice, twice, distance=0.1) == compare.People(2, 2, 2, 0, 0, 0.0)
-    assert compare.compare_people([], [], distance=1) == compare.People(0, 0, 0, 0, 0, 0.0)
+    assert compare.compare_people(twice, twice, SIGMAS, distance=0.1) == compare.People(2, 2, 2, 0, 0, 0.0)
+    assert compare.compare_people([], [], SIGMAS, distance=1) == compare.People(0, 0, 0, 0, 0, 0.0)
 
 
 def test_ap_beyond_its_tolerance_is_said():
@@ -103,6 +106,49 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.fixture(scope="module")
+def int8(runs: Path) -> Path:
+    """Dumps of the same scenes from the network in INT8, calibrated on them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(runs)
+        trees = ("--inputs", "bins", "--inputs_flip", "flip", "--allow_evaluation_images")
+        model, file = "models/w16_512_bs-1_dynamic.onnx", "models/int8.onnx"
+        for name, *arguments in (
+            ("higherhrnet.__main__", "quantize", "--model", model, *trees, "--output", file, "--count", 16, *DEMO),
+            ("HigherHRNet_benchmark", *CPU, "--model", file, "--result", "int8", *DEMO),
+        ):
+            main_of(str(name))([str(a) for a in arguments])
+    return runs / "int8/dumpOutput_device0_bs1"
+
+
+NAMED = re.compile(r"^\d+\.jpg  (moved|gone|new)  A (-|#\d+ [\d.]+)  B (-|#\d+ [\d.]+)  \S+  (?:.+  )?(.+)$", re.M)
+
+
+def test_int8_names_who_changed_and_why(runs: Path, int8: Path, script: Script, monkeypatch: pytest.MonkeyPatch):
+    """The totals, the causes and the list are of the same people."""
+    monkeypatch.chdir(runs)
+    call = ("HigherHRNet_performance", "--compare", BS1, int8, "--workers", 1, "--tolerance", 9, "--ap_tolerance", 1)
+    outcome = script(*call, "--changed", 1000, *DEMO)
+    assert outcome.status == 0, outcome
+    totals = re.search(r"(\d+) moved, (\d+) gone, (\d+) new, in ", outcome.out)
+    assert totals is not None
+    kinds = [int(count) for count in totals.groups()]
+    named = NAMED.findall(outcome.out)
+    assert [sum(one[0] == kind for one in named) for kind in ("moved", "gone", "new")] == kinds
+    assert len(named) == sum(kinds) > 3
+    for kind, ours, theirs, _ in named:
+        assert {"moved": "", "gone": "B", "new": "A"}[kind] == "A" * (ours == "-") + "B" * (theirs == "-")
+    by_cause = {cause: int(n) for cause, n in re.findall(r"(?:cause|;):? ([a-z ]+) (\d+) \(", outcome.out)}
+    assert by_cause == {cause: sum(one[3] == cause for one in named) for cause in {one[3] for one in named}}
+    assert "more people changed" not in outcome.out
+
+    few = script(*call, "--changed", 2, *DEMO).out
+    assert [match.group() for match in NAMED.finditer(few)] == [m.group() for m in NAMED.finditer(outcome.out)][:2]
+    assert few.splitlines()[-1] == f"and {len(named) - 2} more people changed; --changed {len(named)} names all"
+    assert few.splitlines()[:8] == outcome.out.splitlines()[:8]
+    assert script(*call, "--changed", 0, *DEMO).out.splitlines()[-1].startswith("AP: ")
+
+
 @pytest.mark.parametrize("other", [BS3, BS8])
 def test_larger_batches_give_the_same_people_and_ap(
     runs: Path, other: str, script: Script, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +157,7 @@ def test_larger_batches_give_the_same_people_and_ap(
     outcome = script("HigherHRNet_performance", "--compare", BS1, other, "--tolerance", 1e-4, "--workers", 1, *DEMO)
     assert (outcome.status, outcome.err) == (0, ""), outcome
     assert " 0 moved, 0 gone, 0 new, in 0 images" in outcome.out
+    assert "people changed" not in outcome.out
     first, second = outcome.out.splitlines()[-1].removeprefix("AP: ").split(" and ")
     assert first == second
     assert int(outcome.out.partition("people: ")[2].partition(" ")[0]) > 5
