@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import pytest
 
-from higherhrnet.artifacts import perf
+from higherhrnet.artifacts import perf, seen
 from higherhrnet.backends import trtexec
 from higherhrnet.backends.in_process import Seconds
 from higherhrnet.errors import UserError
@@ -214,7 +214,8 @@ def test_what_is_measured_by_hand(tmp_path: Path):
 
     model = tmp_path / "m.pth"
     model.write_bytes(b"a model")
-    job = measure.MeasureJob({2: model}, [(32, 64)], 5, rounds=4, warm_up=1, files={(32, 64): files})
+    by_shape, stamps = {(32, 64): files}, seen.look(files)
+    job = measure.MeasureJob({2: model}, [(32, 64)], 5, rounds=4, warm_up=1, files=by_shape, stamps=stamps)
     name, (figure,) = measure.in_process(job, make, save=tmp_path / "kept", done=lambda: ticks.append(1))  # type: ignore[arg-type]
     assert (name, asked, backend.opened, ticks) == ("clocked", [(model, 2)], [((32, 64), 5)], [1])
     assert figure == perf.Perf(2, 5, (32, 64), 0.8, {50: 2000.0, 90: 4000.0, 99: 4000.0})
