@@ -115,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         prepare(top, checkouts, args.images)
         for name in commands(top, top, top):
             for cache, rounds in (("warm", args.warm), ("cold", args.cold)):
-                measure(top, checkouts, name, cache, rounds)
+                if rounds:
+                    measure(top, checkouts, name, cache, rounds)
     finally:
         if not args.keep:
             shutil.rmtree(top)
@@ -158,14 +159,13 @@ def measure(top: Path, checkouts: Sequence[Path], name: str, cache: str, rounds:
                 f"least {min(times):.2f} s"
             )
     for checkout, pairs in zip(checkouts[1:], taken[1:], strict=True):
-        for index, what in enumerate(("clock", "cores")):
-            ratios = sorted(own[index] / other[index] for own, other in zip(taken[0], pairs, strict=True))
-            if ratios:
-                print(
-                    f"{name} again, {cache}, {what}, of {checkout.name}'s: median {statistics.median(ratios):.2f}, "
-                    f"{ratios[0]:.2f} to {ratios[-1]:.2f} ({rounds} rounds)",
-                    flush=True,
-                )
+        for unit, what in enumerate(("clock", "cores")):
+            ratios = sorted(own[unit] / other[unit] for own, other in zip(taken[0], pairs, strict=True))
+            print(
+                f"{name} again, {cache}, {what}, of {checkout.name}'s: median {statistics.median(ratios):.2f}, "
+                f"{ratios[0]:.2f} to {ratios[-1]:.2f} ({rounds} rounds)",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     work = args.work or Path(f"run_work{args.shard.suffix}")
     run = _Run(inference, chosen.name, settings, images, args.disk_budget, args.workers, work)
     if args.dry_run:
-        decoding.prepare()
         with atomic.temporary_folder(work.absolute().parent) as folder:
             print(run.estimate(folder))
         return
@@ -229,6 +228,7 @@ class _Run:
 
     def estimate(self, folder: Path) -> str:
         """What the run will take, measured in a folder."""
+        decoding.prepare()
         backend, known = self.begun(folder)
         settings = known.settings
         chunks = self.chunks(backend)

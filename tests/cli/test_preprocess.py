@@ -57,8 +57,13 @@ def test_images_that_are_cut_are_counted_and_named(tiny_data: Path, script: Scri
     ]
 
 
-def test_a_run_that_was_stopped_goes_on(tiny_data: Path, tiny_inputs: Path, script: Script, tmp_path: Path):
-    """Stopped in the middle: some files there, one unfinished under its temporary name, the record not complete."""
+def test_a_run_that_was_stopped_goes_on(
+    tiny_data: Path, tiny_inputs: Path, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Stopped in the middle: some files there, one unfinished under its temporary name, the record not complete.
+
+    Of what is done no map is computed and no picture is read: thousands would take their time.
+    """
     data = write_dataset(tmp_path / "coco")
     missing = data / f"images/val2017/{1000 + 7 * 4:012d}.jpg"
     content = missing.read_bytes()
@@ -73,6 +78,9 @@ def test_a_run_that_was_stopped_goes_on(tiny_data: Path, tiny_inputs: Path, scri
     assert "4 were there" in outcome.out
     for tree in ("bins", "bins_flip"):
         assert files(tmp_path / tree) == files(tiny_inputs / tree)
+    for name in ("geometry.cv2.getAffineTransform", "reader.read"):
+        monkeypatch.setattr(f"higherhrnet.image.{name}", None)
+    assert "7 were there" in preprocess(script, data, tmp_path).out
 
 
 def test_inputs_of_another_data_set_are_not_mixed_in(tiny_data: Path, script: Script, tmp_path: Path):
