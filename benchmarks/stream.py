@@ -77,7 +77,7 @@ def whole(backend: InProcess, config: Config, folder: Path) -> float:
 def command(options: argparse.Namespace, source: Path, *more: object) -> list[str]:
     """``predict`` as a program."""
     network = ["--cfg", options.cfg.absolute(), "--model", options.model.absolute(), "--backend", options.backend]
-    return [sys.executable, "-m", "higherhrnet", "predict", str(source), *map(str, (*network, *more))]
+    return [sys.executable, "-m", "higherhrnet", "predict", str(source.absolute()), *map(str, (*network, *more))]
 
 
 def first_result(options: argparse.Namespace, picture: Path) -> float:
@@ -137,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for _ in range(options.rounds):
         seconds = {"session": bare(backend, config, pictures), "predict": whole(backend, config, options.pictures)}
         rates.append({name: len(pictures) / taken for name, taken in seconds.items()})
+        print({name: round(rate, 3) for name, rate in rates[-1].items()}, file=sys.stderr, flush=True)
     result: dict[str, float] = {name: statistics.median(rate[name] for rate in rates) for name in rates[0]}
     result["share"] = statistics.median(rate["predict"] / rate["session"] for rate in rates)
     result["first result, s"] = statistics.median(first_result(options, files[0]) for _ in range(options.rounds))

@@ -37,7 +37,7 @@ def in_chunks(data: Path, small_models: Path, tmp_path: Path, monkeypatch: pytes
     tool = ascend_host.install(tmp_path, monkeypatch)
     where = ["--cfg", TINY_CONFIG, "--model", small_models / "tiny_bs1_dynamic.om", "DATASET.ROOT", data]
     network = ["--backend", "benchmark", "--benchmark_path", tool]
-    return ["-m", "higherhrnet", "run", "--workers", 1, "--disk_budget", "20MB", *network, *where]
+    return ["-m", "higherhrnet", "run", "--workers", 1, "--disk_budget", "40MB", *network, *where]
 
 
 def start(arguments: Sequence[object], cwd: Path, before: Sequence[object] = ()) -> subprocess.Popen[str]:

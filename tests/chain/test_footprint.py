@@ -292,6 +292,7 @@ def test_a_run_killed_before_its_last_step_is_cleared_by_the_next(world: World, 
     made = claim.read(results, PeopleWork)
     assert made is not None
     (world.out / "work/chunks/000001").mkdir(parents=True)
+    (world.out / "work/.made_by_run").touch()
     Journal(world.out / "work/people.jsonl", Record(made.work)).__exit__()
     assert "is up to date" in run(*where).out
     assert changed(before, tree(world.out)) == []

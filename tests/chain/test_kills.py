@@ -76,12 +76,12 @@ def scripts(data: Path) -> list[tuple[int, Command]]:
     dump_dirs = ["--dump_dir", "result/dumpOutput_device0_bs1"]
     dump_dirs += ["--dump_dir_flip", "result/dumpOutput_device0_bs1_flip"]
     return [
-        (3, ("HigherHRNet_preprocess", [*trees, *cfg, *root])),
+        (2, ("HigherHRNet_preprocess", [*trees, *cfg, *root])),
         (1, ("gen_dataset_info", ["bin", "prep_bin", "./prep_bin"])),
         (1, ("gen_dataset_info", ["bin", "prep_bin_flip", "./prep_bin_flip"])),
         (1, ("HigherHRNet_pth2onnx", ["--weights", "models/tiny.pth", *cfg])),
-        (4, ("HigherHRNet_benchmark", [*CPU, *cfg])),
-        (3, ("HigherHRNet_postprocess", ["--workers", 1, *dump_dirs, *cfg, *root])),
+        (2, ("HigherHRNet_benchmark", [*CPU, *cfg])),
+        (2, ("HigherHRNet_postprocess", ["--workers", 1, *dump_dirs, *cfg, *root])),
         (1, ("HigherHRNet_performance", [])),
     ]
 
@@ -108,7 +108,7 @@ def test_every_script_and_the_run_end_as_if_never_stopped(
     before = files(killed)
     seconds = duration(launcher, ("higherhrnet.__main__", [*chain, "--work", "undisturbed"]), killed)
     shutil.rmtree(killed / "from_run")
-    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=5, seconds=seconds, rng=rng)
+    stop_and_complete(launcher, ("higherhrnet.__main__", chain), killed, kills=3, seconds=seconds, rng=rng)
     after = files(killed)
     made = {name: after[name] for name in after.keys() - before.keys()}
     results = "from_run/coco_kpt/pose_higher_hrnet/tiny/results/keypoints_val2017_results.json"
@@ -128,7 +128,7 @@ def test_predict_ends_as_if_never_stopped(launcher: Launcher, data: Path, tiny_o
     command = ["predict", *sources, *network, "--output"]
     seconds = duration(launcher, ("higherhrnet.__main__", [*command, "whole"]), work)
     rng = random.Random(seed)
-    stop_and_complete(launcher, ("higherhrnet.__main__", [*command, "killed"]), work, kills=4, seconds=seconds, rng=rng)
+    stop_and_complete(launcher, ("higherhrnet.__main__", [*command, "killed"]), work, kills=3, seconds=seconds, rng=rng)
     expected, found = files(work / "whole"), files(work / "killed")
     assert found.keys() == expected.keys()
     assert {"poses.json", "poses.csv", "video/clip.mp4"} <= expected.keys()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from demo import clip, contact_sheet, scenes
+from higherhrnet import decode
 from higherhrnet.artifacts import atomic, claim, dumps, figures, outputs
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.work import OmWork
@@ -94,7 +95,7 @@ def test_what_comes_to_the_results_place_meanwhile_is_kept(
     """While people are looked for, and while they are written; they are not looked for again."""
     place = Path(RESULTS.replace(".json", f"{beside}.json"))
     module, name = moment.split(".")
-    room = postprocess if module == "decode" else coco_results
+    room = decode if module == "decode" else coco_results
     real = getattr(room, name)
 
     def coming(*given: object, **named: object) -> object:
@@ -112,7 +113,7 @@ def test_what_comes_to_the_results_place_meanwhile_is_kept(
 
     place.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(postprocess, "decode_image", None)
+        patch.setattr(decode, "decode_image", None)
         outcome = people()
     assert outcome.status == 0, outcome.err
     assert "=> 7 of these images had been decoded before" in outcome.out

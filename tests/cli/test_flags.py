@@ -39,8 +39,8 @@ NO_NUMBERS += ["\0", "١", "½", "\udcff", "None", "x" * 100_000, "-", "1/0", "0
 TAKEN: list[tuple[object, str]] = [(performance.shapes, "0x10"), (flags.non_negative, "9" * 30)]
 EXPECTED = {
     "HigherHRNet_benchmark": "--bs --device --device_id --device_ids --shard --threads --timeout",
-    "HigherHRNet_performance": "--ap_tolerance --bs --device --device_id --distance --rounds --shapes --threads "
-    "--timeout --tolerance --warm_up --workers",
+    "HigherHRNet_performance": "--ap_tolerance --bs --changed --device --device_id --distance --rounds --shapes "
+    "--threads --timeout --tolerance --warm_up --workers",
     "HigherHRNet_postprocess": "--shard --vis_count --vis_score --workers",
     "HigherHRNet_preprocess": "--limit --shard --workers",
     "HigherHRNet_pth2onnx": "--bs",
