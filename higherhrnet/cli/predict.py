@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     reading, kept = Reading(not args.no_exif, args.stride or 1), Filter(args.min_score, args.oks_nms)
     job = predict.PredictJob(args.sources, reading, kept, config.joint_set, args.track)
     cv2.setNumThreads(1)  # the threads share the cores already
+    written = sys.stdout
     with (
+        contextlib.redirect_stdout(sys.stderr if to_lines else written),  # a GPU's session says how it was opened
         Stream(backend, plan, config.options, device=options.device) as stream,
         tqdm(desc="predict", unit="image", disable=None) as bar,
     ):
@@ -75,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             bar.update()
 
         if to_lines:
-            summary = predict.lines(stream, job, lambda line: print(line, flush=True), done)
+            summary = predict.lines(stream, job, lambda line: print(line, file=written, flush=True), done)
         else:
             work = PosesWork(
                 network={

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from higherhrnet import Pose
+from higherhrnet.backends.in_process import Session
+from higherhrnet.backends.onnxruntime import OnnxRuntime
 from higherhrnet.cli import program, uses
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import reader
@@ -126,9 +128,18 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
     assert "in 2 pictures" in outcome.out
 
 
-def test_lines_for_pipes(predict: Predict, pictures: Path, tmp_path: Path):
+def test_lines_for_pipes(predict: Predict, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing else is among them, such as what a GPU's session says of itself."""
+    opened = OnnxRuntime.open
+
+    def told(self: OnnxRuntime, shape: tuple[int, int], device: int = 0) -> Session:
+        print("its kernels were tried")
+        return opened(self, shape, device)
+
+    monkeypatch.setattr(OnnxRuntime, "open", told)
     outcome = predict(clip(tmp_path / "clip.mp4"), "--output", "-", "--stride", 2, "--track", *ALL)
     assert outcome.status == 0, outcome.err
+    assert "its kernels were tried" in outcome.err
     rows = [json.loads(line) for line in outcome.out.splitlines()]
     assert [row["frame"] for row in rows] == [0, 2, 4]
     assert [row["time"] for row in rows] == pytest.approx([0, 0.2, 0.9]), "its own time stamps"
