@@ -19,12 +19,11 @@ $(VENV)/%.stamp: $(wildcard requirements*.txt requirements/*.txt)
 demo: $(VENV)/requirements.stamp
 	PYTHON="$(abspath $(BIN)/python)" bash demo/run.sh
 
-# Three for two cores: while a test waits for a program or a signal, another works.
 test: $(VENV)/requirements-dev.stamp
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/requirements-dev.stamp
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(VENV)/requirements-dev.stamp
 	$(BIN)/ruff check .
