@@ -204,6 +204,7 @@ def _keep_some(folder: Path, device: int) -> None:
         keep(perf.path(folder, 1, device, (side, side)), 1.0)
 
 
+@pytest.mark.slow
 def test_threads_and_programs_lose_none_of_each_other_s_entries(tmp_path: Path):
     context = multiprocessing.get_context("fork")
     programs = [context.Process(target=_keep_some, args=(tmp_path, device)) for device in (0, 1)]

@@ -155,6 +155,7 @@ def test_a_full_card_computes_halves_of_a_batch_and_says_so_once(tiny: HigherHRN
     assert said[1:] == [f"stand-in has no room for batches of {batch}: each is computed in halves"]
 
 
+@pytest.mark.slow
 def test_what_tuning_takes_is_said(tiny: HigherHRNet):
     said: list[str] = []
     made = card(tiny, CpuCard(), said=said, tuned=True)

@@ -103,6 +103,7 @@ def test_tuned_an_engine_has_a_profile_for_each_shape(tiny_onnx: Path, tmp_path:
     assert json.loads(Path(f"{engine}.json").read_text())["profiles"] == 2
 
 
+@pytest.mark.slow
 def test_tuned_and_other_engines_stay_beside_each_other(
     tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

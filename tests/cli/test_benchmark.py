@@ -43,6 +43,7 @@ def dump_files(root: Path) -> dict[str, object]:
     return {name: content for name, content in files(root).items() if name.endswith((".bin", "/record.json"))}
 
 
+@pytest.mark.slow
 def test_dumps_are_pytorch_s_outputs(tiny_result: Path, tiny_inputs: Path, tiny_weights: Path):
     import torch  # noqa: PLC0415
 

@@ -251,6 +251,7 @@ def test_figures_are_of_the_gpu_that_device_names(tiny_onnx: Path, script: Scrip
     assert "--device cuda:2 names a GPU, and so do" in error(script(*call, "--device", "cuda:2", "--device_id", 3))
 
 
+@pytest.mark.slow
 def test_trtexec_is_run_and_its_logs_are_read_again(
     with_trtexec: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):

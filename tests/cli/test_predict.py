@@ -289,6 +289,7 @@ def test_the_api(tiny_onnx: Path, pictures: Path, tmp_path: Path):
         assert np.array_equal(tracked[0].tracks, tracked[1].tracks)
 
 
+@pytest.mark.slow
 def test_the_page_s_example_runs(tiny_onnx: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()

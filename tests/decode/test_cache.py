@@ -41,6 +41,7 @@ def test_changed_source_is_compiled_again(tmp_path):
     assert run_python(code, tmp_path).communicate()[0] == "False\n"
 
 
+@pytest.mark.slow
 def test_compile_command_says_that_nothing_is_left_to_do():
     compile()
     done = subprocess.run(

@@ -39,6 +39,7 @@ def test_golden_inputs_to_the_bit(picture: int, tmp_path: Path):
         assert sha256(transform.mirror(tensor)) == row["sha256_flip"], row
 
 
+@pytest.mark.slow
 def test_inputs_of_coco_images_to_the_bit(coco_mini: Path):
     """The official code's own hashes, which lie beside the images."""
     rows = json.loads((coco_mini.parents[1] / "golden/preprocess.json").read_text())["rows"]

@@ -205,6 +205,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("name", SAID)
+@pytest.mark.slow
 def test_hostile_files_of_each_family_are_one_line_and_run_nothing(
     name: str, tmp_path: Path, tiny: network.HigherHRNet
 ):

@@ -55,11 +55,13 @@ def test_one_worker_is_this_process():
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.slow
 def test_an_item_s_error_is_raised_as_it_is(count: int):
     with pytest.raises(UserError, match="item 5 is wrong"):
         list(ordered_map(fail_at_5, range(30), count))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_a_user_error():
     with pytest.raises(UserError, match="a worker process was killed"):
         list(ordered_map(die_at_5, range(30), 2))
