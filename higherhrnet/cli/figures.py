@@ -26,7 +26,6 @@ def say(
 
     The file is of the work ``wanted``, or the end is a UserError: somebody has replaced it since.
 
-
     ``of`` follows the number of images, ' of 3 shards' for example; without ``people`` no figures are made.
     """
     made = results_file.record(results, wanted)

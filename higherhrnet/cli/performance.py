@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet.artifacts import figures, inputs, models, outputs, perf, seen
+from higherhrnet.artifacts import figures, inputs, models, perf, seen
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.backends import choices, factory, model_file, trtexec
 from higherhrnet.cli import benchmark, decoding, flags, terminal, uses
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _benchmark(args)
     if args.chart:
         chart.require()
-        _check_chart(args)
+        chart.check(args.chart, overwrite=args.overwrite)
     if args.print_commands:
         print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
@@ -58,11 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     foot = perf.MEANING if any(column.origin is not None for column in columns) else ""
     print(tables.formatted(columns, notes, args.format, foot=foot))
     if args.chart:
-        chart.draw(columns, args.chart, partial(_check_chart, args))
-
-
-def _check_chart(args: argparse.Namespace) -> None:
-    outputs.check(args.chart, "--chart", ours=outputs.is_marked, overwrite=args.overwrite)
+        chart.draw(columns, args.chart, partial(chart.check, args.chart, overwrite=args.overwrite))
 
 
 def _parser() -> argparse.ArgumentParser:

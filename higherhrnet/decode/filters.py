@@ -64,6 +64,16 @@ def oks(person: np.ndarray, area: float, others: np.ndarray, areas: np.ndarray, 
     return np.where(both, similar, 0).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
 
 
+def similarities(first: np.ndarray, second: np.ndarray, sigmas: Sequence[float], least_area: float = 0.0) -> np.ndarray:
+    """``oks`` of each of people [P, K, 3] to each of people [Q, K, 3], by their ``extents``: [P, Q].
+
+    ``least_area`` is that of people of less extent, in pixels squared.
+    """
+    own, areas = (np.maximum(extents(people), least_area) for people in (first, second))
+    rows = [oks(person, area, second, areas, sigmas) for person, area in zip(first, own, strict=True)]
+    return np.array(rows).reshape(len(first), len(second))
+
+
 def extents(keypoints: np.ndarray) -> np.ndarray:
     """Area of the box around each person's found joints, keypoints [P, K, 3]: [P]; 0 of a person without any."""
     found = keypoints[:, :, 2:] > 0

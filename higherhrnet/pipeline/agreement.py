@@ -13,6 +13,7 @@ import numpy as np
 
 from higherhrnet import decode
 from higherhrnet.decode import filters
+from higherhrnet.stages.matches import closest
 
 CLEAR = 0.1
 """People of a lower score come and go, and joints of a lower value hop, at any rounding: neither is counted."""
@@ -50,12 +51,8 @@ class Compared:
 
 def compare(exact: decode.People, found: decode.People) -> Compared:
     """Compare two lists of a picture's people; the most similar are a pair first, each once."""
-    likeness = _likeness(exact, found)
-    left, pairs = likeness.copy(), []
-    while left.size and left.max() >= _ONE_PERSON:
-        a, b = np.unravel_index(left.argmax(), left.shape)
-        pairs.append((int(a), int(b)))
-        left[a], left[:, b] = -1, -1
+    likeness = filters.similarities(exact.keypoints, found.keypoints, [_SIGMA] * exact.keypoints.shape[1])
+    pairs = closest(-likeness, -_ONE_PERSON)
     alone = [np.delete(own.scores, [pair[side] for pair in pairs]) for side, own in enumerate((exact, found))]
     pairs = [(a, b) for a, b in pairs if max(exact.scores[a], found.scores[b]) >= CLEAR]
     counts = [len(pairs) + int((scores >= CLEAR).sum()) for scores in alone]
@@ -67,17 +64,6 @@ def compare(exact: decode.People, found: decode.People) -> Compared:
         scores.append(abs(float(exact.scores[a]) - float(found.scores[b])))
     same = sum(bool(likeness[pair] >= SAME) for pair in pairs)
     return Compared(counts[0], counts[1], same, max(shifts), max(scores))
-
-
-def _likeness(exact: decode.People, found: decode.People) -> np.ndarray:
-    """Object keypoint similarity [P, Q] of each person to each."""
-    sigmas = [_SIGMA] * exact.keypoints.shape[1]
-    areas = filters.extents(found.keypoints)
-    rows = [
-        filters.oks(person, area, found.keypoints, areas, sigmas)
-        for person, area in zip(exact.keypoints, filters.extents(exact.keypoints), strict=True)
-    ]
-    return np.array(rows).reshape(len(exact), len(found))
 
 
 class Agreement:

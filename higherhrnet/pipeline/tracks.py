@@ -18,6 +18,7 @@ import numpy as np
 from higherhrnet.decode import filters
 from higherhrnet.pipeline.people import People
 from higherhrnet.pipeline.sources import Source
+from higherhrnet.stages.matches import closest
 
 LEAST = 0.2
 """Similarity of a person to where a track is expected; less is another person."""
@@ -61,9 +62,7 @@ class Tracker:
         for column, track in enumerate(self._tracks):
             similar[:, column] = filters.oks(track.expected(frame), track.area, keypoints, areas, self._sigmas)
         ids = np.zeros(len(keypoints), np.int64)
-        while similar.size and similar.max() >= LEAST:
-            person, column = divmod(int(similar.argmax()), similar.shape[1])
-            similar[person, :], similar[:, column] = -1, -1
+        for person, column in closest(-similar, -LEAST):
             self._move(self._tracks[column], frame, keypoints[person], areas[person])
             ids[person] = self._tracks[column].number
         for person in map(int, np.argsort(-scores, kind="stable")):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.artifacts.outputs import MARK
 from higherhrnet.errors import UserError
 from higherhrnet.report.tables import Column, shapes_of
@@ -28,6 +28,11 @@ def require() -> None:
     """Raise UserError unless matplotlib is installed: before anything is measured for a chart."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("--chart needs matplotlib, which is not installed; pip install 'matplotlib>=3.8,<4'")
+
+
+def check(path: Path, *, overwrite: bool) -> None:
+    """Refuse to draw over what is no chart or page of this program's. Raises UserError."""
+    outputs.check(path, "--chart", ours=outputs.is_marked, overwrite=overwrite)
 
 
 def draw(columns: Sequence[Column], path: Path, check: Callable[[], object] = lambda: None) -> None:

@@ -74,13 +74,14 @@ def match(first: np.ndarray, second: np.ndarray, sigmas: Sequence[float], *, dis
     sigmas : of the first joints, which OKS is the mean over
     distance : pixels that a keypoint may move while its person stays the same
     """
-    found = _closest(_apart(first, second), distance)
+    found = closest(_apart(first, second), distance)
     rows, columns = (
         np.setdiff1d(np.arange(len(people)), [pair[side] for pair in found])
         for side, people in enumerate((first, second))
     )
-    unlike = -_similar(first[rows], second[columns], sigmas)
-    found += [(int(rows[p]), int(columns[q])) for p, q in _closest(unlike, -LEAST_OKS)]
+    judged = slice(len(sigmas))
+    alike = filters.similarities(first[rows, judged], second[columns, judged], sigmas, _LEAST_AREA)
+    found += [(int(rows[p]), int(columns[q])) for p, q in closest(-alike, -LEAST_OKS)]
     pairs = [_pair(p, q, first[p], second[q], distance) for p, q in sorted(found)]
     gone, new = (
         tuple(sorted(set(range(len(people))).difference(pair[side] for pair in found)))
@@ -89,7 +90,7 @@ def match(first: np.ndarray, second: np.ndarray, sigmas: Sequence[float], *, dis
     return Matches(tuple(pairs), gone, new)
 
 
-def _closest(apart: np.ndarray, most: float) -> list[tuple[int, int]]:
+def closest(apart: np.ndarray, most: float) -> list[tuple[int, int]]:
     """Pairs of rows and columns [P, Q] that are ``most`` apart or less, the closest first, each in one pair."""
     pairs: list[tuple[int, int]] = []
     rows: set[int] = set()
@@ -112,14 +113,6 @@ def _apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         distances = np.linalg.norm(second[:, :, :2] - person[:, :2], axis=2)
         row[:] = np.where(own & found, distances, np.where(own == found, 0, np.inf)).max(axis=1, initial=0)
     return apart
-
-
-def _similar(first: np.ndarray, second: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
-    """OKS [P, Q]."""
-    first, second = first[:, : len(sigmas)], second[:, : len(sigmas)]
-    own, areas = (np.maximum(filters.extents(people), _LEAST_AREA) for people in (first, second))
-    rows = [filters.oks(person, area, second, areas, sigmas) for person, area in zip(first, own, strict=True)]
-    return np.array(rows).reshape(len(first), len(second))
 
 
 def _pair(p: int, q: int, first: np.ndarray, second: np.ndarray, distance: float) -> Pair:
