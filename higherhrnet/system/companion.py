@@ -107,15 +107,14 @@ class Companion:
         except BaseException:
             self.kill()
             raise
-        with contextlib.suppress(subprocess.TimeoutExpired):  # what closed its socket is about to end
-            self._process.wait(_GRACE)
+        processes.wait(self._process, _GRACE)  # what closed its socket is about to end
         self.kill()
         raise GoneError(f"{self._outcome().ending}{self._said()}")
 
     def kill(self) -> None:
         """End it at once, with all that it started."""
         processes.kill_group(self._process)
-        self._process.wait()
+        processes.wait(self._process)
 
     def last_lines(self) -> str:
         """What it said last."""
@@ -130,16 +129,14 @@ class Companion:
                 text = processes.tail(file, self._begin)
         except OSError:
             text = ""
-        return processes.Outcome(self._process.poll() or 0, time.monotonic() - self._start, self.log, text)
+        return processes.Outcome(processes.wait(self._process, 0) or 0, time.monotonic() - self._start, self.log, text)
 
 
 def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
     """Let it end by itself, for a while."""
     ours.close()
     try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        pass
+        processes.wait(process, _GRACE)
     finally:
         processes.kill_group(process)
-        process.wait()
+        processes.wait(process)

@@ -7,6 +7,7 @@ with everything it started.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shlex
@@ -163,16 +164,14 @@ def _run(
         with signals.held():  # or it runs and nobody knows
             process = _start(command, log)
         while True:
-            try:
-                status = process.wait(_POLL)
+            if (status := wait(process, _POLL)) is not None:
                 kill_group(process)  # of its children none runs on, whether it crashed, was killed or forgot them
                 return _End(status)
-            except subprocess.TimeoutExpired:
-                tick()
-                if stop is not None and stop.is_set():
-                    return _End(_end_group(process), "because the run was stopped")
-                if deadline is not None and time.monotonic() > deadline:
-                    return _End(_end_group(process), f"because it took longer than {timeout:g} s")
+            tick()
+            if stop is not None and stop.is_set():
+                return _End(_end_group(process), "because the run was stopped")
+            if deadline is not None and time.monotonic() > deadline:
+                return _End(_end_group(process), f"because it took longer than {timeout:g} s")
     except BaseException:
         if process is not None:
             _end_group(process)
@@ -202,11 +201,25 @@ def _end_group(process: subprocess.Popen[bytes]) -> int:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE)
+        wait(process, _GRACE)
     finally:  # a second Ctrl-C during the wait included
         kill_group(process)
-    return process.wait()
+    wait(process)
+    return process.returncode
+
+
+def wait(process: subprocess.Popen[bytes], seconds: float = math.inf) -> int | None:
+    """The status of a program when it ends; None where it still runs after ``seconds``.
+
+    Signals are answered between looks. Popen.wait alone must not be used where a signal's handler raises: it takes its
+    lock just before the block that gives it back, and an exception in between makes the next wait one for ever.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with signals.held(), contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(max(min(_POLL, deadline - time.monotonic()), 0))
+        if time.monotonic() >= deadline:
+            return None
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -132,3 +132,21 @@ def test_a_log_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "log").mkdir()
     with pytest.raises(UserError, match="cannot write log"):
         processes.run(python("pass"), log=tmp_path / "log")
+
+
+def test_no_signal_breaks_into_python_s_wait(tmp_path: Path):
+    """Popen.wait would keep its lock, and the next one, which ends the program, would never return."""
+    inside = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout: float | None = None) -> int:
+            signal.raise_signal(signal.SIGINT)
+            inside.append(timeout)
+            return super().wait(timeout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            processes.run(python("import time; time.sleep(600)"), log=tmp_path / "log")
+    assert inside, "the signal broke in"
+    assert max(inside) <= 0.1, "a signal is answered after that many seconds"
