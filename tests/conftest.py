@@ -16,6 +16,7 @@ import pytest
 from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, call, main_of
+from tests.support.shared import once
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of the stand-ins, which run outside this project
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait busily, on cores that other tests need
@@ -67,6 +68,16 @@ def coco_mini() -> Path:
 
 
 @pytest.fixture
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without their charts, whose drawing takes most of a page's time; test_writer.py and test_page.py draw."""
+    from markupsafe import Markup  # noqa: PLC0415
+
+    from higherhrnet.report.page import svg  # noqa: PLC0415
+
+    monkeypatch.setattr(svg, "draw", lambda *_: Markup(""))
+
+
+@pytest.fixture
 def script(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Call a top-level script in this process as the command line would: ``script("gen_dataset_info", "bin", ...)``."""
     return lambda name, *arguments: call(name, arguments, capsys)
@@ -100,40 +111,47 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A seeded checkpoint of TINY_CONFIG's network whose heatmaps have peaks above the detection threshold."""
-    import torch  # noqa: PLC0415
 
-    from tests.support.networks import build  # noqa: PLC0415
+    def make(path: Path) -> None:
+        import torch  # noqa: PLC0415
 
-    net = build(TINY_CONFIG)
-    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    torch.save(net.state_dict(), path)
-    return path
+        from tests.support.networks import build  # noqa: PLC0415
+
+        torch.save(build(TINY_CONFIG).state_dict(), path)
+
+    return once(tmp_path_factory, "tiny.pth", make)
 
 
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of ``tiny_weights`` at batch size 1."""
-    path = tmp_path_factory.mktemp("models") / "tiny_bs1_dynamic.onnx"
-    main_of("HigherHRNet_pth2onnx")(["--weights", str(tiny_weights), "--cfg", str(TINY_CONFIG), "--output", str(path)])
-    return path
+    return _exported(tmp_path_factory, "tiny_bs1_dynamic.onnx", tiny_weights, TINY_CONFIG)
 
 
 @pytest.fixture(scope="session")
 def demo_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of the demonstration's network at batch size 1."""
-    path = tmp_path_factory.mktemp("models") / "w16_512_bs1_dynamic.onnx"
-    export = ["--weights", DEMO_WEIGHTS, "--cfg", DEMO_CONFIG, "--output", path]
-    main_of("HigherHRNet_pth2onnx")([str(argument) for argument in export])
-    return path
+    return _exported(tmp_path_factory, "w16_512_bs1_dynamic.onnx", DEMO_WEIGHTS, DEMO_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def demo_onnx_of_any_batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of the demonstration's network with a dynamic batch size."""
+    return _exported(tmp_path_factory, "w16_512_bs-1_dynamic.onnx", DEMO_WEIGHTS, DEMO_CONFIG, "--bs", "-1")
 
 
 @pytest.fixture(scope="session")
 def tiny_onnx_of_any_batch(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of ``tiny_weights`` with a dynamic batch size."""
-    path = tmp_path_factory.mktemp("models") / "tiny_bs-1_dynamic.onnx"
-    arguments = ["--weights", tiny_weights, "--cfg", TINY_CONFIG, "--bs", -1, "--output", path]
-    main_of("HigherHRNet_pth2onnx")([str(argument) for argument in arguments])
-    return path
+    return _exported(tmp_path_factory, "tiny_bs-1_dynamic.onnx", tiny_weights, TINY_CONFIG, "--bs", "-1")
+
+
+def _exported(factory: pytest.TempPathFactory, name: str, weights: Path, config: Path, *more: str) -> Path:
+    def make(path: Path) -> None:
+        named = ("--weights", str(weights), "--cfg", str(config), "--output", str(path))
+        main_of("HigherHRNet_pth2onnx")([*named, *more])
+
+    return once(factory, name, make)
 
 
 @pytest.fixture(scope="session")

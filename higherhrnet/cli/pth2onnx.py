@@ -60,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from higherhrnet.model import architecture, checkpoint, export, network  # noqa: PLC0415
 
     described = architecture.Architecture.from_extra(config.extra, config.heads)
-    net = network.HigherHRNet(described)
     found = fingerprint.see(weights) if weights.is_file() else None  # what is not there is said by the next line
     config.check_joints(checkpoint.joints(weights), weights)
+    net = network.HigherHRNet(described)
     loaded = checkpoint.load(weights, net)
     assert found is not None, "it was loaded"
     found.check()

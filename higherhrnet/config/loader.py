@@ -173,10 +173,10 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
     path = locate(path) if path is not None else DEFAULT
     cfg = CfgNode(_DEFAULTS)
     cfg.MODEL.EXTRA = CfgNode(new_allowed=True)
-    text = _read(path)
+    given = _read(path)
     try:
-        cfg.merge_from_other_cfg(CfgNode(yaml.load(text, _YAML)))
-    except (*_REFUSALS, yaml.YAMLError) as e:
+        cfg.merge_from_other_cfg(CfgNode(given))
+    except _REFUSALS as e:
         raise UserError(f"config {path}: {_one_line(e)}; keys and types are those of {DEFAULT}") from e
     if len(opts) % 2:
         raise UserError(f"config overrides come as KEY VALUE pairs, found an odd number: {' '.join(opts)}")
@@ -206,19 +206,24 @@ def tree(path: str | os.PathLike[str] | None = None, opts: Sequence[str] = ()) -
 _REFUSALS = (KeyError, ValueError, AssertionError, AttributeError, TypeError, RecursionError, MemoryError)
 
 
-def _read(path: Path) -> str:
-    """A yaml file's text, whatever its name: yacs, given the file itself, runs one that ends in .py."""
+def _read(path: Path) -> Any:
+    """What a yaml file holds, whatever its name: yacs, given the file itself, runs one that ends in .py."""
     try:
         text = sources.read(path, _MOST_BYTES).decode()
         if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, _YAML)):
             # Aliases of aliases make a tree of any size of a few lines.
             raise UserError(f"config {path}: found an alias (*), expected none; write the value out")
-        _refuse_repeated(yaml.compose(text, _YAML), path)
+        parsed = _YAML(text)
+        try:
+            node = parsed.get_single_node()
+            _refuse_repeated(node, path)
+            return None if node is None else parsed.construct_document(node)
+        finally:
+            parsed.dispose()
     except OSError as e:
         raise UserError(f"cannot read config {path}: {e.strerror}; give an existing yaml file with --cfg") from e
     except (ValueError, RecursionError, yaml.YAMLError) as e:
         raise UserError(f"config {path}: {_one_line(e)}; give a yaml file with --cfg") from e
-    return text
 
 
 def _refuse_repeated(node: yaml.Node | None, path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from demo import scenes
 from tests.support.ascend_host import Host
-from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS
+from tests.support.datasets import DEMO_CONFIG
 from tests.support.programs import CPU
 
 pytestmark = pytest.mark.slow
@@ -58,15 +58,16 @@ def people(folder: Path) -> bytes:
 
 
 @pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Demo:
+def demo(
+    tmp_path: Path, demo_onnx_of_any_batch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Demo:
     host = Demo(tmp_path, monkeypatch, capsys)
     scenes.write(Path("data/coco"), images=IMAGES, seed=1)
     Path("models").mkdir()
-    shutil.copy(DEMO_WEIGHTS, "models")
+    shutil.copy(demo_onnx_of_any_batch, "models")
     host.ours("HigherHRNet_preprocess", "--output", "bins", "--output_flip", "bins_flip", *ALONE, *CONFIG, *SIZE)
     for tree, name in (("bins", "prep_bin"), ("bins_flip", "prep_bin_flip")):
         host.ours("gen_dataset_info", "bin", tree, name)
-    host.ours("HigherHRNet_pth2onnx", "--weights", f"models/{DEMO_WEIGHTS.name}", "--bs", "-1", *CONFIG, *SIZE)
     return host
 
 

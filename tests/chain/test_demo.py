@@ -145,7 +145,7 @@ def test_held_out_scenes_through_the_six_scripts(held_out: Outputs, precision: f
 
 def test_predict_finds_the_same_people_in_the_pictures_alone(held_out: Outputs) -> None:
     found = found_by_predict(held_out.scratch / "data/coco", held_out.scratch, "--cfg", DEMO_CONFIG)
-    assert found == found_by_scripts(held_out.scratch)
+    assert found == found_by_scripts(held_out.scratch, held_out.scratch / "data/coco")
     assert len(found) > 8
 
 

@@ -24,9 +24,9 @@ from tests.support.videos import clip
 _OF_TIMES = "record.json"  # ends of names of files that hold fingerprints of others' times
 
 
-@pytest.fixture
-def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path / "log")
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path_factory.mktemp("launcher") / "log")
     yield launcher
     launcher.close()
 

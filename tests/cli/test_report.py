@@ -26,6 +26,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return reports.write(tmp_path_factory.mktemp("report"), images=4)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_the_paths_and_notes_are_printed(
     files: Files, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +48,7 @@ def test_the_paths_and_notes_are_printed(
     assert script(*REPORT, *where).status == 2
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_dumps_of_other_pictures_are_refused(
     work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_dumps_of_other_pictures_are_refused(
     assert "was not made from other/dumps: another content of the pictures" in message
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_a_report_without_figures_has_its_own(
     work: Path, tiny_data: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

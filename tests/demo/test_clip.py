@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from demo import clip
 from higherhrnet import People, Pose
-from tests.support.datasets import ROOT
+from tests.support.datasets import DEMO_CONFIG
 
 OVERLAP = range(11, 14)
 """Frames in which one of the two who cross is in front of the other, and joints of both are found as one person's."""
@@ -26,11 +28,11 @@ def id_of(figure: np.ndarray, people: People) -> int:
 
 
 @pytest.mark.slow
-def test_ids_survive_a_crossing_and_two_hidden_frames():
+def test_ids_survive_a_crossing_and_two_hidden_frames(demo_onnx: Path):
     """No switch but while the two overlap; after it each has its own id again."""
     frames = list(clip.frames(seed=1))
-    weights, config = ROOT / "demo/weights/w16_512.pth", ROOT / "experiments/demo/w16_512.yaml"
-    with Pose(weights, backend="torch", config=config, flip=False) as pose:
+    smaller = ("DATASET.INPUT_SIZE", "384")  # than it was trained at: half the time
+    with Pose(demo_onnx, backend="onnxruntime", config=DEMO_CONFIG, settings=smaller, flip=False, threads=1) as pose:
         found = list(pose.stream((frame.pixels for frame in frames), track=True))
     ids = np.array(
         [[id_of(figure, people) for figure in frame.people] for frame, people in zip(frames, found, strict=True)]

@@ -97,7 +97,7 @@ def test_scenes_vary(drawn: list[scenes.Scene]) -> None:
 def test_crowds_are_of_more_people() -> None:
     """Expected numbers by hand: 2.04 people elsewhere, 3.25 in crowds, of which some find no place."""
     counts = {
-        crowd: [len(scenes.scene(scenes.generator(scenes.TRAINING, 3, i), crowd=crowd).people) for i in range(40)]
+        crowd: [len(scenes.scene(scenes.generator(scenes.TRAINING, 3, i), crowd=crowd).people) for i in range(16)]
         for crowd in (False, True)
     }
     assert np.mean(counts[True]) > np.mean(counts[False]) + 0.6

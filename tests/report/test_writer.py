@@ -73,6 +73,7 @@ def test_equal_work_gives_equal_bytes_and_replaces_its_own(files: Files, tmp_pat
     assert all(outputs.is_marked(file) for file in again)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_a_picture_that_is_missing_is_counted(files: Files, tmp_path: Path) -> None:
     wanted = replace(job(files, tmp_path), amount=Amount(draws=0, pictures=12))
     made = writer.run(wanted)
@@ -101,6 +102,7 @@ def of_record(
     return results
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_a_record_says_over_which_images_results_are(files: Files, tmp_path: Path) -> None:
     results = of_record(files, tmp_path, images=8, left_out=[2])
     wanted = replace(job(files, tmp_path), results=results, against=None)
@@ -196,6 +198,7 @@ def own_data(folder: Path) -> tuple[ReportJob, coco.Dataset]:
     return replace(wanted, amount=QUICK), coco.load(folder / "people.json", people)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_own_data_are_read_as_the_evaluation_reads_them(tmp_path: Path) -> None:
     """Its figures, its notes, its joints; left and right are told as the joint set tells them."""
     wanted, dataset = own_data(tmp_path)
@@ -224,6 +227,7 @@ def test_results_of_another_category_are_named(tmp_path: Path) -> None:
         writer.run(wanted)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_pictures_are_turned_as_the_results_were(files: Files, tmp_path: Path) -> None:
     """Recorded as made with --exif: pictures are read so, and other results have to be of such pictures too."""
     root = tmp_path / "turned"

@@ -89,17 +89,18 @@ def test_ap_beyond_its_tolerance_is_said():
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(demo_onnx_of_any_batch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Batches of 1, 3 and 8 of the trained demonstration on 8 scenes: several a shape, most last batches partial."""
     work = tmp_path_factory.mktemp("batches")
     scenes.write(work / "data/coco", images=8, seed=7, obstacles=0.0)
+    (work / "models").mkdir()
+    shutil.copy(demo_onnx_of_any_batch, work / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
         for name, *arguments in (
             ("HigherHRNet_preprocess", "--output", "bins", "--output_flip", "flip", "--workers", 1, *DEMO),
             ("gen_dataset_info", "bin", "bins", "./prep_bin"),
             ("gen_dataset_info", "bin", "flip", "./prep_bin_flip"),
-            ("HigherHRNet_pth2onnx", "--weights", DEMO_WEIGHTS, "--bs", -1, *DEMO),
             ("HigherHRNet_benchmark", "--bs", "1,3,8", *CPU, *DEMO),
         ):
             main_of(str(name))([str(a) for a in arguments])
