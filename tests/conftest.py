@@ -7,12 +7,13 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from higherhrnet.system import workers
 from tests.support.ascend_host import bare_host, expected, host, small_inputs, small_models  # noqa: F401
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, ROOT, TINY_CONFIG, write_dataset
 from tests.support.programs import CPU, FLIP, PLAIN, Outcome, call, main_of
@@ -65,6 +66,14 @@ def coco_mini() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the images in {path}")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_core() -> Iterator[None]:
+    """Programs that are called in this process start workers where --workers says so: each imports for a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "cores", lambda: 1)
+        yield
 
 
 @pytest.fixture

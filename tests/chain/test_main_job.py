@@ -46,16 +46,18 @@ def one_of_each_shape(data: Path, root: Path, *, smallest: bool = False) -> Path
     return root
 
 
-def six_scripts(call: Callable[..., str], weights: Path, root: Path, *network: object) -> tuple[str, str, str, str]:
+def six_scripts(
+    call: Callable[..., str], weights: Path, root: Path, *network: object, workers: int = 1
+) -> tuple[str, str, str, str]:
     """The guide's steps; what preprocessing, the benchmark, postprocessing and the table said."""
     data = ("DATASET.ROOT", root)
-    trees = ("--output", "prep_bin", "--output_flip", "prep_bin_flip")
+    trees = ("--output", "prep_bin", "--output_flip", "prep_bin_flip", "--workers", workers)
     made = call("HigherHRNet_preprocess", *trees, *network, *data)
     call("gen_dataset_info", "bin", "prep_bin", "./prep_bin")
     call("gen_dataset_info", "bin", "prep_bin_flip", "./prep_bin_flip")
     call("HigherHRNet_pth2onnx", "--weights", weights, *network)
     run = call("HigherHRNet_benchmark", "--bs", "1", *CPU, *network)
-    dump_dirs = ("--dump_dir", f"result/{PLAIN}", "--dump_dir_flip", f"result/{FLIP}")
+    dump_dirs = ("--dump_dir", f"result/{PLAIN}", "--dump_dir_flip", f"result/{FLIP}", "--workers", workers)
     people = call("HigherHRNet_postprocess", *dump_dirs, *network, *data)
     return made, run, people, call("HigherHRNet_performance")
 
@@ -111,7 +113,7 @@ def test_six_scripts_on_real_images_of_every_shape(
 
     network = ("--cfg", TINY_CONFIG, "DATASET.INPUT_SIZE", 512)
     root = one_of_each_shape(data, tmp_path / "coco")
-    made, run, people, table = six_scripts(call, tiny_weights, root, *network)
+    made, run, people, table = six_scripts(call, tiny_weights, root, *network, workers=2)
     assert made.splitlines()[1].startswith("2 images are longer than the input shapes")
     assert f"13 images in result/{PLAIN} and result/{FLIP}" in run
     assert "people in 13 images" in people
