@@ -21,7 +21,7 @@ from tests.support.programs import CPU, Outcome, error, main_of
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("faults") / "coco", sizes=TINY_IMAGES * 2)
+    return write_dataset(tmp_path_factory.mktemp("faults") / "coco", sizes=TINY_IMAGES[:2] * 7)
 
 
 @pytest.fixture

@@ -136,12 +136,12 @@ def test_a_log_that_cannot_be_written(tmp_path: Path):
 
 def test_no_signal_breaks_into_python_s_wait(tmp_path: Path):
     """Popen.wait would keep its lock, and the next one, which ends the program, would never return."""
-    inside = []
+    inside: list[float] = []
 
     class Interrupted(subprocess.Popen):
         def wait(self, timeout: float | None = None) -> int:
             signal.raise_signal(signal.SIGINT)
-            inside.append(timeout)
+            inside.append(float("inf") if timeout is None else timeout)
             return super().wait(timeout)
 
     with pytest.MonkeyPatch.context() as patch:
