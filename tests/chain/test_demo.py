@@ -144,9 +144,10 @@ def test_held_out_scenes_through_the_six_scripts(held_out: Outputs, precision: f
 
 
 def test_predict_finds_the_same_people_in_the_pictures_alone(held_out: Outputs) -> None:
-    found = found_by_predict(held_out.scratch / "data/coco", held_out.scratch, "--cfg", DEMO_CONFIG)
-    assert found == found_by_scripts(held_out.scratch, held_out.scratch / "data/coco")
-    assert len(found) > 8
+    data = held_out.scratch / "data/coco"
+    found = found_by_predict(data, held_out.scratch, "--cfg", DEMO_CONFIG, step=2)
+    assert found == found_by_scripts(held_out.scratch, data, step=2)
+    assert len(found) > 4
 
 
 def test_a_dropped_flip_permutation_shows(held_out: Outputs, precision: float) -> None:
