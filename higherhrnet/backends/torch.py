@@ -61,7 +61,7 @@ class Torch(InProcess):
         on: str = AUTO,
         tuned: bool = False,
         keeps_maps: bool = False,
-        largest: tuple[int, int] = _LARGEST,
+        largest: tuple[int, int] | None = None,
         say: Callable[[str], object] = print,
         done: Callable[[int], object] = lambda _: None,
     ) -> None:
@@ -77,7 +77,7 @@ class Torch(InProcess):
         on : one of base.DEVICES
         tuned : on a GPU, have cuDNN try its kernels at each shape
         keeps_maps : leave the maps of pictures on a GPU, where they are decoded
-        largest : the shape (H, W) that memory on a GPU is made for
+        largest : the shape (H, W) that memory on a GPU is made for; without one that of a grid at 512
         say : told what is slower on a GPU than it might be
 
         Raises
@@ -113,7 +113,9 @@ class Torch(InProcess):
             return
         if place.kind == CUDA:
             self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
-            setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say, keeps_maps)
+            setting = torch_cuda.Setting(
+                precision, batch, self.heads, largest or _LARGEST, tuned=tuned, say=say, keeps_maps=keeps_maps
+            )
             opening = threading.Lock()
             self._cards: dict[int, torch_cuda.Card] = {}
             # Now: errors come before any work, and while a network is traced no other may run in this process.

@@ -32,6 +32,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.image import transform
 from higherhrnet.model import exchange, fusion
 from higherhrnet.model.network import HigherHRNet
+from higherhrnet.system import memory
 
 LARGEST_DIFFERENCE = {"float32": 1e-3, "float16": 0.2, "bfloat16": 0.6}
 """From the network as it was trained, in float32 on the same GPU, relative to an output's largest value.
@@ -88,12 +89,18 @@ class CudaDevice:
         stream.wait_event(event)
 
     def copy(self, target: Tensor, source: Tensor, stream: torch.cuda.Stream) -> None:
-        with torch.cuda.stream(stream):
+        with self._on(stream):
             target.copy_(source, non_blocking=True)
 
     def compute(self, work: Callable[[], None], stream: torch.cuda.Stream) -> None:
-        with torch.cuda.stream(stream):
+        with self._on(stream):
             work()
+
+    @contextlib.contextmanager
+    def _on(self, stream: torch.cuda.Stream) -> Iterator[None]:
+        """The stream alone would leave by way of the thread's device, the first card, and take memory there."""
+        with torch.cuda.device(self.device), torch.cuda.stream(stream):
+            yield
 
     def synchronize(self, event: torch.cuda.Event) -> None:
         event.synchronize()
@@ -105,7 +112,7 @@ class CudaDevice:
     @contextlib.contextmanager
     def beside(self, stream: torch.cuda.Stream) -> Iterator[None]:
         """What the block asks for is done on a stream, beside all else; it waits for what it takes to the host."""
-        with torch.cuda.device(self.device), torch.cuda.stream(stream), torch.inference_mode():
+        with told(self), self._on(stream), torch.inference_mode():
             yield
 
     @contextlib.contextmanager
@@ -144,16 +151,33 @@ class CudaDevice:
                 pages.madvise(mmap.MADV_HUGEPAGE)
         array = np.frombuffer(pages, np.uint8)
         address = array.ctypes.data
-        runtime = torch.cuda.cudart()
-        status = int(runtime.cudaHostRegister(address, size, 0))
+        with torch.cuda.device(self.device):
+            status = int(torch.cuda.cudart().cudaHostRegister(address, size, 0))
         if status:
             raise UserError(f"CUDA cannot lock {size / 1e6:.0f} MB of memory (error {status}); give a smaller --bs")
-        weakref.finalize(array, runtime.cudaHostUnregister, address).atexit = False
+        weakref.finalize(array, self._unlock, address).atexit = False
         return torch.from_numpy(array)
+
+    def _unlock(self, address: int) -> None:
+        with contextlib.suppress(RuntimeError), torch.cuda.device(self.device):  # of a card that has failed
+            torch.cuda.cudart().cudaHostUnregister(address)
 
     def __str__(self) -> str:
         total = torch.cuda.get_device_properties(self.device).total_memory
         return f"{torch.cuda.get_device_name(self.device)} ({total / 1e9:.0f} GB)"
+
+
+@contextlib.contextmanager
+def told(device: CudaDevice) -> Iterator[None]:
+    """Name the card that fails in the block: by itself, or as this PyTorch has no kernels for it.
+
+    Raises UserError with what CUDA says first; its advice on debugging is for programmers.
+    """
+    try:
+        yield
+    except torch.AcceleratorError as e:
+        said = str(e).partition("\n")[0]
+        raise UserError(f"{device}: {said}; see that this PyTorch is for that card, and what nvidia-smi says") from e
 
 
 @dataclass(frozen=True)
@@ -263,18 +287,30 @@ class Card:
         """
         keeps = pictures and self.setting.keeps_maps
         layout = Layout(self.setting.batch, shape, self.setting.heads, pictures, 2 if flip else 1, keeps)
-        with self._lock:
-            with contextlib.suppress(torch.OutOfMemoryError):
-                return self._open(layout)
-            if self._parts == 1 and layout.batch > 1:
+        with self._lock, told(self.device):
+            session, why = self._tried(layout)
+            if session is None and self._parts == 1 and layout.batch > 1:
                 self._parts = 2
                 self.setting.say(f"{self.device} has no room for batches of {layout.batch}: each is computed in halves")
-                with contextlib.suppress(torch.OutOfMemoryError):
-                    return self._open(layout)
-        raise UserError(
-            f"{self.device} has no room for {'half of a batch' if self._parts > 1 else 'a batch'} of {layout.batch} at "
-            f"{shape[0]}x{shape[1]}; give a smaller --bs, or free memory of the GPU"
-        )
+                session, why = self._tried(layout)
+        if session is None:
+            raise UserError(
+                f"{self.device} has no room for {'half of a batch' if self._parts > 1 else 'a batch'} of "
+                f"{layout.batch} at {shape[0]}x{shape[1]} ({why}); give a smaller --bs, or free memory of the GPU"
+            )
+        return session
+
+    def _tried(self, layout: Layout) -> tuple[CudaSession | None, str]:
+        """A session or, where the card has no room for it, who said so.
+
+        PyTorch does, or CUDA where it loads kernels and makes graphs, or cuDNN, to which it is a lack of kernels.
+        """
+        try:
+            return self._open(layout), ""
+        except RuntimeError as e:
+            if not (memory.is_lack(e) or fusion.is_no_kernel(e)):
+                raise
+            return None, " ".join(str(e).split())[:80]
 
     def _open(self, layout: Layout) -> CudaSession:
         if self._memory is None or not self._memory.holds(layout):
@@ -342,7 +378,7 @@ class CudaSession:
     def __init__(self, card: Card, layout: Layout, parts: int, memory: Memory) -> None:
         """Warm up and capture; ``parts`` of a batch are computed one after the other.
 
-        Raises torch.OutOfMemoryError where there is no room.
+        Raises what Card._tried knows where there is no room.
         """
         self._card, self._layout = card, layout
         self.passes = layout.passes
@@ -384,13 +420,15 @@ class CudaSession:
 
     def launch(self, slot: int) -> None:
         self._exact.pop(slot, None)
-        self._card.transfers.launch(self._batches[slot])
+        with told(self._card.device):
+            self._card.transfers.launch(self._batches[slot])
 
     def wait(self, slot: int) -> Seconds:
-        self._card.transfers.wait(self._batches[slot])
-        if not self._checked:
-            self._check(slot)
-            self._checked = True
+        with told(self._card.device):
+            self._card.transfers.wait(self._batches[slot])
+            if not self._checked:
+                self._check(slot)
+                self._checked = True
         marks, seconds = self._batches[slot].marks, self._card.device.seconds
         return Seconds(infer=seconds(marks.begun, marks.downloaded), execute=seconds(marks.started, marks.computed))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,9 +165,96 @@ def test_what_tuning_takes_is_said(tiny: HigherHRNet):
     assert re.fullmatch(r"cuDNN has tried its kernels at 32x64: \d+\.\d s", said[-1])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be ..."),  # of a graph, or a kernel
+        RuntimeError("GET was unable to find an engine to execute this computation"),  # no room for its work
+    ],
+)
+def test_a_full_card_is_known_whoever_says_it(tiny: HigherHRNet, error: Exception):
+    said: list[str] = []
+    assert card(tiny, CpuCard(full=1, error=error), said=said).open(SHAPES[0], pictures=True, flip=True)
+    assert said[1:] == ["stand-in has no room for batches of 2: each is computed in halves"]
+    with pytest.raises(UserError, match=r"^stand-in has no room for half .* 32x64 \((CUDA error: out|GET was unable) "):
+        card(tiny, CpuCard(full=2, error=error)).open(SHAPES[0], pictures=True, flip=True)
+
+
+@pytest.mark.parametrize("when", ["open", "wait"])
+def test_a_card_that_fails_is_named_in_one_line(tiny: HigherHRNet, when: str, monkeypatch: pytest.MonkeyPatch):
+    """As one does for which this PyTorch has no kernels, or whose memory is broken."""
+    error = torch.AcceleratorError("CUDA error: no kernel image is available for execution\nCUDA kernel errors ...")
+
+    def fails(*_: object) -> None:
+        raise error
+
+    device = CpuCard(full=when == "open", error=error)
+    line = r"^stand-in: CUDA error: no kernel image is available for execution; see that this PyTorch is for that card"
+    with pytest.raises(UserError, match=line):
+        session = card(tiny, device).open(SHAPES[0], pictures=True, flip=True)
+        assert when == "wait"
+        session.launch(0)
+        monkeypatch.setattr(device, "synchronize", fails)
+        session.wait(0)
+
+
+def test_memory_is_made_once_for_shapes_up_to_the_largest(tiny: HigherHRNet):
+    device = CpuCard()
+    made = card(tiny, device)
+    sessions = [made.open(shape, pictures=True, flip=True) for shape in (*SHAPES, (32, 32))]
+    assert len({id(session.slots_of) for session in sessions}) == 1
+    assert len(device.made) == 2 * len(sessions[0].sources)
+
+
+class Thread:
+    """The device that CUDA takes for this thread: what is asked for on the first card takes memory there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.index, self.calls = 0, 0
+        status = SimpleNamespace(cudaHostRegister=self.called, cudaHostUnregister=self.called)
+        for name, value in {
+            "graph_pool_handle": lambda: 0,
+            "device": self.device,
+            "stream": self.stream,
+            "cudart": lambda: status,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    @contextlib.contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        before, self.index = self.index, device.index
+        yield
+        self.index = before
+
+    @contextlib.contextmanager
+    def stream(self, _: object) -> Iterator[None]:
+        self.called()
+        yield
+        self.called()
+
+    def called(self, *_: object) -> int:
+        self.calls += 1
+        assert self.index == 1
+        return 0
+
+
+def test_a_second_card_s_thread_asks_for_nothing_on_the_first(monkeypatch: pytest.MonkeyPatch):
+    thread = Thread(monkeypatch)
+    device = torch_cuda.CudaDevice(1)
+    memory = device.on_host(4096)
+    stream: Any = None
+    device.copy(memory, torch.ones(4096, dtype=torch.uint8), stream)
+    device.compute(lambda: None, stream)
+    with device.beside(stream):
+        assert memory.tolist() == [1] * 4096
+    del memory  # is unlocked
+    assert thread.calls == 1 + 3 * 2 + 1
+    assert thread.index == 0
+
+
 def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):
     made = card(tiny, CpuCard(full=2))
-    with pytest.raises(UserError, match=r"^stand-in has no room for half of a batch of 2 at 32x64; give a smaller"):
+    with pytest.raises(UserError, match=r"^stand-in has no room for half of a batch of 2 at 32x64 \(CUDA.*; give a sm"):
         made.open(SHAPES[0], pictures=True, flip=True)
     made.open(SHAPES[0], pictures=True, flip=True)  # what else took its memory is gone
     with pytest.raises(UserError, match="no room for a batch of 1"):
