@@ -7,7 +7,6 @@ computing them. On Ascend's NPU torch_npu runs it, layer by layer (torch_npu.py)
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ _SLOTS = 2
 _LARGEST = (512, 1024)  # of the grid at a short side of 512
 _KEPT = 64  # sessions of a GPU: they share its memory, and a grid has 17 shapes or 25
 
-_MOST_THREADS = 32  # that read and decode for a GPU
+_MOST_THREADS = 16  # that read and decode for a GPU: no more have been tried
 
 
 def has_cuda() -> bool:
@@ -116,12 +115,11 @@ class Torch(InProcess):
             setting = torch_cuda.Setting(
                 precision, batch, self.heads, largest or _LARGEST, tuned=tuned, say=say, keeps_maps=keeps_maps
             )
-            opening = threading.Lock()
             self._cards: dict[int, torch_cuda.Card] = {}
             # Now: errors come before any work, and while a network is traced no other may run in this process.
             for device in devices:
                 torch_device.choose(on, device)
-                self._cards[device] = torch_cuda.Card(network, torch_cuda.CudaDevice(device), setting, opening)
+                self._cards[device] = torch_cuda.Card(network, torch_cuda.CudaDevice(device), setting)
             return
         self._network = prepare(network, precision)
         self.difference = self._difference(network)

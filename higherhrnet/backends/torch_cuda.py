@@ -44,6 +44,9 @@ bfloat16, trained ones by a tenth of that; a wrong kernel by 1.
 _SLOTS = 4, 16  # of host memory, at least and at most: two batches compute while two are read
 _IN_FLIGHT = 32  # images in the slots, where that is more than the least
 _ALIGNMENT = 256  # bytes, of what lies in one buffer
+_ALONE = threading.Lock()
+"""Held, whatever the card or backend, while PyTorch's settings are not the user's, and while kernels are captured: to
+wait for all of a card spoils a capture on it."""
 
 
 @dataclass(frozen=True)
@@ -267,15 +270,14 @@ class Memory:
 class Card:
     """A GPU with a network."""
 
-    def __init__(self, network: HigherHRNet, device: CudaDevice, setting: Setting, lock: threading.Lock) -> None:
-        """Prepare a copy of ``network``, in eval mode; ``lock`` is held while PyTorch's settings are not the user's."""
+    def __init__(self, network: HigherHRNet, device: CudaDevice, setting: Setting) -> None:
+        """Prepare a copy of ``network``, in eval mode."""
         self.setting, self.device = setting, device
         self.transfers = Transfers(device)
         self.network = prepare(network, setting.dtype, device.device, setting.say)
         self.pixels = Pixels(setting.dtype, device.device)
         self._trained = copy.deepcopy(network).to(device.device)
         self._memory: Memory | None = None
-        self._lock = lock
         self._parts, self._several = 1, 0
 
     def open(self, shape: tuple[int, int], *, pictures: bool, flip: bool) -> CudaSession:
@@ -287,7 +289,7 @@ class Card:
         """
         keeps = pictures and self.setting.keeps_maps
         layout = Layout(self.setting.batch, shape, self.setting.heads, pictures, 2 if flip else 1, keeps)
-        with self._lock, told(self.device):
+        with _ALONE, told(self.device):
             session, why = self._tried(layout)
             if session is None and self._parts == 1 and layout.batch > 1:
                 self._parts = 2
@@ -355,7 +357,7 @@ class Card:
         ``entering`` makes the network's input of ``source``.
         """
         with (
-            self._lock,
+            _ALONE,
             cudnn(tuned=False, deterministic=True),
             self.device.now(self.transfers.stream),
         ):

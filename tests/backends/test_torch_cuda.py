@@ -51,7 +51,7 @@ def card(
         say=lambda text: None if said is None else said.append(text),
         **more,
     )
-    return torch_cuda.Card(network, device, setting, threading.Lock())  # type: ignore[arg-type]
+    return torch_cuda.Card(network, device, setting)  # type: ignore[arg-type]
 
 
 def pictures(*size: int, seed: int = 0) -> np.ndarray:
@@ -259,6 +259,36 @@ def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):
     made.open(SHAPES[0], pictures=True, flip=True)  # what else took its memory is gone
     with pytest.raises(UserError, match="no room for a batch of 1"):
         card(tiny, CpuCard(full=1), batch=1).open(SHAPES[0], pictures=True, flip=True)
+
+
+def test_whoever_opens_a_session_is_alone(tiny: HigherHRNet, monkeypatch: pytest.MonkeyPatch):
+    """Of two backends too, as of two Pose: what is set of cuDNN is set for the process."""
+    captures, goes_on, first = threading.Event(), threading.Event(), CpuCard()
+    real = first.capture
+
+    def capture(*given: Any) -> Any:
+        captures.set()
+        assert goes_on.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(first, "capture", capture)
+    cards = [card(tiny, device) for device in (first, CpuCard())]
+    opened: list[int] = []
+
+    def open_of(number: int) -> None:
+        cards[number].open(SHAPES[0], pictures=True, flip=True)
+        opened.append(number)
+
+    threads = [threading.Thread(target=open_of, args=(number,)) for number in (0, 1)]
+    threads[0].start()
+    assert captures.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)
+    assert opened == []
+    goes_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert opened == [0, 1]
 
 
 @pytest.mark.parametrize("value", [3.0, np.nan])
