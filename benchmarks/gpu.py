@@ -39,8 +39,9 @@ from demo.synthesis import synthesise
 from higherhrnet import decode
 from higherhrnet.artifacts import atomic
 from higherhrnet.backends import torch as backend
-from higherhrnet.backends import torch_cuda, torch_decode
+from higherhrnet.backends import torch_decode
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
+from higherhrnet.backends.torch_cuda_device import CudaDevice
 from higherhrnet.config import loader
 from higherhrnet.config.options import Options
 from higherhrnet.dataset import coco, coco_results, evaluation
@@ -372,7 +373,7 @@ def search(s: Section) -> None:
     options, where = Options(), torch.device("cuda" if s.cuda else "cpu")
     on: Callable[[], AbstractContextManager] = torch.inference_mode
     if s.cuda:
-        device = torch_cuda.CudaDevice(0)
+        device = CudaDevice(0)
         on = partial(device.beside, device.stream())
 
     def maps_of(outputs: list[np.ndarray]) -> torch_decode.Maps:

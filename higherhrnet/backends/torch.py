@@ -19,6 +19,7 @@ from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends import torch_cuda, torch_device, torch_npu
 from higherhrnet.backends.base import AUTO, CPU, CUDA, NPU, PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
+from higherhrnet.backends.torch_cuda_device import CudaDevice
 from higherhrnet.errors import UserError
 from higherhrnet.model import fusion
 from higherhrnet.model.architecture import Architecture
@@ -119,7 +120,7 @@ class Torch(InProcess):
             # Now: errors come before any work, and while a network is traced no other may run in this process.
             for device in devices:
                 torch_device.choose(on, device)
-                self._cards[device] = torch_cuda.Card(network, torch_cuda.CudaDevice(device), setting)
+                self._cards[device] = torch_cuda.Card(network, CudaDevice(device), setting)
             return
         self._network = prepare(network, precision)
         self.difference = self._difference(network)

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from higherhrnet.model.network import HigherHRNet, fold_batch_norm
 
-_NO_KERNEL = "unable to find an engine", "CUDNN_STATUS"
+_NO_KERNEL = "unable to find an engine", "cudnn"
 """As PyTorch says it, after all that cuDNN offers was refused, or where it offers nothing."""
 
 
@@ -49,7 +49,7 @@ class ConvSumReLU(nn.Module):
 
 def is_no_kernel(error: RuntimeError) -> bool:
     """Whether cuDNN has no kernel for a layer, or none that the card's free memory is enough for."""
-    return any(words in str(error) for words in _NO_KERNEL)
+    return any(words in str(error).lower() for words in _NO_KERNEL)
 
 
 def fuse(network: HigherHRNet) -> fx.GraphModule:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -180,6 +178,17 @@ def test_a_full_card_is_known_whoever_says_it(tiny: HigherHRNet, error: Exceptio
         card(tiny, CpuCard(full=2, error=error)).open(SHAPES[0], pictures=True, flip=True)
 
 
+def test_a_card_that_others_have_for_themselves_is_named(tiny: HigherHRNet, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nCUDA kernel ...")
+
+    monkeypatch.setattr(torch_cuda, "prepare", fails)
+    with pytest.raises(
+        UserError, match=r"^stand-in: CUDA error: CUDA-capable device\(s\) is/are busy or unavailable; see"
+    ):
+        card(tiny, CpuCard())
+
+
 @pytest.mark.parametrize("when", ["open", "wait"])
 def test_a_card_that_fails_is_named_in_one_line(tiny: HigherHRNet, when: str, monkeypatch: pytest.MonkeyPatch):
     """As one does for which this PyTorch has no kernels, or whose memory is broken."""
@@ -204,52 +213,6 @@ def test_memory_is_made_once_for_shapes_up_to_the_largest(tiny: HigherHRNet):
     sessions = [made.open(shape, pictures=True, flip=True) for shape in (*SHAPES, (32, 32))]
     assert len({id(session.slots_of) for session in sessions}) == 1
     assert len(device.made) == 2 * len(sessions[0].sources)
-
-
-class Thread:
-    """The device that CUDA takes for this thread: what is asked for on the first card takes memory there."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.index, self.calls = 0, 0
-        status = SimpleNamespace(cudaHostRegister=self.called, cudaHostUnregister=self.called)
-        for name, value in {
-            "graph_pool_handle": lambda: 0,
-            "device": self.device,
-            "stream": self.stream,
-            "cudart": lambda: status,
-        }.items():
-            monkeypatch.setattr(torch.cuda, name, value)
-
-    @contextlib.contextmanager
-    def device(self, device: torch.device) -> Iterator[None]:
-        before, self.index = self.index, device.index
-        yield
-        self.index = before
-
-    @contextlib.contextmanager
-    def stream(self, _: object) -> Iterator[None]:
-        self.called()
-        yield
-        self.called()
-
-    def called(self, *_: object) -> int:
-        self.calls += 1
-        assert self.index == 1
-        return 0
-
-
-def test_a_second_card_s_thread_asks_for_nothing_on_the_first(monkeypatch: pytest.MonkeyPatch):
-    thread = Thread(monkeypatch)
-    device = torch_cuda.CudaDevice(1)
-    memory = device.on_host(4096)
-    stream: Any = None
-    device.copy(memory, torch.ones(4096, dtype=torch.uint8), stream)
-    device.compute(lambda: None, stream)
-    with device.beside(stream):
-        assert memory.tolist() == [1] * 4096
-    del memory  # is unlocked
-    assert thread.calls == 1 + 3 * 2 + 1
-    assert thread.index == 0
 
 
 def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):

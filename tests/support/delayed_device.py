@@ -88,7 +88,7 @@ FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 class CpuCard(DelayedDevice):
-    """In the place of backends.torch_cuda.CudaDevice: memory of the CPU, and graphs that are calls."""
+    """In the place of backends.torch_cuda_device.CudaDevice: memory of the CPU, and graphs that are calls."""
 
     def __init__(self, order: Sequence[int] = (0, 1, 2), *, full: int = 0, error: Exception = FULL) -> None:
         """``full``: how many captures in a row find the card's memory full, and say it by ``error``."""
