@@ -146,7 +146,7 @@ def test_a_gpu_s_memory_is_made_for_the_configuration_s_largest_shape(
 
     monkeypatch.setattr(select.factory, "in_process", make)
     options = InferenceOptions(backend="torch", model=tiny_weights)
-    for more, largest in (((), (128, 64)), (("DATASET.INPUT_SIZE", "128"), (256, 128))):
-        inference = select.Inference(options, loader.load(TINY_CONFIG, [str(part) for part in more]))
+    for more, largest in (((), (256, 128)), (("DATASET.INPUT_SIZE", "192"), (384, 192))):
+        inference = select.Inference(options, loader.load(TINY_CONFIG, more))
         inference.backend("torch", tiny_weights, logs=tmp_path, done=lambda _: None)
         assert given["largest"] == largest
