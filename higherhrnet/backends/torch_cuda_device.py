@@ -52,7 +52,8 @@ class CudaDevice:
             yield
 
     def synchronize(self, event: torch.cuda.Event) -> None:
-        event.synchronize()
+        with torch.cuda.device(self.device):
+            event.synchronize()
 
     def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
         """Between two marks that are done."""

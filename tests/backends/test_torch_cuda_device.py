@@ -50,10 +50,12 @@ def test_a_second_card_s_thread_asks_for_nothing_on_the_first(monkeypatch: pytes
     device = CudaDevice(1)
     memory = device.on_host(4096)
     stream: Any = None
+    event: Any = SimpleNamespace(synchronize=thread.called)
     device.copy(memory, torch.ones(4096, dtype=torch.uint8), stream)
     device.compute(lambda: None, stream)
     with device.beside(stream):
         assert memory.tolist() == [1] * 4096
+    device.synchronize(event)
     del memory  # is unlocked
-    assert thread.calls == 1 + 3 * 2 + 1
+    assert thread.calls == 1 + 3 * 2 + 1 + 1
     assert thread.index == 0
