@@ -160,7 +160,7 @@ class Card:
     def __init__(self, network: HigherHRNet, device: CudaDevice, setting: Setting) -> None:
         """Prepare a copy of ``network``, in eval mode."""
         self.setting, self.device = setting, device
-        with told(device):
+        with told(device, f"the network in {setting.precision}"):
             self.transfers = Transfers(device)
             self.network = prepare(network, setting.dtype, device.device, setting.say)
             self.pixels = Pixels(setting.dtype, device.device)
@@ -314,7 +314,7 @@ class CudaSession:
             self._card.transfers.launch(self._batches[slot])
 
     def wait(self, slot: int) -> Seconds:
-        with told(self._card.device):
+        with told(self._card.device, "one picture in float32, which the first batch is compared with"):
             self._card.transfers.wait(self._batches[slot])
             if not self._checked:
                 self._check(slot)

@@ -118,13 +118,18 @@ class CudaDevice:
 
 
 @contextlib.contextmanager
-def told(device: CudaDevice) -> Iterator[None]:
+def told(device: CudaDevice, room: str = "") -> Iterator[None]:
     """Name the card that fails in the block: by itself, or as this PyTorch has no kernels for it.
 
-    Raises UserError with what CUDA says first; its advice on debugging is for programmers.
+    Raises UserError with what CUDA says first, as its advice on debugging is for programmers; with ``room``, what
+    memory is needed for, also where that is lacking.
     """
     try:
         yield
+    except torch.OutOfMemoryError as e:
+        if not room:
+            raise
+        raise UserError(f"{device} has no room for {room}; give a smaller --bs, or free memory of the GPU") from e
     except torch.AcceleratorError as e:
         said = str(e).partition("\n")[0]
         raise UserError(f"{device}: {said}; see that this PyTorch is for that card, and what nvidia-smi says") from e

@@ -17,7 +17,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.image import transform
 from higherhrnet.model.network import HigherHRNet
 from tests.support.datasets import TINY_CONFIG
-from tests.support.delayed_device import CpuCard
+from tests.support.delayed_device import FULL, CpuCard
 from tests.support.networks import architecture_of, build, relative
 
 SHAPES = (32, 64), (64, 32)
@@ -176,6 +176,19 @@ def test_a_full_card_is_known_whoever_says_it(tiny: HigherHRNet, error: Exceptio
     assert said[1:] == ["stand-in has no room for batches of 2: each is computed in halves"]
     with pytest.raises(UserError, match=r"^stand-in has no room for half .* 32x64 \((CUDA error: out|GET was unable) "):
         card(tiny, CpuCard(full=2, error=error)).open(SHAPES[0], pictures=True, flip=True)
+
+
+def test_a_card_without_room_for_the_comparison_is_named(tiny: HigherHRNet):
+    made = card(tiny, CpuCard())
+    session = made.open(SHAPES[0], pictures=True, flip=True)
+
+    def is_full(*_: object) -> None:
+        raise FULL
+
+    made._trained.register_forward_pre_hook(is_full)
+    session.launch(0)
+    with pytest.raises(UserError, match=r"^stand-in has no room for one picture in float32, which .*; give a smaller"):
+        session.wait(0)
 
 
 def test_a_card_that_others_have_for_themselves_is_named(tiny: HigherHRNet, monkeypatch: pytest.MonkeyPatch):
