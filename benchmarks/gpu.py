@@ -181,13 +181,13 @@ def repeat(s: Section) -> None:
     for precision in ("float16", "float32"):
 
         def equal(precision: str = precision) -> dict[str, Any]:
-            made = s.backend(W32 if s.cuda else DEMO, batch=4, precision=precision)
+            made = s.backend(W32 if s.cuda else DEMO, batch=4 if s.cuda else 1, precision=precision)
             shapes = ((512, 512), (512, 704)) if s.cuda else ((64, 64), (64, 96))
             sessions = [made.open_pictures(shape, flip=True) for shape in shapes]
             batches = [_pictures(*session.sources[0].shape, seed=i) for i, session in enumerate(sessions * 3)]
             alone = [_run(session, batch) for session, batch in zip(sessions * 3, batches, strict=True)]
             again = [_run(session, batch) for session, batch in zip(sessions * 3, batches, strict=True)]
-            slots, wrong, rounds = len(sessions[0].sources), 0, 8
+            slots, wrong, rounds = len(sessions[0].sources), 0, 8 if s.cuda else 1
             for _ in range(rounds):
                 for first in range(0, len(batches), slots):
                     group = list(range(first, min(first + slots, len(batches))))
@@ -267,7 +267,7 @@ def rates(s: Section) -> None:
                     for slot in range(slots):
                         session.sources[slot][:] = 100
                     _run(session, session.sources[0].copy())
-                    rounds = max(6, 48 // made.batch)
+                    rounds = max(6, 48 // made.batch) if s.cuda else 2
                     alone = []
                     for _ in range(rounds):
                         session.launch(0)
@@ -390,7 +390,7 @@ def search(s: Section) -> None:
             def timed(shape: tuple[int, int] = shape, batch: int = batch) -> dict[str, float]:
                 outputs = _of_people(shape, batch)
                 taken = []
-                for _ in range(8):
+                for _ in range(8 if s.cuda else 3):
                     maps = maps_of(outputs)
                     if s.cuda:
                         torch.cuda.synchronize()
