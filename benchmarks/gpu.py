@@ -2,22 +2,28 @@
 
     python3 -m benchmarks.gpu --output DIR [--only parity,rates] [--seconds 450] [--device cpu]
 
-Sections, each in a process of its own, so that none meets another's plans or memory: env, parity, repeat, memory,
-opening, rates, people, search, ends, tests. DIR/SECTION.json is written as the figures come; what failed is said there.
-``--device cpu`` runs the same lines on tiny sizes. docs/gpu.md has what was found.
+Sections, each in a process of its own, so that none meets another's plans, memory or broken card, what is right before
+what is fast: env, parity, repeat, memory, search, people, tests, opening, rates, ends. DIR/SECTION.json is written as
+the figures come; what failed is said there, and in DIR/sections.json how each section ended. ``--device cpu`` runs the
+same lines on tiny sizes. docs/gpu.md has what was found.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -33,12 +39,13 @@ from demo.synthesis import synthesise
 from higherhrnet import decode
 from higherhrnet.artifacts import atomic
 from higherhrnet.backends import torch as backend
-from higherhrnet.backends import torch_cuda, torch_decode
+from higherhrnet.backends import torch_decode
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
+from higherhrnet.backends.torch_cuda_device import CudaDevice
 from higherhrnet.config import loader
 from higherhrnet.config.options import Options
 from higherhrnet.dataset import coco, coco_results, evaluation
-from higherhrnet.image import geometry, reader
+from higherhrnet.image import geometry, reader, transform
 from higherhrnet.model import network
 from higherhrnet.model.architecture import Architecture
 from higherhrnet.pipeline import device_decode
@@ -54,14 +61,15 @@ SECTIONS = {
     "parity": 60,
     "repeat": 30,
     "memory": 30,
+    "search": 60,
+    "people": 60,
+    "tests": 60,
     "opening": 60,
     "rates": 110,
-    "people": 90,
-    "search": 60,
     "ends": 120,
-    "tests": 60,
 }
 """And the most seconds that each takes."""
+_DECODE = frozenset({"search", "people", "ends"})
 
 
 class Section:
@@ -78,12 +86,18 @@ class Section:
         atomic.write_json(self._file, self.figures)
         print(f"{self._file.stem}: {name}: {json.dumps(value)}", flush=True)
 
-    def tried(self, name: str, call: Callable[[], Any]) -> None:
-        """A figure, or the words of what went wrong: the next ones are wanted all the same."""
+    def got(self, name: str, call: Callable[[], Any]) -> Any:
+        """What a call gives, or None and the words of what went wrong: the next figures are wanted all the same."""
         try:
-            self.note(name, call())
+            return call()
         except Exception as e:
             self.note(name, f"{type(e).__name__}: {' '.join(str(e).split())[:300]} @ {traceback.format_exc()[-300:]}")
+
+    def tried(self, name: str, call: Callable[[], Any]) -> None:
+        """Keep the figure that a call gives, if it does."""
+        figure = self.got(name, call)
+        if figure is not None:
+            self.note(name, figure)
 
     def backend(self, config: Path, *, batch: int, **more: Any) -> backend.Torch:
         """The demo network, or a seeded one."""
@@ -107,9 +121,7 @@ def env(s: Section) -> None:
     s.note("cores", workers.cores())
     if s.cuda:
         s.note("card", torch.cuda.get_device_name())
-        product, moved = floor.rates("cuda", torch.float16, 5)
-        s.note("operations_per_second", product)
-        s.note("bytes_per_second", moved)
+        s.tried("operations and bytes per second", lambda: floor.rates("cuda", torch.float16, 5))
 
 
 def _pictures(*size: int, seed: int = 0) -> np.ndarray:
@@ -127,10 +139,16 @@ def _worst(ours: list[np.ndarray], reference: list[np.ndarray]) -> list[float]:
     return [float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours, reference, strict=True)]
 
 
+def _expected(trained: network.HigherHRNet, pictures: np.ndarray) -> list[np.ndarray]:
+    """The outputs of pictures, plain and then flipped, as the host makes their input."""
+    plain = [transform.normalise(picture) for picture in pictures]
+    with torch.inference_mode():
+        outputs = trained(torch.from_numpy(np.stack([*plain, *map(transform.mirror, plain)])))
+    return [output.numpy() for output in outputs]
+
+
 def parity(s: Section) -> None:
     """Maps of pictures, plain and flipped, against the trained network in float32 on the CPU."""
-    from tests.backends.test_torch_cuda import expected  # noqa: PLC0415  # the host's way to the input
-
     for config in (DEMO, W32) if s.cuda else ():
         for shape in ((512, 512), (512, 704)):
             given = _pictures(2, *shape, 3)
@@ -146,7 +164,7 @@ def parity(s: Section) -> None:
                 ) -> list[float]:
                     made = s.backend(config, batch=2, precision=precision)
                     if not reference:
-                        reference.extend(expected(made.trained, given))
+                        reference.extend(_expected(made.trained, given))
                     return _worst(_run(made.open_pictures(shape, flip=True), given), reference)
 
                 s.tried(f"{config.stem} {shape[0]}x{shape[1]} {precision}", compared)
@@ -163,13 +181,13 @@ def repeat(s: Section) -> None:
     for precision in ("float16", "float32"):
 
         def equal(precision: str = precision) -> dict[str, Any]:
-            made = s.backend(W32 if s.cuda else DEMO, batch=4, precision=precision)
+            made = s.backend(W32 if s.cuda else DEMO, batch=4 if s.cuda else 1, precision=precision)
             shapes = ((512, 512), (512, 704)) if s.cuda else ((64, 64), (64, 96))
             sessions = [made.open_pictures(shape, flip=True) for shape in shapes]
             batches = [_pictures(*session.sources[0].shape, seed=i) for i, session in enumerate(sessions * 3)]
             alone = [_run(session, batch) for session, batch in zip(sessions * 3, batches, strict=True)]
             again = [_run(session, batch) for session, batch in zip(sessions * 3, batches, strict=True)]
-            slots, wrong, rounds = len(sessions[0].sources), 0, 8
+            slots, wrong, rounds = len(sessions[0].sources), 0, 8 if s.cuda else 1
             for _ in range(rounds):
                 for first in range(0, len(batches), slots):
                     group = list(range(first, min(first + slots, len(batches))))
@@ -193,7 +211,7 @@ def memory(s: Section) -> None:
     said: list[str] = []
     made = s.backend(W32 if s.cuda else DEMO, batch=32 if s.cuda else 2, say=said.append)
     if s.cuda:
-        made.open_pictures((256, 320), flip=True)
+        s.got("256x320", partial(_opens, made, (256, 320)))
         free = torch.cuda.memory_reserved() + (900 << 20)
         torch.cuda.set_per_process_memory_fraction(free / torch.cuda.get_device_properties(0).total_memory)
     for shape in ((512, 704), (512, 1024)) if s.cuda else ((64, 64),):
@@ -236,8 +254,11 @@ def rates(s: Section) -> None:
     one, two = (floor.work(net, (512, 512), passes) for passes in (1, 2))
     for batch in (32, 1, 8) if s.cuda else (1,):
         for tuned in (False, True) if batch != 8 else (False,):
-            made = s.backend(config, batch=batch, precision="float16", tuned=tuned)
+            called = f"batch {batch}{' tuned' * tuned}"
+            made = s.got(called, partial(s.backend, config, batch=batch, precision="float16", tuned=tuned))
             others = [shape for shape in _grid() if shape not in first] if s.cuda and not tuned else []
+            if made is None:
+                continue
             for shape in first + others:
 
                 def timed(made: backend.Torch = made, shape: tuple[int, int] = shape) -> dict[str, float]:
@@ -246,7 +267,7 @@ def rates(s: Section) -> None:
                     for slot in range(slots):
                         session.sources[slot][:] = 100
                     _run(session, session.sources[0].copy())
-                    rounds = max(6, 48 // made.batch)
+                    rounds = max(6, 48 // made.batch) if s.cuda else 2
                     alone = []
                     for _ in range(rounds):
                         session.launch(0)
@@ -335,7 +356,9 @@ def _of_people(
             for _ in range(people)
         ]
         for one, outputs in zip(passes, synthesise(persons, at, rng, clutter=clutter), strict=True):
-            one.append([maps + rng.normal(0, noise, maps.shape).astype(np.float32) for maps in outputs])
+            one.append(
+                [m + np.float32(noise) * rng.standard_normal(m.shape, np.float32) if noise else m for m in outputs]
+            )
     return [
         np.concatenate(
             [np.resize(np.stack([o[output] for o in one]), (batch, *one[0][output].shape)) for one in passes]
@@ -350,7 +373,7 @@ def search(s: Section) -> None:
     options, where = Options(), torch.device("cuda" if s.cuda else "cpu")
     on: Callable[[], AbstractContextManager] = torch.inference_mode
     if s.cuda:
-        device = torch_cuda.CudaDevice(0)
+        device = CudaDevice(0)
         on = partial(device.beside, device.stream())
 
     def maps_of(outputs: list[np.ndarray]) -> torch_decode.Maps:
@@ -361,6 +384,29 @@ def search(s: Section) -> None:
         plain, mirrored = (tuple(o[image + start] for o in outputs) for start in (0, len(outputs[0]) // 2))
         return decode.decode(plain, mirrored, options)
 
+    for shape in ((512, 512), (512, 704)) if s.cuda else ((64, 64),):
+        for batch in (1, 8, 32) if s.cuda else (1,):
+
+            def timed(shape: tuple[int, int] = shape, batch: int = batch) -> dict[str, float]:
+                outputs = _of_people(shape, batch)
+                taken = []
+                for _ in range(8 if s.cuda else 3):
+                    maps = maps_of(outputs)
+                    if s.cuda:
+                        torch.cuda.synchronize()
+                    start = time.perf_counter()
+                    device_decode.people(maps, options, batch, with_flip=True)
+                    taken.append(time.perf_counter() - start)
+                start = time.perf_counter()
+                for image in range(min(batch, 4)):
+                    on_host(outputs, image)
+                host = (time.perf_counter() - start) / min(batch, 4)
+                return {
+                    "ms an image on the device": round(1000 * statistics.median(taken[2:]) / batch, 3),
+                    "ms an image on a core of the host": round(1000 * host, 3),
+                }
+
+            s.tried(f"batch {batch} {shape[0]}x{shape[1]}", timed)
     for shape in _grid() if s.cuda else [(64, 64)]:
 
         def equal(shape: tuple[int, int] = shape) -> dict[str, str]:
@@ -381,29 +427,6 @@ def search(s: Section) -> None:
             return every
 
         s.tried(f"{shape[0]}x{shape[1]}", equal)
-    for shape in ((512, 512), (512, 704)) if s.cuda else ((64, 64),):
-        for batch in (1, 8, 32) if s.cuda else (1,):
-
-            def timed(shape: tuple[int, int] = shape, batch: int = batch) -> dict[str, float]:
-                outputs = _of_people(shape, batch)
-                taken = []
-                for _ in range(8):
-                    maps = maps_of(outputs)
-                    if s.cuda:
-                        torch.cuda.synchronize()
-                    start = time.perf_counter()
-                    device_decode.people(maps, options, batch, with_flip=True)
-                    taken.append(time.perf_counter() - start)
-                start = time.perf_counter()
-                for image in range(min(batch, 4)):
-                    on_host(outputs, image)
-                host = (time.perf_counter() - start) / min(batch, 4)
-                return {
-                    "ms an image on the device": round(1000 * statistics.median(taken[2:]) / batch, 3),
-                    "ms an image on a core of the host": round(1000 * host, 3),
-                }
-
-            s.tried(f"batch {batch} {shape[0]}x{shape[1]}", timed)
 
 
 class _Synthesised:
@@ -461,6 +484,22 @@ class _Instant:
         return Seconds(1e-9, 1e-9)
 
 
+@contextlib.contextmanager
+def _card_use(s: Section, found: list[float]) -> Iterator[None]:
+    """Add to ``found`` what share of the time the card was at work meanwhile, in per cent; nothing where none says."""
+    if not s.cuda or shutil.which("nvidia-smi") is None:
+        yield
+        return
+    card = f"--id=GPU-{torch.cuda.get_device_properties(0).uuid}"  # nvidia-smi counts all, PyTorch the visible ones
+    command = ["nvidia-smi", card, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as smi:
+        try:
+            yield
+        finally:
+            smi.terminate()
+            found += [float(line) for line in smi.communicate()[0].splitlines() if re.fullmatch(r"\s*[\d.]+\s*", line)]
+
+
 def ends(s: Section) -> None:
     """Pictures on disk in, people out, with flip; every stage's share of the time, and the card's use."""
     decode.compile()
@@ -490,32 +529,23 @@ def ends(s: Section) -> None:
             for shape in set(shapes) if s.cuda else ():
                 made.open_pictures(shape, flip=True)
             images = [few[i % len(few)] for i in range(count)]
-            smi = None
-            use = s.folder / "use"
-            if s.cuda:
-                query = "--query-gpu=utilization.gpu,power.draw"
-                smi = subprocess.Popen(
-                    ["nvidia-smi", query, "--format=csv,noheader,nounits", "-lms", "200"], stdout=use.open("w")
-                )
+            use: list[float] = []
             with Stream(made, replace(plan), Options(), threads=threads) as stream:
                 warm = len(few) * 2
                 for _ in stream.run(_asked(s, images[:warm])):
                     pass
                 before = dict(stream.clock.seconds)
-                start = time.perf_counter()
-                found = sum(len(one.people or ()) for one in stream.run(_asked(s, images)))
-                taken = time.perf_counter() - start
+                with _card_use(s, use):
+                    start = time.perf_counter()
+                    found = sum(len(one.people or ()) for one in stream.run(_asked(s, images)))
+                    taken = time.perf_counter() - start
                 stages = {k: round((v - before[k]) / taken, 2) for k, v in stream.clock.seconds.items()}
-            if smi is not None:
-                smi.terminate()
-                smi.wait()
-            lines = [line.split(",") for line in use.read_text().splitlines()] if s.cuda else []
             return {
                 "images_s": round(count / taken, 1),
                 "people": found,
                 "threads": threads,
                 "stages, in threads at work": stages,
-                "card's use, %": round(statistics.mean(float(a) for a, _ in lines), 1) if lines else None,
+                "card's use, %": round(statistics.mean(use), 1) if use else None,
             }
 
         s.tried(f"{title}, batch {batch}", whole)
@@ -536,7 +566,7 @@ def tests(s: Section) -> None:
         check=False,
     )
     s.note("status", done.returncode)
-    s.note("end", done.stdout[-1500:])
+    s.note("end", (done.stdout + done.stderr)[-1500:])
 
 
 def main() -> None:
@@ -552,21 +582,43 @@ def main() -> None:
     if args.here:
         with tempfile.TemporaryDirectory() as folder:
             section = Section(args.output / f"{args.here}.json", cuda=args.device == "cuda", folder=Path(folder))
-            globals()[args.here](section)
+            section.got("failed", partial(globals()[args.here], section))
         return
+    names = args.only.split(",")
+    if unknown := set(names) - set(SECTIONS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(SECTIONS)}")
+    for name in names:
+        (args.output / f"{name}.json").unlink(missing_ok=True)  # of an earlier run
     end = time.monotonic() + args.seconds
-    for name in args.only.split(","):
-        left = min(SECTIONS[name], end - time.monotonic())
-        if left < 5:
-            print(f"{name}: no time is left")
-            continue
-        command = [sys.executable, "-m", "benchmarks.gpu", "--here", name, "--output", str(args.output)]
-        start = time.monotonic()
+    told = Section(args.output / "sections.json", cuda=False, folder=args.output)
+    with _compiling() if _DECODE & set(names) else contextlib.nullcontext():
+        for name in names:
+            left, start = min(SECTIONS[name], end - time.monotonic()), time.monotonic()
+            command = [sys.executable, "-m", "benchmarks.gpu", "--here", name, "--device", args.device]
+            ended = run([*command, "--output", str(args.output)], left) if left >= 5 else "no time was left"
+            told.note(name, {"seconds": round(time.monotonic() - start), "ended": ended})
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    """The decode is compiled beside the first sections, which take no time on the host."""
+    with subprocess.Popen([sys.executable, "-m", "higherhrnet.decode"], cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
-            subprocess.run([*command, "--device", args.device], cwd=ROOT, check=False, timeout=left)
+            yield
+        finally:
+            process.kill()
+
+
+def run(command: Sequence[str], seconds: float) -> str:
+    """Run a program for so long at most, and end all that it has started; how it ended."""
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
+        try:
+            return f"with status {process.wait(seconds)}"
         except subprocess.TimeoutExpired:
-            print(f"{name}: stopped after {left:.0f} s")
-        print(f"{name}: took {time.monotonic() - start:.0f} s", flush=True)
+            return f"stopped after {seconds:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ def test_torch_is_imported_by_the_model_and_its_backend_only():
     assert {name for name in users if not name.startswith("model/")} == {
         "backends/torch.py",
         "backends/torch_cuda.py",
+        "backends/torch_cuda_device.py",
         "backends/torch_decode.py",
         "backends/torch_device.py",
         "backends/torch_npu.py",

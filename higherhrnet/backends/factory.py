@@ -55,11 +55,13 @@ def in_process(
     run_on: str = AUTO,
     tuned: bool = False,
     decode_on: str = HOST,
+    largest: tuple[int, int] | None = None,
     done: Callable[[int], object] = lambda _: None,
 ) -> InProcess:
     """ONNX Runtime or OpenVINO on an .onnx, or PyTorch on a checkpoint; MODEL.EXTRA, ``extra``, describes its network.
 
-    Its ``model_hash`` is of what it loaded.
+    Its ``model_hash`` is of what it loaded. ``largest`` is the largest shape (H, W) that it will be opened for, where
+    that is known: a GPU's memory is made for it.
 
     Raises
     ------
@@ -91,6 +93,7 @@ def in_process(
             on=run_on,
             tuned=tuned,
             keeps_maps=decode_on == DEVICE,
+            largest=largest,
             done=done,
         )
     if found is not None:

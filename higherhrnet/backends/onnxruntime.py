@@ -15,7 +15,7 @@ from higherhrnet.backends.in_process import InProcess, Seconds
 from higherhrnet.errors import UserError
 from higherhrnet.model.onnx_graph import INPUT, OUTPUTS
 from higherhrnet.model.ort import model_source, onnxruntime
-from higherhrnet.system import memory
+from higherhrnet.system import hardware, memory
 
 NAME = "onnxruntime"
 CPU = "CPUExecutionProvider"
@@ -107,14 +107,23 @@ class OnnxRuntime(InProcess):
             batch,
         )
         super().__init__(batch=batch, heads=heads, done=done)
-        said = ", ".join(f"{key}={value}" for p in wanted for key, value in _OPTIONS.get(p, {}).items())
-        self.runtime = f"{NAME} {onnxruntime.__version__}{f' ({said})' if said else ''}"
+        self.runtime = runtime_of(wanted, device)
 
     def open(self, shape: tuple[int, int], device: int = 0) -> HostSession:
         """Bind buffers; the device was chosen when the model was loaded."""
         if self._memory == "cpu":
             return HostSession(self._session, self.batch, self.heads, shape)
         return DeviceSession(self._session, self.batch, self.heads, shape, self._memory, self._device)
+
+
+def runtime_of(wanted: Sequence[str], device: int) -> str:
+    """What results may depend on: the version and options of ONNX Runtime, on a GPU CUDA's version and its name too."""
+    said = ", ".join(f"{key}={value}" for p in wanted for key, value in _OPTIONS.get(p, {}).items())
+    parts = [f"{NAME} {onnxruntime.__version__}{f' ({said})' if said else ''}"]
+    if _MEMORY.get(wanted[0]) == "cuda":
+        version = getattr(onnxruntime, "cuda_version", "")
+        parts += [f"CUDA {version}" if version else "", hardware.nvidia(device)]
+    return ", ".join(filter(None, parts))
 
 
 class HostSession:
@@ -196,8 +205,8 @@ class DeviceSession(HostSession):
         self._bindings[slot].synchronize_inputs()
 
     def _download(self, slot: int) -> None:
-        for result, output in zip(self.results[slot], self._bindings[slot].copy_outputs_to_cpu(), strict=True):
-            np.copyto(result, output)
+        first, second = self._bindings[slot].copy_outputs_to_cpu()  # in the order in which they were bound
+        self.results[slot] = first, second
 
 
 def _results(batch: int, heads: dumps.Heads, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

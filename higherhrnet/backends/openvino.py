@@ -9,8 +9,10 @@ Importing the package imports its telemetry too; only its model converter report
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,27 +78,39 @@ class OpenVino(InProcess):
         said = compute if not is_quantized else INT8 if compute == "float32" else f"{INT8}+{compute}"
         self.name = f"{NAME} {kind} {said}"
         self.runtime = f"{NAME} {openvino.__version__.partition('-')[0]}"
-        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _TYPES[compute], "PERFORMANCE_HINT": "LATENCY"}
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if kind == "cpu":
             options["NUM_STREAMS"] = 1
             if threads:
                 options["INFERENCE_NUM_THREADS"] = threads
         found = fingerprint.see(model)
-        self._compiled = _compiled(core, model, device, options, cache_of(model), _key(found.sha256, graph))
-        found.check()  # what was compiled is kept as of that content
+
+        def compiled(hint: str) -> Any:
+            made = {**options, "INFERENCE_PRECISION_HINT": hint}
+            result = _compiled(core, model, device, made, cache_of(model), _key(found.sha256, graph))
+            found.check()  # what was compiled is kept as of that content
+            return result
+
+        self._compiled = compiled(_TYPES[compute])
+        self._exact = functools.cache(partial(compiled, _TYPES["float32"]))  # where it is asked for
+        self.has_exact = compute != "float32" and not is_quantized  # whose float32 is another file
         self.model_hash = found.sha256
         ports = [[_port(port) for port in side] for side in (self._compiled.inputs, self._compiled.outputs)]
         super().__init__(batch=batch, heads=interface.check(model, ports[0], ports[1], batch), done=done)
 
     def open(self, shape: tuple[int, int], device: int = 0) -> RequestSession:
         """Requests with buffers of this shape; the device was chosen when the model was compiled."""
-        return RequestSession(self._compiled, self.batch, self.heads, shape)
+        return RequestSession(self._compiled, self.batch, self.heads, shape, exact=self._exact)
 
 
 class RequestSession:
     """A request a slot, whose host memory is the network's input and output; requests wait for each other."""
 
-    def __init__(self, compiled: Any, batch: int, heads: dumps.Heads, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, compiled: Any, batch: int, heads: dumps.Heads, shape: tuple[int, int], *, exact: Callable[[], Any]
+    ) -> None:
+        """``exact`` gives the model compiled for float32."""
+        self._compiled_exact = exact
         self.sources = [np.zeros((batch, inputs.CHANNELS, *shape), np.float32) for _ in range(_SLOTS)]
         self.results = [_results(batch, heads, shape) for _ in range(_SLOTS)]
         self._requests = [_Request(compiled, *slot) for slot in zip(self.sources, self.results, strict=True)]
@@ -111,6 +125,14 @@ class RequestSession:
         taken = ended - max(started, self._free)
         self._free = ended
         return Seconds(infer=taken, execute=taken)
+
+    def exact(self, slot: int) -> tuple[np.ndarray, ...]:
+        """Of the slot's first picture, in float32 on the same device; a batch of its size is computed for it."""
+        results = [np.empty_like(result) for result in self.results[slot]]
+        request = _Request(self._compiled_exact(), self.sources[slot], (results[0], results[1]))
+        request.start()
+        request.wait()
+        return tuple(result[:1] for result in results)
 
 
 class _Request:

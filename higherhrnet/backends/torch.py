@@ -7,7 +7,6 @@ computing them. On Ascend's NPU torch_npu runs it, layer by layer (torch_npu.py)
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends import torch_cuda, torch_device, torch_npu
 from higherhrnet.backends.base import AUTO, CPU, CUDA, NPU, PRECISIONS
 from higherhrnet.backends.in_process import InProcess, Seconds, Session
+from higherhrnet.backends.torch_cuda_device import CudaDevice
 from higherhrnet.errors import UserError
 from higherhrnet.model import fusion
 from higherhrnet.model.architecture import Architecture
@@ -38,7 +38,7 @@ _SLOTS = 2
 _LARGEST = (512, 1024)  # of the grid at a short side of 512
 _KEPT = 64  # sessions of a GPU: they share its memory, and a grid has 17 shapes or 25
 
-_MOST_THREADS = 32  # that read and decode for a GPU
+_MOST_THREADS = 16  # that read and decode for a GPU: no more have been tried
 
 
 def has_cuda() -> bool:
@@ -61,7 +61,7 @@ class Torch(InProcess):
         on: str = AUTO,
         tuned: bool = False,
         keeps_maps: bool = False,
-        largest: tuple[int, int] = _LARGEST,
+        largest: tuple[int, int] | None = None,
         say: Callable[[str], object] = print,
         done: Callable[[int], object] = lambda _: None,
     ) -> None:
@@ -77,7 +77,7 @@ class Torch(InProcess):
         on : one of base.DEVICES
         tuned : on a GPU, have cuDNN try its kernels at each shape
         keeps_maps : leave the maps of pictures on a GPU, where they are decoded
-        largest : the shape (H, W) that memory on a GPU is made for
+        largest : the shape (H, W) that memory on a GPU is made for; without one that of a grid at 512
         say : told what is slower on a GPU than it might be
 
         Raises
@@ -113,13 +113,14 @@ class Torch(InProcess):
             return
         if place.kind == CUDA:
             self.kept_sessions, self.most_threads = _KEPT, _MOST_THREADS
-            setting = torch_cuda.Setting(precision, batch, self.heads, largest, tuned, say, keeps_maps)
-            opening = threading.Lock()
+            setting = torch_cuda.Setting(
+                precision, batch, self.heads, largest or _LARGEST, tuned=tuned, say=say, keeps_maps=keeps_maps
+            )
             self._cards: dict[int, torch_cuda.Card] = {}
             # Now: errors come before any work, and while a network is traced no other may run in this process.
             for device in devices:
                 torch_device.choose(on, device)
-                self._cards[device] = torch_cuda.Card(network, torch_cuda.CudaDevice(device), setting, opening)
+                self._cards[device] = torch_cuda.Card(network, CudaDevice(device), setting)
             return
         self._network = prepare(network, precision)
         self.difference = self._difference(network)

@@ -12,10 +12,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import mmap
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,11 +25,13 @@ from torch import Tensor, nn
 from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends import torch_decode
 from higherhrnet.backends.in_process import Seconds
+from higherhrnet.backends.torch_cuda_device import CudaDevice, told
 from higherhrnet.backends.transfers import BUFFERS, Batch, Marks, Transfers
 from higherhrnet.errors import UserError
 from higherhrnet.image import transform
 from higherhrnet.model import exchange, fusion
 from higherhrnet.model.network import HigherHRNet
+from higherhrnet.system import memory
 
 LARGEST_DIFFERENCE = {"float32": 1e-3, "float16": 0.2, "bfloat16": 0.6}
 """From the network as it was trained, in float32 on the same GPU, relative to an output's largest value.
@@ -43,6 +43,9 @@ bfloat16, trained ones by a tenth of that; a wrong kernel by 1.
 _SLOTS = 4, 16  # of host memory, at least and at most: two batches compute while two are read
 _IN_FLIGHT = 32  # images in the slots, where that is more than the least
 _ALIGNMENT = 256  # bytes, of what lies in one buffer
+_ALONE = threading.Lock()
+"""Held, whatever the card or backend, while PyTorch's settings are not the user's, and while kernels are captured: to
+wait for all of a card spoils a capture on it."""
 
 
 @dataclass(frozen=True)
@@ -65,95 +68,6 @@ class Setting:
     def dtype(self) -> torch.dtype:
         """What the network computes in."""
         return getattr(torch, self.precision)
-
-
-class CudaDevice:
-    """transfers.Device, and all else that is asked of CUDA: tests put a stand-in in its place."""
-
-    def __init__(self, index: int) -> None:
-        """The GPU of that number."""
-        self.device = torch.device("cuda", index)
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def stream(self) -> torch.cuda.Stream:
-        return torch.cuda.Stream(self.device)
-
-    def event(self) -> torch.cuda.Event:
-        return torch.cuda.Event(enable_timing=True)
-
-    def record(self, event: torch.cuda.Event, stream: torch.cuda.Stream) -> None:
-        event.record(stream)
-
-    def wait(self, stream: torch.cuda.Stream, event: torch.cuda.Event) -> None:
-        stream.wait_event(event)
-
-    def copy(self, target: Tensor, source: Tensor, stream: torch.cuda.Stream) -> None:
-        with torch.cuda.stream(stream):
-            target.copy_(source, non_blocking=True)
-
-    def compute(self, work: Callable[[], None], stream: torch.cuda.Stream) -> None:
-        with torch.cuda.stream(stream):
-            work()
-
-    def synchronize(self, event: torch.cuda.Event) -> None:
-        event.synchronize()
-
-    def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """Between two marks that are done."""
-        return begin.elapsed_time(end) / 1000
-
-    @contextlib.contextmanager
-    def beside(self, stream: torch.cuda.Stream) -> Iterator[None]:
-        """What the block asks for is done on a stream, beside all else; it waits for what it takes to the host."""
-        with torch.cuda.device(self.device), torch.cuda.stream(stream), torch.inference_mode():
-            yield
-
-    @contextlib.contextmanager
-    def now(self, stream: torch.cuda.Stream) -> Iterator[None]:
-        """What the block asks for is done on a stream, after all that the device was given before."""
-        with torch.cuda.device(self.device), torch.inference_mode():
-            torch.cuda.synchronize()
-            torch.cuda.empty_cache()
-            with torch.cuda.stream(stream):
-                yield
-            torch.cuda.synchronize()
-
-    def capture(self, work: Callable[[], None], stream: torch.cuda.Stream) -> Callable[[], None]:
-        """The kernels that ``work`` would run, to be run at a call: they are not run now.
-
-        The memory that they need in between is the same for all, as they run on one stream; nothing of it is kept.
-        """
-        graph = torch.cuda.CUDAGraph()
-        # Other threads may use CUDA meanwhile, as those of other cards.
-        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
-            work()
-        return graph.replay
-
-    def on_card(self, size: int) -> Tensor:
-        """Bytes on the card."""
-        return torch.empty(size, dtype=torch.uint8, device=self.device)
-
-    def on_host(self, size: int) -> Tensor:
-        """Bytes of the host's memory that a GPU copies to and from by itself.
-
-        Registered, as PyTorch's own page-locked memory takes a power of two, 1.6 s a GB, and is kept for good.
-        """
-        pages = mmap.mmap(-1, size)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):  # a kernel without them
-                pages.madvise(mmap.MADV_HUGEPAGE)
-        array = np.frombuffer(pages, np.uint8)
-        address = array.ctypes.data
-        runtime = torch.cuda.cudart()
-        status = int(runtime.cudaHostRegister(address, size, 0))
-        if status:
-            raise UserError(f"CUDA cannot lock {size / 1e6:.0f} MB of memory (error {status}); give a smaller --bs")
-        weakref.finalize(array, runtime.cudaHostUnregister, address).atexit = False
-        return torch.from_numpy(array)
-
-    def __str__(self) -> str:
-        total = torch.cuda.get_device_properties(self.device).total_memory
-        return f"{torch.cuda.get_device_name(self.device)} ({total / 1e9:.0f} GB)"
 
 
 @dataclass(frozen=True)
@@ -243,15 +157,15 @@ class Memory:
 class Card:
     """A GPU with a network."""
 
-    def __init__(self, network: HigherHRNet, device: CudaDevice, setting: Setting, lock: threading.Lock) -> None:
-        """Prepare a copy of ``network``, in eval mode; ``lock`` is held while PyTorch's settings are not the user's."""
+    def __init__(self, network: HigherHRNet, device: CudaDevice, setting: Setting) -> None:
+        """Prepare a copy of ``network``, in eval mode."""
         self.setting, self.device = setting, device
-        self.transfers = Transfers(device)
-        self.network = prepare(network, setting.dtype, device.device, setting.say)
-        self.pixels = Pixels(setting.dtype, device.device)
-        self._trained = copy.deepcopy(network).to(device.device)
+        with told(device, f"the network in {setting.precision}"):
+            self.transfers = Transfers(device)
+            self.network = prepare(network, setting.dtype, device.device, setting.say)
+            self.pixels = Pixels(setting.dtype, device.device)
+            self._trained = copy.deepcopy(network).to(device.device)
         self._memory: Memory | None = None
-        self._lock = lock
         self._parts, self._several = 1, 0
 
     def open(self, shape: tuple[int, int], *, pictures: bool, flip: bool) -> CudaSession:
@@ -263,18 +177,30 @@ class Card:
         """
         keeps = pictures and self.setting.keeps_maps
         layout = Layout(self.setting.batch, shape, self.setting.heads, pictures, 2 if flip else 1, keeps)
-        with self._lock:
-            with contextlib.suppress(torch.OutOfMemoryError):
-                return self._open(layout)
-            if self._parts == 1 and layout.batch > 1:
+        with _ALONE, told(self.device):
+            session, why = self._tried(layout)
+            if session is None and self._parts == 1 and layout.batch > 1:
                 self._parts = 2
                 self.setting.say(f"{self.device} has no room for batches of {layout.batch}: each is computed in halves")
-                with contextlib.suppress(torch.OutOfMemoryError):
-                    return self._open(layout)
-        raise UserError(
-            f"{self.device} has no room for {'half of a batch' if self._parts > 1 else 'a batch'} of {layout.batch} at "
-            f"{shape[0]}x{shape[1]}; give a smaller --bs, or free memory of the GPU"
-        )
+                session, why = self._tried(layout)
+        if session is None:
+            raise UserError(
+                f"{self.device} has no room for {'half of a batch' if self._parts > 1 else 'a batch'} of "
+                f"{layout.batch} at {shape[0]}x{shape[1]} ({why}); give a smaller --bs, or free memory of the GPU"
+            )
+        return session
+
+    def _tried(self, layout: Layout) -> tuple[CudaSession | None, str]:
+        """A session or, where the card has no room for it, who said so.
+
+        PyTorch does, or CUDA where it loads kernels and makes graphs, or cuDNN, to which it is a lack of kernels.
+        """
+        try:
+            return self._open(layout), ""
+        except RuntimeError as e:
+            if not (memory.is_lack(e) or fusion.is_no_kernel(e)):
+                raise
+            return None, " ".join(str(e).split())[:80]
 
     def _open(self, layout: Layout) -> CudaSession:
         if self._memory is None or not self._memory.holds(layout):
@@ -319,7 +245,7 @@ class Card:
         ``entering`` makes the network's input of ``source``.
         """
         with (
-            self._lock,
+            _ALONE,
             cudnn(tuned=False, deterministic=True),
             self.device.now(self.transfers.stream),
         ):
@@ -342,7 +268,7 @@ class CudaSession:
     def __init__(self, card: Card, layout: Layout, parts: int, memory: Memory) -> None:
         """Warm up and capture; ``parts`` of a batch are computed one after the other.
 
-        Raises torch.OutOfMemoryError where there is no room.
+        Raises what Card._tried knows where there is no room.
         """
         self._card, self._layout = card, layout
         self.passes = layout.passes
@@ -384,13 +310,15 @@ class CudaSession:
 
     def launch(self, slot: int) -> None:
         self._exact.pop(slot, None)
-        self._card.transfers.launch(self._batches[slot])
+        with told(self._card.device):
+            self._card.transfers.launch(self._batches[slot])
 
     def wait(self, slot: int) -> Seconds:
-        self._card.transfers.wait(self._batches[slot])
-        if not self._checked:
-            self._check(slot)
-            self._checked = True
+        with told(self._card.device, "one picture in float32, which the first batch is compared with"):
+            self._card.transfers.wait(self._batches[slot])
+            if not self._checked:
+                self._check(slot)
+                self._checked = True
         marks, seconds = self._batches[slot].marks, self._card.device.seconds
         return Seconds(infer=seconds(marks.begun, marks.downloaded), execute=seconds(marks.started, marks.computed))
 

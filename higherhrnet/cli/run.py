@@ -310,12 +310,15 @@ class _Run:
         with connected as workers_of, self._bar(before) as bar:
             folder = (self.work / chain.CHUNKS).absolute()
             cluster.run(workers_of, self.chunks(backend, workers_of.slots), journal, folder, done=bar.update)
+            left_to_host, agreement = cluster.told(workers_of, backend.name)
         seconds = time.perf_counter() - start
         images = len(journal) - before
         print(
             f"{images} images in {seconds:.1f} s on {workers_of.slots} threads of Dask workers, "
             f"{images / seconds:.2f} images/s"
         )
+        decoding.say_left_to_host(left_to_host)
+        decoding.say_agreement(agreement)
 
     def _bar(self, done: int) -> tqdm:
         return tqdm(total=len(self.images), initial=done, desc="run", unit="image", disable=None)

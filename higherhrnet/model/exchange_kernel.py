@@ -73,17 +73,18 @@ def summed(terms: Sequence[Tensor], factors: Sequence[int], bias: Tensor | None)
     out = torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
     missing = MOST_TERMS - len(terms)
     grid = (n * height, triton.cdiv(width * channels, _BLOCK))
-    _sum_rows[grid](
-        out,
-        out if bias is None else bias,
-        *terms,
-        *[out] * missing,
-        height,
-        width,
-        channels,
-        *factors,
-        *[0] * missing,
-        bias is not None,
-        _BLOCK,
-    )
+    with torch.cuda.device_of(out):  # Triton takes the thread's device, whatever the tensors are on
+        _sum_rows[grid](
+            out,
+            out if bias is None else bias,
+            *terms,
+            *[out] * missing,
+            height,
+            width,
+            channels,
+            *factors,
+            *[0] * missing,
+            bias is not None,
+            _BLOCK,
+        )
     return out

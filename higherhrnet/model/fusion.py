@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 
 from higherhrnet.model.network import HigherHRNet, fold_batch_norm
 
-_NO_KERNEL = "unable to find an engine"  # as PyTorch says it, after all that cuDNN offers was refused
+_NO_KERNEL = "unable to find an engine", "cudnn"
+"""As PyTorch says it, after all that cuDNN offers was refused, or where it offers nothing."""
 
 
 class ConvSumReLU(nn.Module):
@@ -32,7 +33,7 @@ class ConvSumReLU(nn.Module):
             try:
                 return self._in_one_call(x, z)
             except RuntimeError as e:
-                if _NO_KERNEL not in str(e) or torch.cuda.is_current_stream_capturing():
+                if not is_no_kernel(e) or torch.cuda.is_current_stream_capturing():
                     raise
                 self.fused = False
         y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -44,6 +45,11 @@ class ConvSumReLU(nn.Module):
         if z is None:
             return torch.cudnn_convolution_relu(x, weight, bias, stride, padding, self.dilation, self.groups)
         return torch.cudnn_convolution_add_relu(x, weight, z, 1.0, bias, stride, padding, self.dilation, self.groups)
+
+
+def is_no_kernel(error: RuntimeError) -> bool:
+    """Whether cuDNN has no kernel for a layer, or none that the card's free memory is enough for."""
+    return any(words in str(error).lower() for words in _NO_KERNEL)
 
 
 def fuse(network: HigherHRNet) -> fx.GraphModule:

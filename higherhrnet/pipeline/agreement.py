@@ -76,8 +76,11 @@ class Agreement:
         """By shape (H, W)."""
 
     def add(self, shape: tuple[int, int], exact: decode.People, found: decode.People) -> None:
-        """Compare the people of a shape's first picture; of several devices' one that does not agree is kept."""
-        compared = compare(exact, found)
+        """Compare the people of a shape's first picture."""
+        self.keep(shape, compare(exact, found))
+
+    def keep(self, shape: tuple[int, int], compared: Compared) -> None:
+        """Add what was compared; of several devices' the first one is kept, or one that does not agree."""
         with self._lock:
             known = self.shapes.get(shape)
             if known is None or known.agrees:

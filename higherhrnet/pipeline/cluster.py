@@ -24,6 +24,7 @@ from higherhrnet.backends.base import Backend
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Inference
 from higherhrnet.errors import UserError
+from higherhrnet.pipeline.agreement import Agreement, Compared
 from higherhrnet.pipeline.chunks import Chunk
 from higherhrnet.pipeline.in_memory import InMemory
 from higherhrnet.pipeline.steps import Person, Prepared, Settings, Steps
@@ -219,6 +220,29 @@ def run(
         future.release()
         for following in islice(submitted, 1):
             futures.add(following)
+
+
+def told(cluster: Cluster, name: str) -> tuple[int, Agreement]:
+    """What the workers have to say, together, as far as they answer.
+
+    That is how many images their devices left to the hosts, and whether the people that the backend ``name`` found
+    are float32's.
+    """
+    left, agreement = 0, Agreement(name)
+    with contextlib.suppress(OSError, TimeoutError):  # the scheduler is gone; nothing but this is lost
+        for of_worker, shapes in cluster.client.run(_told, cluster.plugin, on_error="ignore").values():
+            left += of_worker
+            for shape, compared in shapes.items():
+                agreement.keep(shape, compared)
+    return left, agreement
+
+
+def _told(plugin: str, dask_worker: Worker) -> tuple[int, dict[tuple[int, int], Compared]]:
+    """On a worker, which Dask puts in by the argument's name: its part of ``told``."""
+    made = dask_worker.plugins[plugin].made  # type: ignore[attr-defined]
+    if not isinstance(made, InMemory):
+        return 0, {}
+    return made.left_to_host, made.agreement.shapes if made.agreement else {}
 
 
 def _process(plugin: str, chunk: Chunk, base: str) -> _Done:

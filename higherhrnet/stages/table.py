@@ -5,6 +5,7 @@ Each row is measured in a process of its own, so that its peak memory is its own
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, ground_truth
 from higherhrnet.errors import UserError
+from higherhrnet.image import geometry
 from higherhrnet.model import quantized
 from higherhrnet.stages import accuracy, compare
 from higherhrnet.stages.passes import Pass
@@ -131,6 +133,7 @@ def _measure(job: TableJob, variant: Variant) -> Measured:
         threads=job.threads,
         precision=variant.precision,
         run_on=job.openvino_device if variant.backend == choices.OPENVINO else AUTO,
+        largest=max(geometry.shapes(job.plan), key=math.prod),
     )
     found = accuracy.find(backend, job.passes, job.dataset, job.plan, job.options, job.people)
     made = quantized.read(variant.model)

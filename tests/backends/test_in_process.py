@@ -158,6 +158,16 @@ def test_copies_to_and_from_a_device_are_not_of_execute(tiny_onnx: Path, monkeyp
             assert ours.any()
 
 
+def test_what_results_depend_on_names_the_card(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backend.hardware, "nvidia", lambda number: f"GPU {number}")
+    monkeypatch.setattr(backend.onnxruntime, "cuda_version", "12.8", raising=False)
+    own = f"onnxruntime {backend.onnxruntime.__version__}"
+    assert backend.runtime_of([backend.CPU], 1) == own
+    of_cuda = backend.runtime_of(["CUDAExecutionProvider", backend.CPU], 1)
+    assert of_cuda == f"{own} (use_tf32=0, cudnn_conv_algo_search=HEURISTIC), CUDA 12.8, GPU 1"
+    assert backend.runtime_of(["TensorrtExecutionProvider"], 0) == f"{own}, CUDA 12.8, GPU 0"
+
+
 def _slow_upload(clock: Clock) -> type:
     class Slow:
         @staticmethod

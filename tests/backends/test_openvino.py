@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from higherhrnet.backends.base import Work
 from higherhrnet.backends.onnxruntime import OnnxRuntime
 from higherhrnet.errors import UserError
 from higherhrnet.system import memory
-from tests.support.networks import relative
+from tests.support.networks import relative, with_batch
 
 SHAPES = ((64, 64), (64, 128), (128, 64), (64, 192))
 
@@ -173,6 +174,34 @@ def test_a_precision_that_this_cpu_does_not_have_is_refused(model: Path, monkeyp
     monkeypatch.setitem(backend._CAPABILITIES, "bfloat16", "NOT_THERE")
     with pytest.raises(UserError, match=r"--precision bfloat16: this CPU .* computes in float32"):
         backend.OpenVino(model, batch=1, precision="bfloat16")
+
+
+def test_a_lower_precision_tells_what_float32_would_have_given(model: Path, monkeypatch: pytest.MonkeyPatch):
+    """Compiled where it is asked for: of two pictures in a batch the first one's outputs."""
+    monkeypatch.setitem(backend._CAPABILITIES, "bfloat16", "FP32")  # which this CPU may not have, and then computes
+    of_two = with_batch(model, 2, model.parent / "two" / "tiny.onnx")
+    hints: list[str] = []
+    real = backend._compiled
+
+    def compiled(core: Any, file: Path, device: str, options: dict, *more: Any) -> Any:
+        hints.append(options["INFERENCE_PRECISION_HINT"])
+        return real(core, file, device, options, *more)
+
+    monkeypatch.setattr(backend, "_compiled", compiled)
+    assert not backend.OpenVino(of_two, batch=2, threads=1).has_exact
+    made, reference = backend.OpenVino(of_two, batch=2, precision="bfloat16", threads=1), OnnxRuntime(of_two, batch=2)
+    assert made.has_exact
+    assert hints == ["f32", "bf16"]
+    for shape in SHAPES[:2]:
+        session, other = made.open(shape), reference.open(shape)
+        session.sources[1][:] = other.sources[0][:] = np.concatenate([images(shape, seed) for seed in (0, 1)])
+        session.launch(1)
+        session.wait(1)
+        other.launch(0)
+        for ours, theirs in zip(session.exact(1), other.results[0], strict=True):
+            assert len(ours) == 1
+            assert relative(ours, theirs[:1]) < 1e-5
+    assert hints == ["f32", "bf16", "f32"], "once for all shapes"
 
 
 def test_it_is_made_by_name_and_missing_in_a_line(model: Path, monkeypatch: pytest.MonkeyPatch):

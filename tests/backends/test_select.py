@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from higherhrnet.artifacts.work import QuantizedWork
 from higherhrnet.backends import select
 from higherhrnet.backends.ascend import ais_bench, cann_benchmark
+from higherhrnet.backends.choices import InferenceOptions
+from higherhrnet.config import loader
 from higherhrnet.errors import UserError
 from higherhrnet.model.quantized import Quantized
+from tests.support.datasets import TINY_CONFIG
 
 TOOL = cann_benchmark.file_name()
 
@@ -128,3 +132,21 @@ def test_what_int8_means_on_this_cpu_is_said(monkeypatch: pytest.MonkeyPatch):
     (said,) = select.quantized_remarks(quantized())
     assert "no VNNI" in said
     assert "overflow" in select.quantized_remarks(quantized(bits=8))[1]
+
+
+def test_a_gpu_s_memory_is_made_for_the_configuration_s_largest_shape(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Or it would be made anew for every shape that is larger than those before."""
+    given: dict[str, object] = {}
+
+    def make(*_: object, **options: object) -> SimpleNamespace:
+        given.update(options)
+        return SimpleNamespace(has_devices=True)
+
+    monkeypatch.setattr(select.factory, "in_process", make)
+    options = InferenceOptions(backend="torch", model=tiny_weights)
+    for more, largest in (((), (256, 128)), (("DATASET.INPUT_SIZE", "192"), (384, 192))):
+        inference = select.Inference(options, loader.load(TINY_CONFIG, more))
+        inference.backend("torch", tiny_weights, logs=tmp_path, done=lambda _: None)
+        assert given["largest"] == largest

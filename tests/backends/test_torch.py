@@ -71,6 +71,39 @@ def test_nothing_is_left_to_fuse(demo: network.HigherHRNet):
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in demo.modules()), "the network itself was changed"
 
 
+class OnCuda(torch.Tensor):
+    """Memory of the CPU that says it is a GPU's."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["FIND was unable to find an engine to execute this computation", "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"],
+)
+@pytest.mark.parametrize("captures", [False, True])
+def test_what_cudnn_has_no_kernel_for_takes_several_but_never_in_a_capture(
+    said: str, captures: bool, monkeypatch: pytest.MonkeyPatch
+):
+    conv = torch.nn.Conv2d(3, 4, 3)
+    layer, x, tried = fusion.ConvSumReLU(conv), torch.randn(1, 3, 8, 8).as_subclass(OnCuda), []
+
+    def refuses(*_: object) -> None:
+        tried.append(1)
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(layer, "_in_one_call", refuses)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: captures)
+    with torch.inference_mode():
+        if captures:
+            with pytest.raises(RuntimeError, match=said):
+                layer(x)
+            return
+        for _ in range(2):
+            assert torch.equal(layer(x), torch.relu(conv(x)))
+    assert len(tried) == 1, "what it has no kernel for is not asked for again"
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_prepared_networks_are_channels_last_and_of_their_precision(demo: network.HigherHRNet, precision: str):
     prepared = backend.prepare(demo, precision)

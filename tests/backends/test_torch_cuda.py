@@ -17,7 +17,7 @@ from higherhrnet.errors import UserError
 from higherhrnet.image import transform
 from higherhrnet.model.network import HigherHRNet
 from tests.support.datasets import TINY_CONFIG
-from tests.support.delayed_device import CpuCard
+from tests.support.delayed_device import FULL, CpuCard
 from tests.support.networks import architecture_of, build, relative
 
 SHAPES = (32, 64), (64, 32)
@@ -49,7 +49,7 @@ def card(
         say=lambda text: None if said is None else said.append(text),
         **more,
     )
-    return torch_cuda.Card(network, device, setting, threading.Lock())  # type: ignore[arg-type]
+    return torch_cuda.Card(network, device, setting)  # type: ignore[arg-type]
 
 
 def pictures(*size: int, seed: int = 0) -> np.ndarray:
@@ -163,13 +163,108 @@ def test_what_tuning_takes_is_said(tiny: HigherHRNet):
     assert re.fullmatch(r"cuDNN has tried its kernels at 32x64: \d+\.\d s", said[-1])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be ..."),  # of a graph, or a kernel
+        RuntimeError("GET was unable to find an engine to execute this computation"),  # no room for its work
+    ],
+)
+def test_a_full_card_is_known_whoever_says_it(tiny: HigherHRNet, error: Exception):
+    said: list[str] = []
+    assert card(tiny, CpuCard(full=1, error=error), said=said).open(SHAPES[0], pictures=True, flip=True)
+    assert said[1:] == ["stand-in has no room for batches of 2: each is computed in halves"]
+    with pytest.raises(UserError, match=r"^stand-in has no room for half .* 32x64 \((CUDA error: out|GET was unable) "):
+        card(tiny, CpuCard(full=2, error=error)).open(SHAPES[0], pictures=True, flip=True)
+
+
+def test_a_card_without_room_for_the_comparison_is_named(tiny: HigherHRNet):
+    made = card(tiny, CpuCard())
+    session = made.open(SHAPES[0], pictures=True, flip=True)
+
+    def is_full(*_: object) -> None:
+        raise FULL
+
+    made._trained.register_forward_pre_hook(is_full)
+    session.launch(0)
+    with pytest.raises(UserError, match=r"^stand-in has no room for one picture in float32, which .*; give a smaller"):
+        session.wait(0)
+
+
+def test_a_card_that_others_have_for_themselves_is_named(tiny: HigherHRNet, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nCUDA kernel ...")
+
+    monkeypatch.setattr(torch_cuda, "prepare", fails)
+    with pytest.raises(
+        UserError, match=r"^stand-in: CUDA error: CUDA-capable device\(s\) is/are busy or unavailable; see"
+    ):
+        card(tiny, CpuCard())
+
+
+@pytest.mark.parametrize("when", ["open", "wait"])
+def test_a_card_that_fails_is_named_in_one_line(tiny: HigherHRNet, when: str, monkeypatch: pytest.MonkeyPatch):
+    """As one does for which this PyTorch has no kernels, or whose memory is broken."""
+    error = torch.AcceleratorError("CUDA error: no kernel image is available for execution\nCUDA kernel errors ...")
+
+    def fails(*_: object) -> None:
+        raise error
+
+    device = CpuCard(full=when == "open", error=error)
+    line = r"^stand-in: CUDA error: no kernel image is available for execution; see that this PyTorch is for that card"
+    with pytest.raises(UserError, match=line):
+        session = card(tiny, device).open(SHAPES[0], pictures=True, flip=True)
+        assert when == "wait"
+        session.launch(0)
+        monkeypatch.setattr(device, "synchronize", fails)
+        session.wait(0)
+
+
+def test_memory_is_made_once_for_shapes_up_to_the_largest(tiny: HigherHRNet):
+    device = CpuCard()
+    made = card(tiny, device)
+    sessions = [made.open(shape, pictures=True, flip=True) for shape in (*SHAPES, (32, 32))]
+    assert len({id(session.slots_of) for session in sessions}) == 1
+    assert len(device.made) == 2 * len(sessions[0].sources)
+
+
 def test_a_card_that_is_too_small_is_named_in_one_line(tiny: HigherHRNet):
     made = card(tiny, CpuCard(full=2))
-    with pytest.raises(UserError, match=r"^stand-in has no room for half of a batch of 2 at 32x64; give a smaller"):
+    with pytest.raises(UserError, match=r"^stand-in has no room for half of a batch of 2 at 32x64 \(CUDA.*; give a sm"):
         made.open(SHAPES[0], pictures=True, flip=True)
     made.open(SHAPES[0], pictures=True, flip=True)  # what else took its memory is gone
     with pytest.raises(UserError, match="no room for a batch of 1"):
         card(tiny, CpuCard(full=1), batch=1).open(SHAPES[0], pictures=True, flip=True)
+
+
+def test_whoever_opens_a_session_is_alone(tiny: HigherHRNet, monkeypatch: pytest.MonkeyPatch):
+    """Of two backends too, as of two Pose: what is set of cuDNN is set for the process."""
+    captures, goes_on, first = threading.Event(), threading.Event(), CpuCard()
+    real = first.capture
+
+    def capture(*given: Any) -> Any:
+        captures.set()
+        assert goes_on.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(first, "capture", capture)
+    cards = [card(tiny, device) for device in (first, CpuCard())]
+    opened: list[int] = []
+
+    def open_of(number: int) -> None:
+        cards[number].open(SHAPES[0], pictures=True, flip=True)
+        opened.append(number)
+
+    threads = [threading.Thread(target=open_of, args=(number,)) for number in (0, 1)]
+    threads[0].start()
+    assert captures.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)
+    assert opened == []
+    goes_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert opened == [0, 1]
 
 
 @pytest.mark.parametrize("value", [3.0, np.nan])

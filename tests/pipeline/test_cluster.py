@@ -20,6 +20,7 @@ import pytest
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
+from higherhrnet.pipeline.agreement import Agreement, Compared
 from tests.support.datasets import ROOT, TINY_CONFIG, TINY_RESULTS
 from tests.support.programs import CPU, Outcome, error
 
@@ -142,6 +143,43 @@ def test_the_devices_of_a_host_are_dealt_to_its_workers(
 
     workers = [f"tcp://{name}" for name in names]
     assert cluster.deal(workers, devices) == dict(zip(workers, dealt, strict=True))
+
+
+def test_what_workers_compared_is_put_together():
+    """A shape of which one worker found other people is named; one that gave up, and one of programs, say nothing."""
+    from higherhrnet.pipeline import cluster  # noqa: PLC0415
+
+    same, other = Compared(2, 2, 2, shift=0.5, score=0.01), Compared(2, 1, 1, shift=3, score=0.2)
+
+    def worker(left: int, shapes: dict[tuple[int, int], Compared]) -> Any:
+        made = object.__new__(cluster.InMemory)
+        made._streams = [SimpleNamespace(left_to_host=left)]  # type: ignore[list-item]
+        made.agreement = Agreement("torch cuda float16")
+        made.agreement.shapes = shapes
+        return SimpleNamespace(plugins={"plugin": SimpleNamespace(made=made)})
+
+    workers = {
+        "a": worker(3, {(64, 64): other, (64, 128): same}),
+        "b": worker(4, {(64, 64): same}),
+        "c": SimpleNamespace(plugins={"plugin": SimpleNamespace(made=None)}),
+    }
+
+    def answers(function: Callable, *arguments: object, on_error: str) -> dict[str, Any]:
+        assert on_error == "ignore"
+        return {name: function(*arguments, dask_worker=worker) for name, worker in workers.items()}
+
+    client: Any = SimpleNamespace(run=answers)
+    left, agreement = cluster.told(cluster.Cluster(client, "plugin", 2), "torch cuda float16")
+    assert left == 7
+    assert agreement.shapes == {(64, 64): other, (64, 128): same}
+    assert agreement.text().startswith("note: torch cuda float16 against float32, the first picture of 2 shapes: other")
+
+    def is_gone(*_: object, **__: object) -> None:
+        raise OSError
+
+    client.run = is_gone
+    left, agreement = cluster.told(cluster.Cluster(client, "plugin", 2), "torch cuda float16")
+    assert (left, agreement.text()) == (0, "")
 
 
 @contextlib.contextmanager

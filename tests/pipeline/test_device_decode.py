@@ -5,7 +5,6 @@ What it computes by is, operation by operation, the same on a GPU (backends/torc
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -126,7 +125,7 @@ class _Backend(InProcess):
         super().__init__(batch=2, heads=heads, done=lambda _: None)
         self.keeps_maps = keeps_maps
         setting = torch_cuda.Setting("float32", 2, heads, largest=(64, 128), keeps_maps=keeps_maps)
-        self._card = torch_cuda.Card(network, CpuCard((2, 1, 0)), setting, threading.Lock())  # type: ignore[arg-type]
+        self._card = torch_cuda.Card(network, CpuCard((2, 1, 0)), setting)  # type: ignore[arg-type]
 
     def open(self, shape: tuple[int, int], device: int = 0) -> torch_cuda.CudaSession:
         raise NotImplementedError

@@ -84,14 +84,19 @@ class DelayedDevice:
         return False
 
 
-class CpuCard(DelayedDevice):
-    """In the place of backends.torch_cuda.CudaDevice: memory of the CPU, and graphs that are calls."""
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    def __init__(self, order: Sequence[int] = (0, 1, 2), *, full: int = 0) -> None:
-        """``full``: how many captures in a row find the card's memory full."""
+
+class CpuCard(DelayedDevice):
+    """In the place of backends.torch_cuda_device.CudaDevice: memory of the CPU, and graphs that are calls."""
+
+    def __init__(self, order: Sequence[int] = (0, 1, 2), *, full: int = 0, error: Exception = FULL) -> None:
+        """``full``: how many captures in a row find the card's memory full, and say it by ``error``."""
         super().__init__(order)
         self.device = torch.device("cpu")
-        self.full = full
+        self.full, self._error = full, error
+        self.made: list[int] = []
+        """Bytes of the host's memory, as it was asked for."""
 
     def seconds(self, begin: list[Event], end: list[Event]) -> float:
         assert begin[0].done
@@ -115,13 +120,15 @@ class CpuCard(DelayedDevice):
     def capture(self, work: Callable[[], None], stream: Stream) -> Callable[[], None]:
         if self.full:
             self.full -= 1
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            raise self._error
         return torch.inference_mode()(work)
 
     def on_card(self, size: int) -> torch.Tensor:
         return torch.full((size,), 255, dtype=torch.uint8)  # as float32, NaN
 
-    on_host = on_card
+    def on_host(self, size: int) -> torch.Tensor:
+        self.made.append(size)
+        return self.on_card(size)
 
     def __str__(self) -> str:
         return "stand-in"
