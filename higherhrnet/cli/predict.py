@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in summary.without_audio:
         say(f"{name}: its audio does not go into .mp4; the drawn video is silent")
     for line in summary.bad[1:]:
-        terminal.say(f"also not read: {' '.join(line.split())}")
+        terminal.say(f"also not read: {terminal.one_line(line)}")
     if summary.bad:
         raise UserError(summary.bad[0])
 

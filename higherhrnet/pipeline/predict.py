@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ class _Ledger:
     """
 
     def __init__(self, journal: Journal[PosesWork], folder: Path, *, whole: bool) -> None:
-        self._journal, self._folder, self._whole = journal, folder.resolve(), whole
+        self._journal, self._folder, self._whole = journal, Path(os.path.realpath(folder)), whole
         self._stamps: dict[int, Stamp | None] = {}  # of the sources of this run, by number; None: a picture
         self.kept = 0
 
@@ -173,7 +174,7 @@ class _Ledger:
             self._stamps[source.number] = Stamp(0, time.time_ns(), 0, 0)
             return lambda place: True
         path = Path(source.name)
-        if path.resolve().is_relative_to(self._folder):
+        if Path(os.path.realpath(path)).is_relative_to(self._folder):  # resolve() raises for links in a circle
             return BadImageError(f"{source.name} is in --output {self._folder}; give another --output")
         if source.kind == PICTURE:
             self._stamps[source.number] = None
