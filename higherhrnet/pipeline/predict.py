@@ -136,14 +136,14 @@ def _is_live(job: PredictJob) -> bool:
 
 
 def _all(
-    job: PredictJob, wanted: Callable[[Source], Callable[[Place], bool] | BadImageError]
+    job: PredictJob, wanted: Callable[[Source], Callable[[Place], bool] | BadImageError | None]
 ) -> Iterator[Picture[Place]]:
-    """The pictures of all sources, an error in the place of what is none."""
+    """The pictures of all sources, an error in the place of what is none; of a source that is not wanted nothing."""
     for number, source in enumerate(sources.find(job.names)):
         test = source if isinstance(source, BadImageError) else wanted(source)
         if isinstance(test, BadImageError):
             yield Picture(Place(Source(number, "", PICTURE)), "", _raising(test))
-        else:
+        elif test is not None:
             assert isinstance(source, Source)
             yield from sources.pictures(source, job.reading, test)
 
@@ -168,8 +168,8 @@ class _Ledger:
         self._stamps: dict[int, Stamp | None] = {}  # of the sources of this run, by number; None: a picture
         self.kept = 0
 
-    def wanted(self, source: Source) -> Callable[[Place], bool] | BadImageError:
-        """Which of a source's pictures are to be done; a reason not to read it at all."""
+    def wanted(self, source: Source) -> Callable[[Place], bool] | BadImageError | None:
+        """Which of a source's pictures are to be done; a reason not to read it at all, None where all are done."""
         if source.kind == CAMERA:
             self._stamps[source.number] = Stamp(0, time.time_ns(), 0, 0)
             return lambda place: True
@@ -181,9 +181,9 @@ class _Ledger:
             return self._is_new_picture
         stamp = reader.stamp(path) or Stamp(0, 0, 0, 0)
         self._stamps[source.number] = stamp
-        if self._journal.pictures.get(source.index) == Known(stamp, _END):
-            self.kept += sum(1 for _ in self._frames(source, stamp))
-            return _nothing
+        if self._journal.pictures.get(source.index) == self._ended(source, stamp):
+            self.kept += self._count(source, stamp)
+            return None
         if self._whole:
             return lambda place: True
         return lambda place: not self._is_known_frame(place, stamp)
@@ -198,7 +198,7 @@ class _Ledger:
         """Keep that a video is done, or that a picture is bad."""
         stamp = self._stamps.get(place.source.number)
         if place.is_last and stamp is not None:
-            self._journal.add(place.source.index, Known(stamp, _END))
+            self._journal.add(place.source.index, self._ended(place.source, stamp))
         elif stamp is None:
             self._journal.forget(place.index)
 
@@ -209,14 +209,21 @@ class _Ledger:
             known = self._journal.pictures.get(index)
             if frame and number in self._stamps and known is not None:
                 stamp = self._stamps[number]
-                if known == Known(stamp, _FRAME) if stamp is not None else known.sha256 not in {_FRAME, _END}:
+                if known == Known(stamp, _FRAME) if stamp is not None else known.sha256 != _FRAME:
                     yield self._journal.people(index)
 
-    def _frames(self, source: Source, stamp: Stamp) -> Iterator[int]:
+    def _ended(self, source: Source, stamp: Stamp) -> Known:
+        """What the journal keeps of a video that is done: other sources in another order may take frames' places."""
+        return Known(stamp, f"{_END} of {self._count(source, stamp)}")
+
+    def _count(self, source: Source, stamp: Stamp) -> int:
+        """Frames of a video in the journal."""
         frame = Known(stamp, _FRAME)
-        for index in self._journal.indices():
-            if index // sources.FRAMES == source.number and self._journal.pictures.get(index) == frame:
-                yield index
+        return sum(
+            index // sources.FRAMES == source.number
+            for index, found in self._journal.pictures.items()
+            if found == frame
+        )
 
     def _is_new_picture(self, place: Place) -> bool:
         known = self._journal.pictures.get(place.index)
@@ -230,7 +237,3 @@ class _Ledger:
             return False
         self.kept += 1
         return True
-
-
-def _nothing(_: Place) -> bool:
-    return False

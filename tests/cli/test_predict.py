@@ -67,6 +67,19 @@ def test_people_are_the_six_scripts(predict: Predict, pictures: Path, tiny_resul
     assert len(found) == len(wanted) > 0
 
 
+def test_sources_in_another_order_and_back(predict: Predict, pictures: Path, tmp_path: Path):
+    """A frame whose place another source took is done again, though its video had come to its end."""
+    video, picture = clip(tmp_path / "clip.mp4", frames=3), min(pictures.iterdir())
+    assert predict(video, picture, "--no_flip", *ALL).status == 0
+    first = Path("poses/poses.json").read_bytes()
+    assert predict(picture, video, "--no_flip", *ALL).status == 0
+    outcome = predict(video, picture, "--no_flip", *ALL)
+    assert "in 4 pictures" in outcome.out
+    assert Path("poses/poses.json").read_bytes() == first
+    assert "4 of them done before" in predict(video, picture, "--no_flip", *ALL).out
+    assert "another flip test (False, not True)" in predict(video, picture, *ALL).err
+
+
 @pytest.mark.slow
 def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_path: Path):
     video = clip(tmp_path / "clip.mp4")
