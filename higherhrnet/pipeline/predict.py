@@ -100,7 +100,7 @@ def files(
                 continue
             assert people is not None
             along.add(place, people, found.pixels)
-            journal.add(place.index, found.note or ledger.frame(place.source), poses.entries(place, people))
+            journal.add(place.index, ledger.known(place.source, found.note), poses.entries(place, people))
             done(summary)
         along.end()
         summary.without_audio = along.without_audio
@@ -159,8 +159,9 @@ class _Ledger:
     """What of the sources is done already.
 
     A picture is known by its content. A video is known by its stamp: each of its frames has that in the journal, and
-    its end has a line of its own, so that a video that is done is not decoded again. Where frames depend on those
-    before (``whole``), a video that is not done is begun again. A camera is another one each time.
+    its end has a line of its own, so that a video that is done is not decoded again. Both are known by their names too,
+    which results and files made of them have. Where frames depend on those before (``whole``), a video that is not done
+    is begun again. A camera is another one each time.
     """
 
     def __init__(self, journal: Journal[PosesWork], folder: Path, *, whole: bool) -> None:
@@ -182,17 +183,19 @@ class _Ledger:
         stamp = reader.stamp(path) or Stamp(0, 0, 0, 0)
         self._stamps[source.number] = stamp
         if self._journal.pictures.get(source.index) == self._ended(source, stamp):
-            self.kept += self._count(source, stamp)
+            self.kept += self._count(source)
             return None
         if self._whole:
             return lambda place: True
-        return lambda place: not self._is_known_frame(place, stamp)
+        return lambda place: not self._is_known_frame(place)
 
-    def frame(self, source: Source) -> Known:
-        """What the journal keeps of a frame in place of its picture."""
+    def known(self, source: Source, picture: Known | None = None) -> Known:
+        """What the journal keeps of a picture that was read, or of a frame in place of one."""
+        if picture is not None:
+            return Known(picture.stamp, f"{picture.sha256} {_called(source)}")
         stamp = self._stamps[source.number]
         assert stamp is not None
-        return Known(stamp, _FRAME)
+        return Known(stamp, f"{_FRAME} {_called(source)}")
 
     def end(self, place: Place) -> None:
         """Keep that a video is done, or that a picture is bad."""
@@ -209,31 +212,35 @@ class _Ledger:
             known = self._journal.pictures.get(index)
             if frame and number in self._stamps and known is not None:
                 stamp = self._stamps[number]
-                if known == Known(stamp, _FRAME) if stamp is not None else known.sha256 != _FRAME:
+                is_frame = known.sha256.startswith(f"{_FRAME} ")
+                if is_frame == (stamp is not None) and stamp in {None, known.stamp}:
                     yield self._journal.people(index)
 
     def _ended(self, source: Source, stamp: Stamp) -> Known:
         """What the journal keeps of a video that is done: other sources in another order may take frames' places."""
-        return Known(stamp, f"{_END} of {self._count(source, stamp)}")
+        return Known(stamp, f"{_END} of {self._count(source)} {_called(source)}")
 
-    def _count(self, source: Source, stamp: Stamp) -> int:
+    def _count(self, source: Source) -> int:
         """Frames of a video in the journal."""
-        frame = Known(stamp, _FRAME)
-        return sum(
-            index // sources.FRAMES == source.number
-            for index, found in self._journal.pictures.items()
-            if found == frame
-        )
+        frame, known = self.known(source), self._journal.pictures
+        return sum(index // sources.FRAMES == source.number for index, found in known.items() if found == frame)
 
     def _is_new_picture(self, place: Place) -> bool:
         known = self._journal.pictures.get(place.index)
-        if known is None or not reader.is_still(place.source.name, known):
+        sha256, _, called = ("", "", "") if known is None else known.sha256.partition(" ")
+        if known is None or called != _called(place.source):
+            return True
+        if not reader.is_still(place.source.name, Known(known.stamp, sha256)):
             return True
         self.kept += 1
         return False
 
-    def _is_known_frame(self, place: Place, stamp: Stamp) -> bool:
-        if self._journal.pictures.get(place.index) != Known(stamp, _FRAME):
+    def _is_known_frame(self, place: Place) -> bool:
+        if self._journal.pictures.get(place.index) != self.known(place.source):
             return False
         self.kept += 1
         return True
+
+
+def _called(source: Source) -> str:
+    return f"{source.stem} {source.name}"

@@ -80,6 +80,19 @@ def test_sources_in_another_order_and_back(predict: Predict, pictures: Path, tmp
     assert "another flip test (False, not True)" in predict(video, picture, *ALL).err
 
 
+def test_a_picture_of_another_name_is_another(predict: Predict, pictures: Path):
+    """Results and drawn pictures have the names of this run."""
+    first, second = sorted(pictures.iterdir())[:2]
+    for name, source in (("x/a.jpg", first), ("y/a.jpg", second), ("x/b.jpg", first)):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(source.read_bytes())
+    for names in (("x/a.jpg", "y/a.jpg"), ("x/b.jpg", "y/a.jpg")):
+        assert predict(*names, "--save", "json,images", *ALL).status == 0
+        assert {entry["source"] for entry in json.loads(Path("poses/poses.json").read_text())} == set(names)
+    drawn = {name: Path(f"poses/images/{name}.jpg").read_bytes() for name in ("a", "a_2", "b")}
+    assert drawn["a"] == drawn["a_2"] != drawn["b"]
+
+
 @pytest.mark.slow
 def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_path: Path):
     video = clip(tmp_path / "clip.mp4")
