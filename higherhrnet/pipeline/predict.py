@@ -88,7 +88,7 @@ def files(
         poses.Along(folder, kinds) as along,
     ):
         atomic.remove_partials([folder, *filter(Path.is_dir, folder.iterdir())])  # of a run that was killed
-        ledger = _Ledger(journal, folder, whole=job.track or poses.VIDEO in kinds)
+        ledger = _Ledger(journal, folder, job.reading.stride, whole=job.track or poses.VIDEO in kinds)
         before = len(journal)
         live = _is_live(job)
         for found in stream.run(_all(job, ledger.wanted), live=live, keep_pixels=along.draws):
@@ -164,8 +164,9 @@ class _Ledger:
     is begun again. A camera is another one each time.
     """
 
-    def __init__(self, journal: Journal[PosesWork], folder: Path, *, whole: bool) -> None:
+    def __init__(self, journal: Journal[PosesWork], folder: Path, stride: int, *, whole: bool) -> None:
         self._journal, self._folder, self._whole = journal, Path(os.path.realpath(folder)), whole
+        self._stride = stride
         self._stamps: dict[int, Stamp | None] = {}  # of the sources of this run, by number; None: a picture
         self.kept = 0
 
@@ -221,9 +222,11 @@ class _Ledger:
         return Known(stamp, f"{_END} of {self._count(source)} {_called(source)}")
 
     def _count(self, source: Source) -> int:
-        """Frames of a video in the journal."""
-        frame, known = self.known(source), self._journal.pictures
-        return sum(index // sources.FRAMES == source.number for index, found in known.items() if found == frame)
+        """Frames of a video in the journal, from the first up to one that is not there."""
+        frame, pictures, count = self.known(source), self._journal.pictures, 0
+        while pictures.get(source.index + 1 + count * self._stride) == frame:
+            count += 1
+        return count
 
     def _is_new_picture(self, place: Place) -> bool:
         known = self._journal.pictures.get(place.index)
