@@ -149,6 +149,11 @@ def _expand(name: str) -> Iterator[tuple[str, str] | BadImageError]:
     if not name or "\0" in name:
         yield BadImageError(f"source {name!r}: no file has such a name; correct it")
         return
+    if name.startswith("camera:") and not os.path.lexists(name):
+        yield BadImageError(
+            f"source {name}: a camera has a number of at most three digits, such as camera:0; correct it"
+        )
+        return
     path = Path(name)
     if os.path.isdir(name):
         try:

@@ -47,6 +47,7 @@ def test_names_that_no_file_has():
         (error,) = sources.find([name])
         assert isinstance(error, BadImageError)
         assert "no file has such a name" in str(error)
+    assert all("a camera has a number" in said for said in found("camera:", "camera:x", "camera:-1", "camera:1000"))
     assert found("x" * 5000) == ["x" * 5000], "said when it is read"
 
 
