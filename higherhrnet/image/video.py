@@ -54,10 +54,12 @@ def frames(file: Path) -> Iterator[Frame]:
 
     Raises
     ------
-    UserError : PyAV is not installed
-    BadImageError : a file that is no video, or one that breaks off, after the frames before
+    BadImageError : PyAV is not installed; a file that is no video, or one that breaks off, after the frames before
     """
-    av = _av()
+    try:
+        av = _av()
+    except UserError as e:  # pictures need none
+        raise BadImageError(f"video {file}: {e}") from e
     number, first = 0, None
     try:
         with _open(file) as container:

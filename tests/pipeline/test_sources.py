@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.pipeline import sources
-from higherhrnet.pipeline.sources import PICTURE, VIDEO, Source
+from higherhrnet.pipeline.sources import PICTURE, VIDEO, Reading, Source
 
 
 def found(*names: str) -> list[str]:
@@ -89,3 +90,10 @@ def test_kinds_by_suffix_or_first_bytes(tmp_path: Path, name: str, content: byte
     (source,) = sources.find([str(tmp_path / name)])
     assert isinstance(source, Source)
     assert source.kind == kind
+
+
+def test_a_video_without_pyav_is_bad_and_pictures_are_not(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (picture,) = sources.pictures(Source(0, "a.gif", VIDEO), Reading())
+    with pytest.raises(BadImageError, match=r"^video a\.gif: videos need the package av"):
+        picture.read()
