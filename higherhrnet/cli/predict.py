@@ -43,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     uses.check("predict", argv, backend="" if args.backend == "auto" else args.backend)
     config = loader.load(args.cfg, [text for pair in args.set for text in pair])
     _check_overrides(args.set, config)
-    kinds = args.save
+    to_lines = str(args.output) == _LINES
+    for flag, is_given in (("--save", args.save is not None), ("--overwrite", args.overwrite)):
+        if to_lines and is_given:
+            raise UserError(f"{flag} is for files, and --output - writes lines of JSON; omit it, or give a folder")
+    kinds = args.save or (poses.JSON,)
     if poses.VIDEO in kinds or args.track or args.no_exif or args.stride is not None:  # else no folder is listed twice
         of_sources = sources.kinds(args.sources)
         uses.check("predict", argv, kinds=of_sources)
@@ -52,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if poses.VIDEO in kinds:
         video.require()
     options = inference_flags.options(args, args.bs)
-    to_lines = str(args.output) == _LINES
     logs = None if to_lines else args.output / predict.LOGS
     with contextlib.redirect_stdout(sys.stderr if to_lines else sys.stdout):  # converting for Ascend says what it does
         inference = select.Inference(options, config)
@@ -96,11 +99,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         decoding.say_agreement(stream.agreement, say)
     if not to_lines:
         earlier = f", {summary.kept} of them done before" * bool(summary.kept)
-        say(f"{summary.people} people in {summary.pictures + summary.kept} pictures{earlier}: {args.output}")
+        people, pictures = summary.people, summary.pictures + summary.kept
+        found = f"{people} {'person' if people == 1 else 'people'} in {pictures} picture{'s' * (pictures != 1)}"
+        say(f"{found}{earlier}: {args.output}")
     for name in summary.without_audio:
         say(f"{name}: its audio does not go into .mp4; the drawn video is silent")
     for line in summary.bad[1:]:
-        terminal.say(f"also not read: {' '.join(line.split())}")
+        terminal.say(f"also not read: {terminal.one_line(line)}")
     if summary.bad:
         raise UserError(summary.bad[0])
 
@@ -123,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "predict")
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="picture, folder, pattern, video, camera:N, -")
     parser.add_argument("--output", type=Path, default=Path("poses"), metavar="DIR", help="folder of results, or -")
-    parser.add_argument("--save", type=_kinds, default=("json",), metavar="LIST", help=f"of {','.join(poses.KINDS)}")
+    kinds = f"of {','.join(poses.KINDS)} (default: {poses.JSON})"
+    parser.add_argument("--save", type=_kinds, metavar="LIST", help=kinds)
     parser.add_argument("--no_flip", action="store_true", help="without the mirror image: twice as fast, less precise")
     parser.add_argument(
         "--min_score", type=flags.non_negative, default=MIN_SCORE, metavar="S", help="of people; 0 keeps all"

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = _of_one_network(model, int8 if int8.is_file() else None, args.weights)
     wanted, notes = stage.variants(model, int8 if int8.is_file() else None, args.weights, args.backends)
     if not wanted:
-        raise UserError(f"nothing to measure: {'; '.join(notes)}")
+        raise UserError(f"nothing to measure ({'; '.join(notes)}); install a backend, or give other --backends")
     for variant in wanted:  # refused before any is measured
         if variant.model.suffix == ".onnx":
             select.Inference(

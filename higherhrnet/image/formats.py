@@ -223,6 +223,7 @@ def _avif(data: bytes) -> Size | None:
 
 
 JPEG, PNG, GIF = Format("a JPEG", _jpeg), Format("a PNG", _png), Format("a GIF", _gif)
+MP4 = Format("an MP4 or QuickTime video")
 
 _KINDS: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
     (re.compile(pattern, re.DOTALL), found)
@@ -240,7 +241,7 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Format], ...] = tuple(
         (rb"#\?(?:RADIANCE|RGBE)", Format("a Radiance HDR", _hdr)),
         # What people have, or get from a download that failed, and OpenCV does not read.
         (rb".{4}ftyp(?:hei|hev|mif1|msf1)", Format("a HEIC")),
-        (rb".{4}ftyp", Format("an MP4 or QuickTime video")),
+        (rb".{4}ftyp", MP4),
         (rb"\xff\x0a|\0\0\0\x0cJXL ", Format("a JPEG XL")),
         (rb"\x76\x2f\x31\x01", Format("an OpenEXR")),
         (rb"8BPS", Format("a Photoshop file")),

@@ -31,9 +31,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
     try:
         return _read(str(path))
     except OSError as e:
-        raise BadImageError(
-            f"cannot read image {path}: {e.strerror or e}; put it there or correct the data set's path"
-        ) from e
+        raise BadImageError(f"cannot read image {path}: {e.strerror or e}; put it there or correct its path") from e
     except KeyError as e:
         remedy = "use the .zip file that belongs to the annotations"
         raise BadImageError(f"cannot read image {path}: {e.args[0]}; {remedy}") from e

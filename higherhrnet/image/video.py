@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from higherhrnet.artifacts import sources
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image.reader import MOST_PIXELS
 
@@ -53,13 +54,15 @@ def frames(file: Path) -> Iterator[Frame]:
 
     Raises
     ------
-    UserError : PyAV is not installed
-    BadImageError : a file that is no video, or one that breaks off, after the frames before
+    BadImageError : PyAV is not installed; a file that is no video, or one that breaks off, after the frames before
     """
-    av = _av()
+    try:
+        av = _av()
+    except UserError as e:  # pictures need none
+        raise BadImageError(f"video {file}: {e}") from e
     number, first = 0, None
     try:
-        with av.open(str(file), metadata_errors="replace") as container:
+        with _open(file) as container:
             if not container.streams.video:
                 raise BadImageError(f"video {file}: it has no pictures; give a file with a video stream")
             stream = container.streams.video[0]
@@ -81,9 +84,23 @@ def frames(file: Path) -> Iterator[Frame]:
         if number:
             raise _cut(file, number, e) from e
         why = " ".join(str(getattr(e, "strerror", None) or e).split())[:160]
-        raise BadImageError(f"cannot read video {file}: {why}; check that it is a video file") from e
+        remedy = (
+            "check that it is a video file" if isinstance(e, av.FFmpegError) else "put it there or correct its path"
+        )
+        raise BadImageError(f"cannot read video {file}: {why}; {remedy}") from e
     if not number:
         raise BadImageError(f"video {file}: it has no frames; get the file again")
+
+
+def _open(file: Path) -> Any:
+    """An open video file. Raises OSError, and whatever PyAV does."""
+    sources.open_file(file).close()  # a pipe would be waited for
+    return _av().open(_address(file), metadata_errors="replace")
+
+
+def _address(file: Path) -> str:
+    """A path as FFmpeg takes it, to which 'a:b' alone is something of a protocol a."""
+    return f"file:{file}"
 
 
 def _cut(file: Path, number: int, error: Exception | None = None) -> BadImageError:
@@ -125,14 +142,16 @@ class Writer:
     def __init__(self, file: Path, source: Path | None) -> None:
         """``file`` is written as it goes; it is whole after ``close``. ``source``: whose rate and audio are taken."""
         self._av = _av()
-        self._output = self._av.open(str(file), "w", format="mp4")
-        self._source = self._av.open(str(source), metadata_errors="replace") if source is not None else None
+        self._output = self._av.open(_address(file), "w", format="mp4")
+        self._source = _open(source) if source is not None else None
         self._video: Any = None
         self._last = -1
         self._offset = Fraction(0)
         self._audio: Any = None
         self._packets: Iterator[Any] = iter(())
         self._next: Any = None
+        self.has_lost_audio = False
+        """Whether the source has audio that the file does not; known once a frame was written."""
 
     def write(self, pixels: np.ndarray, time: float) -> None:
         """Add a frame, RGB uint8 [h, w, 3], of the first one's size, shown from ``time`` seconds on."""
@@ -173,17 +192,13 @@ class Writer:
             try:
                 self._audio = self._output.add_stream_from_template(stream)
             except (ValueError, self._av.FFmpegError):  # a codec that .mp4 cannot hold: named by the caller
+                self.has_lost_audio = True
                 return
             first = self._source.streams.video[0].start_time
             base = self._source.streams.video[0].time_base
             self._offset = Fraction(0) if first is None or base is None else first * base
             self._packets = self._source.demux(stream)
             self._next = next(self._packets, None)
-
-    @property
-    def has_lost_audio(self) -> bool:
-        """Whether the source has audio that the file does not."""
-        return self._source is not None and bool(self._source.streams.audio) and self._audio is None
 
     def _mux_audio(self, until: float | None) -> None:
         """Audio packets up to a time, all for None: files are read from their beginning while they play."""

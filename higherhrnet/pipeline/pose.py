@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 
 from higherhrnet import decode
-from higherhrnet.backends.choices import ASCEND, HOST, PROGRAMS, InferenceOptions
+from higherhrnet.backends.choices import ASCEND, BACKENDS, HOST, PROGRAMS, InferenceOptions
 from higherhrnet.backends.in_process import InProcess
 from higherhrnet.backends.select import Choice, Inference
 from higherhrnet.config import loader
@@ -99,6 +102,7 @@ class Pose:
         ------
         higherhrnet.errors.UserError : in one line, what is wrong with a file or an option
         """
+        _check(backend, {"min_score": min_score, "oks_nms": oks_nms}, {"threads": threads, "device": device}, batch)
         self._config = loader.load(config, [str(part) for part in settings])
         options = InferenceOptions(
             backend=backend,
@@ -143,9 +147,11 @@ class Pose:
         Raises
         ------
         higherhrnet.errors.BadImageError : a file that cannot be read
-        ValueError : an array of another type or shape
+        ValueError : an array of another type or shape; a name of a video, or of several pictures
+        TypeError : neither a path nor an array
+        RuntimeError : closed, or made by a process that this one was forked from
         """
-        (people,) = self.stream([image] if isinstance(image, np.ndarray) else [_no_source(image)])
+        (people,) = self.stream([image] if isinstance(image, np.ndarray) else [_of_picture(image)])
         return people
 
     def stream(
@@ -165,7 +171,7 @@ class Pose:
         higherhrnet.errors.BadImageError : what cannot be read, unless ``skip_bad``; that it is the end after the
             people before
         """
-        if stride < 1:
+        if operator.index(stride) < 1:
             raise ValueError(f"stride is {stride}, expected at least 1")
         named = [source] if isinstance(source, str | os.PathLike | np.ndarray) else source
         live = isinstance(source, str) and source.startswith("camera:")
@@ -182,11 +188,31 @@ class Pose:
             yield trackers.follow(people, place.source) if track else people
 
 
-def _no_source(image: Named) -> str:
+def _check(backend: str, levels: Mapping[str, float], counts: Mapping[str, int], batch: int) -> None:
+    """Refuse what argparse refuses for the command. Raises UserError."""
+    if backend not in BACKENDS:
+        raise UserError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    for name, level in levels.items():
+        if not isinstance(level, Real) or not 0 <= level < math.inf:
+            raise UserError(f"{name} is {level!r}, expected a finite number of at least 0")
+    for name, count, least in (*((name, count, 0) for name, count in counts.items()), ("batch", batch, 1)):
+        if not isinstance(count, Integral) or count < least:
+            raise UserError(f"{name} is {count!r}, expected a whole number of at least {least}")
+
+
+def _of_picture(image: Named) -> str:
     """A picture's path: what means several pictures, or something that lasts, is for ``stream``."""
-    name = os.fspath(image)
-    if Path(name).is_dir() or name == sources.LIST or name.startswith("camera:"):
+    name = _named(image)
+    meant = [None] if name == sources.LIST else list(sources.find([name]))
+    if len(meant) != 1 or meant[0] is None or getattr(meant[0], "kind", sources.PICTURE) != sources.PICTURE:
         raise ValueError(f"{name} is no picture; give it to stream")
+    return name
+
+
+def _named(source: Named) -> str:
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    if not isinstance(name, str):
+        raise TypeError(f"image is of type {type(source).__name__}, expected a path or an array, RGB uint8 [h, w, 3]")
     return name
 
 
@@ -196,10 +222,11 @@ def _pictures(named: Iterable[Named | np.ndarray], reading: Reading) -> Iterator
         if isinstance(one, np.ndarray):
             if one.dtype != np.uint8 or one.ndim != 3 or one.shape[2] != 3 or 0 in one.shape:
                 raise ValueError(f"image is {one.dtype} {list(one.shape)}, expected RGB uint8 [h, w, 3]")
-            yield Picture(Place(array, arrays), f"array {arrays}", partial(sources.given, one))
+            # A copy: who reads a camera fills the same array again, while this one waits.
+            yield Picture(Place(array, arrays), f"array {arrays}", partial(sources.given, np.array(one)))
             arrays += 1
             continue
-        for source in sources.find([os.fspath(one)]):
+        for source in sources.find([_named(one)]):
             if isinstance(source, BadImageError):
                 yield Picture(Place(array), str(one), partial(sources.refuse, source))
             else:

@@ -68,7 +68,10 @@ class Along:
                 self._folders[IMAGES] / f"{place.stem}.jpg", encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
             )
         if VIDEO in self._folders and place.source.kind != PICTURE:
-            self._drawing(place).write(drawn, place.frame / _RATE if place.time is None else place.time)
+            is_first, writer = self._writer is None, self._drawing(place)
+            writer.write(drawn, place.frame / _RATE if place.time is None else place.time)
+            if is_first and writer.has_lost_audio:
+                self.without_audio.append(place.source.name)
 
     def end(self) -> None:
         """Close the drawn video of a source that has ended, if there is one."""
@@ -80,12 +83,10 @@ class Along:
         """The open video of a place's source."""
         if self._video is None or self._writer is None:
             source = place.source
-            stack = contextlib.ExitStack()
-            partial = stack.enter_context(atomic.writing(self._folders[VIDEO] / f"{source.stem}.mp4"))
-            self._writer = stack.enter_context(_closing(video.Writer(partial, source.path)))
-            self._video = stack
-            if self._writer.has_lost_audio:
-                self.without_audio.append(source.name)
+            with contextlib.ExitStack() as stack:
+                partial = stack.enter_context(atomic.writing(self._folders[VIDEO] / f"{source.stem}.mp4"))
+                self._writer = stack.enter_context(_closing(video.Writer(partial, source.path)))
+                self._video = stack.pop_all()
         return self._writer
 
 

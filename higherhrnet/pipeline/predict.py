@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ def files(
         poses.Along(folder, kinds) as along,
     ):
         atomic.remove_partials([folder, *filter(Path.is_dir, folder.iterdir())])  # of a run that was killed
-        ledger = _Ledger(journal, folder, whole=job.track or poses.VIDEO in kinds)
+        ledger = _Ledger(journal, folder, job.reading.stride, whole=job.track or poses.VIDEO in kinds)
         before = len(journal)
         live = _is_live(job)
         for found in stream.run(_all(job, ledger.wanted), live=live, keep_pixels=along.draws):
@@ -99,7 +100,7 @@ def files(
                 continue
             assert people is not None
             along.add(place, people, found.pixels)
-            journal.add(place.index, found.note or ledger.frame(place.source), poses.entries(place, people))
+            journal.add(place.index, ledger.known(place.source, found.note), poses.entries(place, people))
             done(summary)
         along.end()
         summary.without_audio = along.without_audio
@@ -135,14 +136,14 @@ def _is_live(job: PredictJob) -> bool:
 
 
 def _all(
-    job: PredictJob, wanted: Callable[[Source], Callable[[Place], bool] | BadImageError]
+    job: PredictJob, wanted: Callable[[Source], Callable[[Place], bool] | BadImageError | None]
 ) -> Iterator[Picture[Place]]:
-    """The pictures of all sources, an error in the place of what is none."""
+    """The pictures of all sources, an error in the place of what is none; of a source that is not wanted nothing."""
     for number, source in enumerate(sources.find(job.names)):
         test = source if isinstance(source, BadImageError) else wanted(source)
         if isinstance(test, BadImageError):
             yield Picture(Place(Source(number, "", PICTURE)), "", _raising(test))
-        else:
+        elif test is not None:
             assert isinstance(source, Source)
             yield from sources.pictures(source, job.reading, test)
 
@@ -158,46 +159,50 @@ class _Ledger:
     """What of the sources is done already.
 
     A picture is known by its content. A video is known by its stamp: each of its frames has that in the journal, and
-    its end has a line of its own, so that a video that is done is not decoded again. Where frames depend on those
-    before (``whole``), a video that is not done is begun again. A camera is another one each time.
+    its end has a line of its own, so that a video that is done is not decoded again. Both are known by their names too,
+    which results and files made of them have. Where frames depend on those before (``whole``), a video that is not done
+    is begun again. A camera is another one each time.
     """
 
-    def __init__(self, journal: Journal[PosesWork], folder: Path, *, whole: bool) -> None:
-        self._journal, self._folder, self._whole = journal, folder.resolve(), whole
+    def __init__(self, journal: Journal[PosesWork], folder: Path, stride: int, *, whole: bool) -> None:
+        self._journal, self._folder, self._whole = journal, Path(os.path.realpath(folder)), whole
+        self._stride = stride
         self._stamps: dict[int, Stamp | None] = {}  # of the sources of this run, by number; None: a picture
         self.kept = 0
 
-    def wanted(self, source: Source) -> Callable[[Place], bool] | BadImageError:
-        """Which of a source's pictures are to be done; a reason not to read it at all."""
+    def wanted(self, source: Source) -> Callable[[Place], bool] | BadImageError | None:
+        """Which of a source's pictures are to be done; a reason not to read it at all, None where all are done."""
         if source.kind == CAMERA:
             self._stamps[source.number] = Stamp(0, time.time_ns(), 0, 0)
             return lambda place: True
         path = Path(source.name)
-        if path.resolve().is_relative_to(self._folder):
+        if Path(os.path.realpath(path)).is_relative_to(self._folder):  # resolve() raises for links in a circle
             return BadImageError(f"{source.name} is in --output {self._folder}; give another --output")
         if source.kind == PICTURE:
             self._stamps[source.number] = None
             return self._is_new_picture
         stamp = reader.stamp(path) or Stamp(0, 0, 0, 0)
         self._stamps[source.number] = stamp
-        if self._journal.pictures.get(source.index) == Known(stamp, _END):
-            self.kept += sum(1 for _ in self._frames(source, stamp))
-            return _nothing
+        if self._journal.pictures.get(source.index) == self._ended(source, stamp):
+            self.kept += self._count(source)
+            return None
         if self._whole:
             return lambda place: True
-        return lambda place: not self._is_known_frame(place, stamp)
+        return lambda place: not self._is_known_frame(place)
 
-    def frame(self, source: Source) -> Known:
-        """What the journal keeps of a frame in place of its picture."""
+    def known(self, source: Source, picture: Known | None = None) -> Known:
+        """What the journal keeps of a picture that was read, or of a frame in place of one."""
+        if picture is not None:
+            return Known(picture.stamp, f"{picture.sha256} {_called(source)}")
         stamp = self._stamps[source.number]
         assert stamp is not None
-        return Known(stamp, _FRAME)
+        return Known(stamp, f"{_FRAME} {_called(source)}")
 
     def end(self, place: Place) -> None:
         """Keep that a video is done, or that a picture is bad."""
         stamp = self._stamps.get(place.source.number)
         if place.is_last and stamp is not None:
-            self._journal.add(place.source.index, Known(stamp, _END))
+            self._journal.add(place.source.index, self._ended(place.source, stamp))
         elif stamp is None:
             self._journal.forget(place.index)
 
@@ -208,28 +213,37 @@ class _Ledger:
             known = self._journal.pictures.get(index)
             if frame and number in self._stamps and known is not None:
                 stamp = self._stamps[number]
-                if known == Known(stamp, _FRAME) if stamp is not None else known.sha256 not in {_FRAME, _END}:
+                is_frame = known.sha256.startswith(f"{_FRAME} ")
+                if is_frame == (stamp is not None) and stamp in {None, known.stamp}:
                     yield self._journal.people(index)
 
-    def _frames(self, source: Source, stamp: Stamp) -> Iterator[int]:
-        frame = Known(stamp, _FRAME)
-        for index in self._journal.indices():
-            if index // sources.FRAMES == source.number and self._journal.pictures.get(index) == frame:
-                yield index
+    def _ended(self, source: Source, stamp: Stamp) -> Known:
+        """What the journal keeps of a video that is done: other sources in another order may take frames' places."""
+        return Known(stamp, f"{_END} of {self._count(source)} {_called(source)}")
+
+    def _count(self, source: Source) -> int:
+        """Frames of a video in the journal, from the first up to one that is not there."""
+        frame, pictures, count = self.known(source), self._journal.pictures, 0
+        while pictures.get(source.index + 1 + count * self._stride) == frame:
+            count += 1
+        return count
 
     def _is_new_picture(self, place: Place) -> bool:
         known = self._journal.pictures.get(place.index)
-        if known is None or not reader.is_still(place.source.name, known):
+        sha256, _, called = ("", "", "") if known is None else known.sha256.partition(" ")
+        if known is None or called != _called(place.source):
+            return True
+        if not reader.is_still(place.source.name, Known(known.stamp, sha256)):
             return True
         self.kept += 1
         return False
 
-    def _is_known_frame(self, place: Place, stamp: Stamp) -> bool:
-        if self._journal.pictures.get(place.index) != Known(stamp, _FRAME):
+    def _is_known_frame(self, place: Place) -> bool:
+        if self._journal.pictures.get(place.index) != self.known(place.source):
             return False
         self.kept += 1
         return True
 
 
-def _nothing(_: Place) -> bool:
-    return False
+def _called(source: Source) -> str:
+    return f"{source.stem} {source.name}"

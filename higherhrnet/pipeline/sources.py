@@ -15,17 +15,24 @@ import numpy as np
 
 from higherhrnet.artifacts import sources as files
 from higherhrnet.artifacts.pictures import Picture as Known
-from higherhrnet.errors import BadImageError
-from higherhrnet.image import reader, video
+from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.image import formats, reader, video
 from higherhrnet.pipeline.stream import Picture
 
 PICTURE, VIDEO, CAMERA = "picture", "video", "camera"
 LIST = "-"
 """Names the list on standard input."""
 _CAMERA = re.compile(r"camera:([0-9]{1,3})")
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-_VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp"})
-_MAGIC = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
+_PICTURES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".pgm", ".ppm"}
+    | {".heic", ".heif"}  # which are refused by name: in a folder they are not passed over
+)
+_VIDEOS = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp", ".gif"}
+)
+_ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/(?=.)|$)")
+_BEGINNING = 4096  # bytes that tell what a file is
+_MARK = b"\xef\xbb\xbf"  # with which Windows' editors begin a list
 _LONGEST_NAME = 1 << 16  # bytes of a line of a list
 _LONGEST_STEM = 200  # bytes of a file's name, of which file systems take 255
 
@@ -84,6 +91,8 @@ def find(names: Iterable[str], standard_input: int = 0) -> Iterator[Source | Bad
 
     A folder means the pictures and videos in it, by name; a pattern (``*``, ``?``, ``[``; ``**`` is any folders) what
     it matches; '-' the names that come on ``standard_input``, a line each. A name that is there is taken as it is.
+
+    Raises UserError for a list whose lines do not end.
     """
     number = 0
     taken: set[str] = set()
@@ -118,25 +127,39 @@ def _list(descriptor: int) -> Iterator[str]:
         rest = b""
         while block := stream.read(1 << 12):
             *lines, rest = (rest + block).split(b"\n")
-            yield from (os.fsdecode(line) for line in lines if line)
+            yield from _names(lines)
             if len(rest) > _LONGEST_NAME:
-                yield os.fsdecode(rest[:_LONGEST_NAME])
-                return
-        if rest:
-            yield os.fsdecode(rest)
+                raise UserError(
+                    f"the list on standard input has a line of more than {_LONGEST_NAME:,} bytes; give a name a line"
+                )
+        yield from _names([rest])
+
+
+def _names(lines: Iterable[bytes]) -> Iterator[str]:
+    """What the lines of a list name: blank ones nothing."""
+    for line in lines:
+        if line.strip(_MARK + b" \t\r"):
+            yield os.fsdecode(line.removeprefix(_MARK).removesuffix(b"\r"))
 
 
 def _expand(name: str) -> Iterator[tuple[str, str] | BadImageError]:
     if _CAMERA.fullmatch(name):
         yield name, CAMERA
         return
-    if "\0" in name:
+    if not name or "\0" in name:
         yield BadImageError(f"source {name!r}: no file has such a name; correct it")
         return
+    if name.startswith("camera:") and not os.path.lexists(name):
+        yield BadImageError(
+            f"source {name}: a camera has a number of at most three digits, such as camera:0; correct it"
+        )
+        return
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(name):
         try:
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES | _VIDEOS and p.is_file())
+            found = sorted(
+                p for p in path.iterdir() if p.suffix.lower() in _PICTURES | _VIDEOS and not os.path.isdir(p)
+            )
         except OSError as e:
             yield BadImageError(f"cannot read folder {name}: {e.strerror}; check its permissions")
             return
@@ -146,10 +169,23 @@ def _expand(name: str) -> Iterator[tuple[str, str] | BadImageError]:
     elif os.path.lexists(name) or not glob.has_magic(name):
         yield name, _kind(path)
     else:
-        matched = sorted(p for p in glob.iglob(name, recursive=True) if os.path.isfile(p))
+        matched = sorted({p for p in _matched(name) if not os.path.isdir(p)})
         if not matched:
             yield BadImageError(f"pattern {name} matches no file; correct it")
         yield from ((p, _kind(Path(p))) for p in matched)
+
+
+def _matched(pattern: str) -> Iterator[str]:
+    """What a pattern matches. Unlike glob's, ``**`` does not enter folders that are links: they may lead in circles."""
+    before, *after = _ANY_FOLDERS.split(pattern, maxsplit=1)
+    if not after:
+        yield from glob.iglob(pattern)
+        return
+    for base in glob.iglob(before) if before else [""]:
+        for folder, below, _ in os.walk(base or "."):
+            below[:] = [name for name in below if not name.startswith(".")]
+            within = folder if base else folder[2:]  # of '.' nothing, of './a' a
+            yield from _matched(os.path.join(glob.escape(within), after[0] or "*"))
 
 
 def _kind(path: Path) -> str:
@@ -159,9 +195,10 @@ def _kind(path: Path) -> str:
         return PICTURE if suffix in _PICTURES else VIDEO
     try:
         with files.open_file(path) as file:
-            return PICTURE if file.read(8).startswith(_MAGIC) else VIDEO
+            found = formats.identify(file.read(_BEGINNING))
     except OSError:  # said when it is read
         return PICTURE
+    return VIDEO if found in {None, formats.GIF, formats.MP4} else PICTURE
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ come within a window; people come in the order of the pictures.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -123,6 +124,7 @@ class Stream:
         transform.check_opencv()
         self.clock = clock or Clock()
         self.is_closed = False
+        self._process = os.getpid()
         self._plan, self._options, self._batch = plan, options, backend.batch
         self._dtypes = dtypes or Dtypes()
         self._device_decoder = DeviceDecoder(plan, options, backend.heads) if backend.keeps_maps else None
@@ -171,8 +173,11 @@ class Stream:
         Raises
         ------
         UserError : the network does not run, or gives no numbers
+        RuntimeError : the stream was closed, or made by a process that this one was forked from
         whatever ``pictures`` raises, after the people of those before
         """
+        if os.getpid() != self._process:
+            raise RuntimeError("threads do not survive a fork; make a stream or Pose in the process that uses it")
         run: _Run[Key] = _Run(self, live=live, keep_pixels=keep_pixels)
         threads = [
             threading.Thread(target=run.take, args=(pictures,), name="source", daemon=True),

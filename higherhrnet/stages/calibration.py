@@ -67,8 +67,10 @@ def choose(tree: Path, tree_flip: Path | None, count: int, seed: int) -> Calibra
 
     Raises
     ------
-    UserError : trees that are missing, unfinished or not of one work, or with fewer than LEAST inputs
+    UserError : trees that are missing, unfinished or not of one work, or fewer than LEAST inputs there or asked for
     """
+    if count < LEAST:
+        raise UserError(f"--count is {count}, expected at least {LEAST} inputs to calibrate on, better 200; give more")
     made = passes.made_of(tree)
     dtype = inputs.FLOAT32 if made is None else made.work.dtype
     found = [(one, False) for one in inputs.find(tree, dtype)]
@@ -82,9 +84,10 @@ def choose(tree: Path, tree_flip: Path | None, count: int, seed: int) -> Calibra
             raise UserError(f"{tree} and {tree_flip} are of different work; preprocess both in one run")
         found += [(one, True) for one in inputs.find(tree_flip, dtype)]
     if len(found) < LEAST:
+        where = tree if tree_flip is None else f"{tree} with {tree_flip}"
         raise UserError(
-            f"{tree} holds {len(found)} inputs with those mirrored, expected at least {LEAST} to calibrate on, better "
-            f"200; preprocess more images"
+            f"{where} holds {len(found)} inputs, expected at least {LEAST} to calibrate on, better 200; preprocess "
+            f"more images"
         )
     chosen = _spread(found, count, seed)
     indices = {one.index for one, _ in chosen}

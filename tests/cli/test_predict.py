@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,32 @@ def test_people_are_the_six_scripts(predict: Predict, pictures: Path, tiny_resul
     assert len(found) == len(wanted) > 0
 
 
+def test_sources_in_another_order_and_back(predict: Predict, pictures: Path, tmp_path: Path):
+    """A frame whose place another source took is done again, though its video had come to its end."""
+    video, picture = clip(tmp_path / "clip.mp4", frames=3), min(pictures.iterdir())
+    assert predict(video, picture, "--no_flip", *ALL).status == 0
+    first = Path("poses/poses.json").read_bytes()
+    assert predict(picture, video, "--no_flip", *ALL).status == 0
+    outcome = predict(video, picture, "--no_flip", *ALL)
+    assert "in 4 pictures" in outcome.out
+    assert Path("poses/poses.json").read_bytes() == first
+    assert "4 of them done before" in predict(video, picture, "--no_flip", *ALL).out
+    assert "another flip test (False, not True)" in predict(video, picture, *ALL).err
+
+
+def test_a_picture_of_another_name_is_another(predict: Predict, pictures: Path):
+    """Results and drawn pictures have the names of this run."""
+    first, second = sorted(pictures.iterdir())[:2]
+    for name, source in (("x/a.jpg", first), ("y/a.jpg", second), ("x/b.jpg", first)):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(source.read_bytes())
+    for names in (("x/a.jpg", "y/a.jpg"), ("x/b.jpg", "y/a.jpg")):
+        assert predict(*names, "--save", "json,images", *ALL).status == 0
+        assert {entry["source"] for entry in json.loads(Path("poses/poses.json").read_text())} == set(names)
+    drawn = {name: Path(f"poses/images/{name}.jpg").read_bytes() for name in ("a", "a_2", "b")}
+    assert drawn["a"] == drawn["a_2"] != drawn["b"]
+
+
 @pytest.mark.slow
 def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_path: Path):
     video = clip(tmp_path / "clip.mp4")
@@ -95,6 +122,8 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
     cv2.imwrite(str(tmp_path / "one pixel.png"), np.zeros((1, 1, 3), np.uint8))
     (tmp_path / "empty").mkdir()
     sound_alone(tmp_path / "sound.mp4")
+    os.mkfifo("pipe.mp4")
+    Path("circle.jpg").symlink_to("circle.jpg")
     whole = clip(tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     outcome = predict(
@@ -104,9 +133,11 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
         "cut.mp4",
         "sound.mp4",
         "empty",
-        "*.gif",
+        "*.tiff",
         "nobody.jpg",
         "half.jpg",
+        "pipe.mp4",
+        "circle.jpg",
         "camera:99",
     )
     assert outcome.status == 1
@@ -116,13 +147,15 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
         "cut.mp4",
         "sound.mp4: it has no pictures",
         "folder empty",
-        "pattern *.gif",
+        "pattern *.tiff",
         "nobody.jpg",
         "half.jpg: its data is damaged",
+        "pipe.mp4: not a regular file",
+        "circle.jpg: Too many levels of symbolic links",
         "camera:99",
     ):
         assert sum(name in line for line in said) == 1, (name, outcome.err)
-    assert len(said) == 8
+    assert len(said) == 10
     assert "\nCorrupt JPEG data" not in outcome.err, "libjpeg's own words, without a name"
     assert "Traceback" not in outcome.err
     assert "in 2 pictures" in outcome.out
@@ -166,6 +199,7 @@ def test_drawn_videos_keep_their_sound(predict: Predict, tmp_path: Path):
 
     outcome = predict(clip(tmp_path / "sound.mp4", sound=True), "--save", "video", *ALL)
     assert outcome.status == 0, outcome.err
+    assert "silent" not in outcome.out
     kept, own = packets("poses/video/sound.mp4"), packets(tmp_path / "sound.mp4")
     assert len(own) >= 8
     assert set(kept) <= set(own)
@@ -182,8 +216,8 @@ def test_frames_of_a_few_pixels(predict: Predict, tmp_path: Path):
 
 
 def test_a_video_of_one_pixel_with_a_name_for_no_shell(predict: Predict, tmp_path: Path):
-    name = "一 个\nvideo.mkv"
-    with av.open(str(tmp_path / name), "w") as output:
+    name = "一 个\nvi:deo.mkv"
+    with av.open(f"file:{tmp_path / name}", "w") as output:
         stream = output.add_stream("ffv1", rate=10)  # H.264 takes even sides
         stream.width = stream.height = 1
         for _ in range(2):
@@ -193,7 +227,7 @@ def test_a_video_of_one_pixel_with_a_name_for_no_shell(predict: Predict, tmp_pat
     outcome = predict(name, "--save", "json,csv,openpose,images,video", *ALL)
     assert outcome.status == 0, outcome.err
     assert "in 2 pictures" in outcome.out
-    with av.open(f"poses/video/{Path(name).stem}.mp4") as drawn:
+    with av.open("poses/video/一 个\nvideo.mp4") as drawn:
         assert [(frame.width, frame.height) for frame in drawn.decode(video=0)] == [(2, 2)] * 2
     assert len(list(Path("poses/openpose").iterdir())) == 2
 
@@ -224,6 +258,9 @@ def test_what_would_do_nothing_to_these_sources_is_refused(predict: Predict, pic
         assert (
             f"error: {flag[0]} is for a video or camera, and no source is one; omit it" in predict(pictures, *flag).err
         )
+    for given in ("--save=images", "--overwrite"):
+        flag_name = given.partition("=")[0]
+        assert f"error: {flag_name} is for files, and --output - writes" in predict(pictures, "--output=-", given).err
     assert "--save video is for a video or camera, and no source" in predict(pictures, "--save", "video").err
     video = clip(tmp_path / "clip.mp4")
     assert "--no_exif is for a picture, and no source is one; omit it" in predict(video, "--no_exif").err

@@ -193,7 +193,8 @@ def test_what_cannot_be_quantized_is_said_in_a_line(
     preprocess.main(
         ["--output", str(trees[0]), "--output_flip", str(trees[1]), "--workers", "1", *CFG, "DATASET.ROOT", str(small)]
     )
-    assert "holds 4 inputs with those mirrored, expected at least 10" in refused(trees=trees)
+    assert f"{trees[0]} with {trees[1]} holds 4 inputs, expected at least 10" in refused(trees=trees)
+    assert "--count is 9, expected at least 10 inputs to calibrate on" in refused("--count", 9)
     copy = tmp_path / "copy"
     shutil.copytree(tiny_inputs / "bins", copy)
     file = next(copy.glob("shape_*/*.bin"))

@@ -58,5 +58,5 @@ def test_batches_are_of_one_shape_and_repeat_their_first(tree: Path):
 def test_too_few_are_refused(tree: Path):
     for path in list(tree.glob("*/*.bin"))[9:]:
         path.unlink()
-    with pytest.raises(UserError, match="holds 9 inputs with those mirrored, expected at least 10"):
+    with pytest.raises(UserError, match="holds 9 inputs, expected at least 10"):
         calibration.choose(tree, None, 200, 0)
