@@ -240,6 +240,7 @@ _LABELS = {
     "soc_version": "chip",
     "onnx": ".onnx",
     "made_from": "state of the files it is made from",
+    "category": "category of people",
     "refine": "TEST.REFINE",
     "adjust": "TEST.ADJUST",
     "weight_bits": "number of bits of weights",

@@ -18,7 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from higherhrnet.artifacts import claim, models, outputs
-from higherhrnet.artifacts.work import DumpsWork
+from higherhrnet.artifacts.work import DumpsWork, differences
 from higherhrnet.backends import choices, factory
 from higherhrnet.backends.ascend import amct
 from higherhrnet.cli import decoding, flags, terminal, uses
@@ -128,6 +128,11 @@ class _Judge:
         if made is None or made.work.model != model.sha256:
             raise UserError(
                 f"--dumps {args.dumps} are not of model {model.model}; run HigherHRNet_benchmark.py with it"
+            )
+        if different := differences(made.work.inputs, plain.made):
+            raise UserError(
+                f"--dumps {args.dumps} are not of the inputs that {args.info}_HxW.info list: "
+                f"{claim.reasons(different)}; give those"
             )
         if made.work.indices != plain.indices:
             raise UserError(f"--dumps {args.dumps} are of other images than {args.info}_HxW.info list; give those")

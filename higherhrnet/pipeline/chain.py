@@ -54,7 +54,7 @@ def wanted(
         batch=backend.batch,
         dtype=settings.dump_dtype,
     )
-    options = postprocess.decode_options(settings.options, settings.plan)
+    options = postprocess.decode_options(settings.options, settings.plan, settings.category)
     made = PeopleWork.of(
         dumps, dataset=dataset.fingerprint, images=images, shard=str(shard), options=options, version=decode.VERSION
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +76,10 @@ def choose(tree: Path, tree_flip: Path | None, count: int, seed: int) -> Calibra
         raise UserError(f"--inputs {tree} holds mirrored inputs; exchange it with --inputs_flip")
     if tree_flip is not None:
         mirrored = passes.made_of(tree_flip)
-        if (made is None) != (mirrored is None) or (
-            made is not None and mirrored is not None and mirrored.work != replace(made.work, flip=True)
-        ):
-            raise UserError(f"{tree} and {tree_flip} are of different work; preprocess both in one run")
+        if (made is None) != (mirrored is None):
+            raise UserError(f"only one of {tree} and {tree_flip} says what it is of; preprocess both in one run")
+        if made is not None and mirrored is not None:
+            passes.check_mirrored(made, mirrored)
         found += [(one, True) for one in inputs.find(tree_flip, dtype)]
     if len(found) < LEAST:
         raise UserError(

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from higherhrnet.artifacts import claim, dumps, models, seen
-from higherhrnet.artifacts.work import DumpsWork
+from higherhrnet.artifacts.work import DumpsWork, differences
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, ground_truth
@@ -146,6 +146,7 @@ def run(
     for first, second in pairs:
         if models.same_file(first, second):
             raise UserError(f"{first} and {second} are one directory; give the dumps of two runs")
+        _check_pictures(first, second)
     stamps = seen.look(file for pair in pairs for folder in pair for file in _dumps(folder))
     differences: list[Difference] = []
     images = 0
@@ -162,6 +163,16 @@ def run(
     moved, changes = _explained(runs, [dataset.images[index] for index in dumps.find(reference)[0]], pool, named)
     seen.check(stamps, stamps, "dump")
     return Comparison(images, tuple(differences), moved, (figures[0], figures[1]), changes)
+
+
+def _check_pictures(first: Path, second: Path) -> None:
+    """Refuse dumps of other pictures, or of pictures turned otherwise: that would be taken for the network's doing."""
+    a, b = (None if made is None else made.work.inputs for made in (claim.read(d, DumpsWork) for d in (first, second)))
+    if a is None or b is None:
+        return
+    found = differences(b, a)
+    if different := [d for d in found if d.name == "work.exif" or (d.name == "pictures" and d.found and d.wanted)]:
+        raise UserError(f"{second} is not of what {first} is: {claim.reasons(different)}; compare runs of equal inputs")
 
 
 def _dumps(folder: Path) -> list[Path]:

@@ -124,7 +124,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
             dataset=dataset.fingerprint,
             images=len(dataset.images) if inputs is None else inputs.work.images,
             shard=str(job.shard),
-            options=decode_options(job.options, job.plan),
+            options=decode_options(job.options, job.plan, dataset.person),
             version=decode.VERSION,
         ),
         Facts(
@@ -162,9 +162,9 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     )
 
 
-def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
-    """What PeopleWork says of the decode."""
-    return {**options.recorded, "plan": asdict(plan)}
+def decode_options(options: Options, plan: Plan, category: int = PERSON) -> dict[str, Any]:
+    """What PeopleWork says of the decode; of people's category in results only another than COCO's."""
+    return {**options.recorded, "plan": asdict(plan), **({} if category == PERSON else {"category": category})}
 
 
 def finish(
