@@ -244,6 +244,27 @@ def test_pictures_are_turned_as_the_results_were(files: Files, tmp_path: Path) -
         writer.run(replace(wanted, against=files.against))
 
 
+def test_pictures_are_those_that_people_were_found_in(files: Files, tmp_path: Path) -> None:
+    """Of the same names: neither shown with results of others, nor compared with them."""
+    made = of_record(files, tmp_path, images=11, left_out=[])
+    other = made.with_name("other.json")
+    other.write_bytes(made.read_bytes())
+    record = claim.read(made, PeopleWork)
+    assert record is not None
+    for place, digest in ((made, "a" * 64), (other, "b" * 64)):
+        claim.write(place, replace(record, facts=replace(record.facts, pictures=digest)))
+    wanted = replace(job(files, tmp_path), results=made, against=None)
+    with pytest.raises(
+        UserError, match=r"recorded\.json is of other pictures than those in .*val2017 now \(aaaaaaaa, not"
+    ):
+        writer.run(wanted)
+    assert not writer.run(replace(wanted, output=None)).notes, "shows none"
+    with pytest.raises(
+        UserError, match=r"other\.json is of other pictures than .*recorded\.json \(bbbbbbbb, not aaaaaaaa"
+    ):
+        writer.run(replace(wanted, against=other, output=None))
+
+
 def test_calibration_images_are_said(files: Files, tmp_path: Path) -> None:
     results = of_record(files, tmp_path, images=8, left_out=[2], calibrated_on=[1, 2, 5])
     notes = writer.run(replace(job(files, tmp_path), results=results, against=None, output=None)).notes
