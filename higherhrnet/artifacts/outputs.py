@@ -9,11 +9,14 @@ from pathlib import Path
 from higherhrnet.artifacts import info, sources
 from higherhrnet.errors import UserError
 
-MARK = b"made by higherhrnet"
-"""What our pictures and charts hold near their beginning, and folders of generated data in a file of this name."""
-
 _NEAR = 4096  # bytes
 FOLDER_MARK = ".made_by_higherhrnet"
+"""What folders of generated data hold: a file with the mark of their kind."""
+
+
+def mark(kind: str) -> str:
+    """What files of ours hold near their beginning; by the ``kind`` no command takes another's for its own."""
+    return f"made by higherhrnet: {kind}"
 
 
 def check(
@@ -50,14 +53,14 @@ def check(
     if overwrite or ours(path):
         return
     remedy = "" if overwrite is None else ", or --overwrite to replace it"
-    raise UserError(f"{path} is a file that this program did not make; give another path with {flag}{remedy}")
+    raise UserError(f"{path} is a file that this command did not make; give another path with {flag}{remedy}")
 
 
-def is_marked(path: Path) -> bool:
-    """Whether a picture or chart is ours, by its mark."""
+def is_marked(path: Path, kind: str) -> bool:
+    """Whether a file is ours, and of that kind, by its mark."""
     try:
         with sources.open_file(path) as file:
-            return MARK in file.read(_NEAR)
+            return mark(kind).encode() in file.read(_NEAR)
     except OSError:
         return False
 
@@ -70,21 +73,22 @@ def is_list(path: Path) -> bool:
         return False
 
 
-def claim_folder(folder: Path, flag: str) -> None:
-    """Take a folder for generated data: a new or empty one, or one that was taken so before.
+def claim_folder(folder: Path, flag: str, kind: str) -> None:
+    """Take a folder for generated data: a new or empty one, or one that was taken for the same kind before.
 
     Raises
     ------
-    UserError : a folder that holds something of others, or that cannot be written
+    UserError : a folder that holds something of others, or of another command, or that cannot be written
     """
-    mark = folder / FOLDER_MARK
+    marked = folder / FOLDER_MARK
     if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
         raise UserError(f"{flag} {folder} is no folder; give another path")
-    if folder.is_dir() and not mark.is_file() and any(folder.iterdir()):
-        raise UserError(f"{flag} {folder} holds files that this program did not make; give a new or empty folder")
+    is_ours = is_marked(marked, kind)
+    if folder.is_dir() and not is_ours and any(folder.iterdir()):
+        raise UserError(f"{flag} {folder} holds files that this command did not make; give a new or empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not mark.is_file():
-            mark.write_bytes(MARK + b"\n")
+        if not is_ours:
+            marked.write_text(f"{mark(kind)}\n")
     except OSError as e:
         raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e

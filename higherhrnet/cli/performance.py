@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _benchmark(args)
     if args.chart:
         chart.require()
-        chart.check(args.chart, overwrite=args.overwrite)
+        chart.check(args.chart, chart.KIND, overwrite=args.overwrite)
     if args.print_commands:
         print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     foot = perf.MEANING if any(column.origin is not None for column in columns) else ""
     print(tables.formatted(columns, notes, args.format, foot=foot))
     if args.chart:
-        chart.draw(columns, args.chart, partial(chart.check, args.chart, overwrite=args.overwrite))
+        chart.draw(columns, args.chart, partial(chart.check, args.chart, chart.KIND, overwrite=args.overwrite))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check_output(args: argparse.Namespace, model: Path, output: Path) -> None:
-    outputs.check(output, "--output", ours=origin.is_ours, inputs=[model], overwrite=args.overwrite)
+    outputs.check(output, "--output", ours=partial(origin.is_ours, int8=True), inputs=[model], overwrite=args.overwrite)
 
 
 def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Calibration, output: Path) -> None:

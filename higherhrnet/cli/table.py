@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     evaluation.require()
     if args.chart:
         chart.require()
-        chart.check(args.chart, overwrite=args.overwrite)
+        chart.check(args.chart, report.KIND, overwrite=args.overwrite)
     model = args.model or models.find_onnx(choices.MODELS, args.bs)
     int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
     if args.int8 and not int8.is_file():
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     foot = report.MEANING.format(images=first.found.images, distance=args.distance)
     print(report.formatted(shown, notes, args.format, foot=foot))
     if args.chart:
-        report.draw(shown, args.chart, partial(chart.check, args.chart, overwrite=args.overwrite))
+        report.draw(shown, args.chart, partial(chart.check, args.chart, report.KIND, overwrite=args.overwrite))
 
 
 def _of_one_network(model: Path, int8: Path | None, weights: Path | None) -> list[Seen]:

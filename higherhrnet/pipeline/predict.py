@@ -21,6 +21,7 @@ from higherhrnet.pipeline.sources import CAMERA, PICTURE, Place, Reading, Source
 from higherhrnet.pipeline.stream import Found, Picture, Stream
 from higherhrnet.pipeline.tracks import Trackers
 
+KIND = "output of predict"
 JOURNAL, LOGS = "poses.jsonl", "logs"
 _FRAME, _END = "frame", "end"  # in place of a hash: a video is known by its stamp alone
 
@@ -80,7 +81,7 @@ def files(
     ------
     UserError : a folder of others or of other work, a full disk, a network that does not run
     """
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", KIND)
     summary, people_of = Summary(), _PeopleOf(job)
     with (
         Journal(folder / JOURNAL, claim.Record(work), overwrite=overwrite) as journal,

@@ -26,6 +26,8 @@ from higherhrnet.report.page import gallery, page
 from higherhrnet.report.tables import guide_order
 from higherhrnet.stages import results_file
 
+_NUMBERS = "the numbers of a report"
+
 
 @dataclass(frozen=True)
 class ReportJob:
@@ -87,7 +89,9 @@ def _check_output(job: ReportJob, path: Path) -> None:
     """Refuse to write the page, or the numbers, over an input or what others have put there."""
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
     flag = job.flag if path == job.output else "--json"
-    outputs.check(path, flag, ours=outputs.is_marked, inputs=inputs, overwrite=job.overwrite)
+    kind = page.KIND if path == job.output else _NUMBERS
+    ours = partial(outputs.is_marked, kind=kind)
+    outputs.check(path, flag, ours=ours, inputs=inputs, overwrite=job.overwrite)
 
 
 def run(job: ReportJob) -> Made:
@@ -108,7 +112,7 @@ def run(job: ReportJob) -> Made:
         crops, unread = _crops(job.location, study.images, computed["pictures"], exif=said_of.exif)
         notes += unread
     said = {
-        "artifact": outputs.MARK.decode(),
+        "artifact": outputs.mark(_NUMBERS),
         **computed,
         "speed": rates,
         "subject": {

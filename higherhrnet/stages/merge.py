@@ -29,7 +29,7 @@ def run(
     """Write ``results``, the bytes that one run over all images writes, from the shards' files.
 
     ``joints`` is the number of a person's; ``overwrite`` replaces what others have put there meanwhile. Each shard
-    knows its own pictures alone: whether all are of one data set is told by those at ``location``, where they are there.
+    knows its own pictures alone: whether all are of one data set is told by those at ``location``, if they are there.
 
     Returns
     -------

@@ -310,7 +310,7 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
     pictures = _picture_files(shown, job.output)
     read = [job.location.picture(image) for image in shown]
     for picture in pictures:
-        outputs.check(picture, "--vis_dir", ours=outputs.is_marked, inputs=read, overwrite=job.overwrite)
+        outputs.check(picture, "--vis_dir", ours=encoder.is_drawing, inputs=read, overwrite=job.overwrite)
     atomic.make_directory(job.output)
     for image, picture in zip(tqdm(shown, desc="draw", unit="image", disable=None), pictures, strict=True):
         pixels = cv2.cvtColor(reader.read_image(job.location.picture(image), exif=exif), cv2.COLOR_RGB2BGR)
@@ -319,7 +319,7 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
         atomic.make_directory(picture.parent)
         source = [job.location.picture(image)]
         may = partial(
-            outputs.check, picture, "--vis_dir", ours=outputs.is_marked, inputs=source, overwrite=job.overwrite
+            outputs.check, picture, "--vis_dir", ours=encoder.is_drawing, inputs=source, overwrite=job.overwrite
         )
         atomic.write_bytes(picture, encoder.jpeg(drawn), check=may)
     return pictures

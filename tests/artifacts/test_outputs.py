@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +63,19 @@ def test_a_link_is_replaced_and_not_followed_unless_it_names_an_input(tmp_path: 
             outputs.check(link, "--output", ours=ours, inputs=[tmp_path / "file"])
 
 
-@pytest.mark.parametrize(("suffix", "encode"), [(".jpg", encoder.jpeg), (".png", encoder.png)])
+@pytest.mark.parametrize(("suffix", "encode"), [(".jpg", encoder.jpeg), (".png", partial(encoder.png, kind="a sheet"))])
 def test_our_pictures_carry_a_mark_and_are_pictures(tmp_path: Path, suffix: str, encode):
     path = tmp_path / f"picture{suffix}"
     path.write_bytes(encode(PIXELS))
-    assert outputs.is_marked(path)
+    assert (outputs.is_marked(path, "a sheet"), encoder.is_drawing(path)) == (suffix == ".png", suffix == ".jpg")
     found = reader.read_image(path)[:, :, ::-1]
     if suffix == ".png":
         assert np.array_equal(found, PIXELS)
     assert found.shape == PIXELS.shape
     other = tmp_path / f"other{suffix}"
-    other.write_bytes(encode(PIXELS).replace(outputs.MARK, b"x" * len(outputs.MARK)))
-    assert not outputs.is_marked(other)
+    other.write_bytes(encode(PIXELS).replace(b"made by", b"made of"))
+    assert not outputs.is_marked(other, "a sheet")
+    assert not encoder.is_drawing(other)
 
 
 def test_lists_are_known_by_their_lines(tmp_path: Path):
@@ -88,13 +90,15 @@ def test_lists_are_known_by_their_lines(tmp_path: Path):
 
 def test_a_folder_is_taken_new_empty_or_ours(tmp_path: Path):
     folder = tmp_path / "folder"
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", "scenes")
     (folder / "more").touch()
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", "scenes")
+    with pytest.raises(UserError, match="holds files that this command did not make; give a new or empty folder"):
+        outputs.claim_folder(folder, "--output", "people")
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").touch()
     for wrong in (theirs, theirs / "file"):
         with pytest.raises(UserError, match=r"--output .*(did not make|is no folder)"):
-            outputs.claim_folder(wrong, "--output")
+            outputs.claim_folder(wrong, "--output", "scenes")
     assert [path.name for path in theirs.iterdir()] == ["file"]

@@ -343,7 +343,7 @@ def test_trtexec_without_flags_of_precision_gets_a_float16_model(
     assert sorted(file.suffix for file in (with_trtexec / "float32").iterdir()) == [".engine", ".json", ".json", ".log"]
     half.write_bytes(b"somebody's")
     refused = (
-        f"{half.relative_to(with_trtexec)} is a file that this program did not make; give another path with --save"
+        f"{half.relative_to(with_trtexec)} is a file that this command did not make; give another path with --save"
     )
     assert refused in error(script(*call))
     assert half.read_bytes() == b"somebody's"

@@ -215,7 +215,7 @@ def test_a_folder_of_others_is_refused(predict: Predict, pictures: Path, tmp_pat
     (tmp_path / "poses/thesis.tex").write_text("mine")
     outcome = predict(pictures)
     assert outcome.status == 1
-    assert "--output poses holds files that this program did not make" in outcome.err
+    assert "--output poses holds files that this command did not make" in outcome.err
 
 
 def test_what_would_do_nothing_to_these_sources_is_refused(predict: Predict, pictures: Path, tmp_path: Path):

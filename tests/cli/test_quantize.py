@@ -284,7 +284,7 @@ def test_amct_gets_its_files(call: Callable[..., tuple[int, str]], tmp_path: Pat
     edited = folder / "quant.cfg"  # as --keep_float's message advises
     edited.write_text('skip_layers: "mine"\n')
     status, said = call(*command)
-    assert (status, f"{edited} is a file that this program did not make" in said) == (1, True)
+    assert (status, f"{edited} is a file that this command did not make" in said) == (1, True)
     assert "mine" in edited.read_text()
     assert call(*command, "--overwrite")[0] == 0
     assert "mine" not in edited.read_text()

@@ -155,7 +155,7 @@ def test_what_comes_to_the_results_place_meanwhile_is_kept(run: Script, tiny_res
 
     reads(3, put)
     said = error(run())
-    assert f"{place} is a file that this program did not make; it came while this command was at work: move it" in said
+    assert f"{place} is a file that this command did not make; it came while this command was at work: move it" in said
     assert place.read_text() == "[]"
     again = reads()
     if suffix == ".json":  # that place is another's now

@@ -20,6 +20,7 @@ from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.report import writer
 from higherhrnet.report.analysis.numbers import Amount
+from higherhrnet.report.page import page
 from higherhrnet.report.writer import ReportJob
 from tests.support import crowd, reports
 from tests.support.reports import Files
@@ -70,7 +71,12 @@ def test_equal_work_gives_equal_bytes_and_replaces_its_own(files: Files, tmp_pat
     first = [file.read_bytes() for file in writer.run(wanted).files]
     again = writer.run(wanted).files
     assert [file.read_bytes() for file in again] == first
-    assert all(outputs.is_marked(file) for file in again)
+    assert [outputs.is_marked(file, page.KIND) for file in again] == [False, True]
+    exchanged = replace(wanted, output=wanted.json, json=wanted.output)
+    for place in again:
+        with pytest.raises(UserError, match="is a file that this command did not make; give another path with"):
+            writer.run(replace(exchanged, **{"output" if place == wanted.json else "json": None}))
+    assert [file.read_bytes() for file in again] == first
 
 
 def test_a_picture_that_is_missing_is_counted(files: Files, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from higherhrnet.artifacts.outputs import MARK
+from higherhrnet.artifacts import outputs
 from higherhrnet.errors import UserError
 
+KIND = "a report"
 _FOLDER = Path(__file__).parent
 _PACKAGES = {"jinja2": "Jinja2", "matplotlib": "matplotlib"}
 
@@ -86,7 +87,7 @@ def render(numbers: Mapping[str, Any], crops: Mapping[int, bytes]) -> str:
         sorts=[sort for sort in NAMES if any(sort in picture.sorts for picture in shown)],
         joints=sorted({joint for picture in shown for joint in picture.joints}),
         shapes=list(dict.fromkeys(shape for row in numbers["speed"] for shape in row["rates"])),
-        mark=MARK.decode(),
+        mark=outputs.mark(KIND),
         script=_inside(script, "script"),
         style=_inside(style, "style"),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
