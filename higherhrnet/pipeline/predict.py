@@ -24,6 +24,7 @@ from higherhrnet.pipeline.tracks import Trackers
 KIND = "output of predict"
 JOURNAL, LOGS = "poses.jsonl", "logs"
 _FRAME, _END = "frame", "end"  # in place of a hash: a video is known by its stamp alone
+_AND = "  "  # between that, or a picture's hash, and what the source was called
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def files(
                 continue
             assert people is not None
             along.add(place, people, found.pixels)
-            journal.add(place.index, found.note or ledger.frame(place.source), poses.entries(place, people))
+            journal.add(place.index, ledger.known(place, found.note), poses.entries(place, people))
             done(summary)
         along.end()
         summary.without_audio = along.without_audio
@@ -160,7 +161,8 @@ class _Ledger:
 
     A picture is known by its content. A video is known by its stamp: each of its frames has that in the journal, and
     its end has a line of its own, so that a video that is done is not decoded again. Where frames depend on those
-    before (``whole``), a video that is not done is begun again. A camera is another one each time.
+    before (``whole``), a video that is not done is begun again. A camera is another one each time. Each is known by its
+    names too, which results and drawings have.
     """
 
     def __init__(self, journal: Journal[PosesWork], folder: Path, *, whole: bool) -> None:
@@ -181,24 +183,26 @@ class _Ledger:
             return self._is_new_picture
         stamp = reader.stamp(path) or Stamp(0, 0, 0, 0)
         self._stamps[source.number] = stamp
-        if self._journal.pictures.get(source.index) == Known(stamp, _END):
+        if self._journal.pictures.get(source.index) == _known(stamp, _END, source):
             self.kept += sum(1 for _ in self._frames(source, stamp))
             return _nothing
         if self._whole:
             return lambda place: True
         return lambda place: not self._is_known_frame(place, stamp)
 
-    def frame(self, source: Source) -> Known:
-        """What the journal keeps of a frame in place of its picture."""
-        stamp = self._stamps[source.number]
+    def known(self, place: Place, picture: Known | None) -> Known:
+        """What the journal keeps of a picture, or of a frame, which has none."""
+        if picture is not None:
+            return _known(picture.stamp, picture.sha256, place.source)
+        stamp = self._stamps[place.source.number]
         assert stamp is not None
-        return Known(stamp, _FRAME)
+        return _known(stamp, _FRAME, place.source)
 
     def end(self, place: Place) -> None:
         """Keep that a video is done, or that a picture is bad."""
         stamp = self._stamps.get(place.source.number)
         if place.is_last and stamp is not None:
-            self._journal.add(place.source.index, Known(stamp, _END))
+            self._journal.add(place.source.index, _known(stamp, _END, place.source))
         elif stamp is None:
             self._journal.forget(place.index)
 
@@ -209,27 +213,36 @@ class _Ledger:
             known = self._journal.pictures.get(index)
             if frame and number in self._stamps and known is not None:
                 stamp = self._stamps[number]
-                if known == Known(stamp, _FRAME) if stamp is not None else known.sha256 not in {_FRAME, _END}:
+                what = known.sha256.partition(_AND)[0]
+                if (known.stamp, what) == (stamp, _FRAME) if stamp is not None else what not in {_FRAME, _END}:
                     yield self._journal.people(index)
 
     def _frames(self, source: Source, stamp: Stamp) -> Iterator[int]:
-        frame = Known(stamp, _FRAME)
+        frame = _known(stamp, _FRAME, source)
         for index in self._journal.indices():
             if index // sources.FRAMES == source.number and self._journal.pictures.get(index) == frame:
                 yield index
 
     def _is_new_picture(self, place: Place) -> bool:
-        known = self._journal.pictures.get(place.index)
-        if known is None or not reader.is_still(place.source.name, known):
+        known, name = self._journal.pictures.get(place.index), place.source.name
+        if known is None:
+            return True
+        picture = Known(known.stamp, known.sha256.partition(_AND)[0])
+        if known != _known(picture.stamp, picture.sha256, place.source) or not reader.is_still(name, picture):
             return True
         self.kept += 1
         return False
 
     def _is_known_frame(self, place: Place, stamp: Stamp) -> bool:
-        if self._journal.pictures.get(place.index) != Known(stamp, _FRAME):
+        if self._journal.pictures.get(place.index) != _known(stamp, _FRAME, place.source):
             return False
         self.kept += 1
         return True
+
+
+def _known(stamp: Stamp, what: str, source: Source) -> Known:
+    """What the journal keeps in place of a picture: its hash, or what a line is, and what the source is called."""
+    return Known(stamp, f"{what}{_AND}{source.stem}{_AND}{source.name}")
 
 
 def _nothing(_: Place) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.errors import UserError
 from higherhrnet.report.tables import Column, shapes_of
+from higherhrnet.system import packages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ _LEGEND_WIDTH = 5.5  # inches that an entry needs
 
 def require() -> None:
     """Raise UserError unless matplotlib is installed: before anything is measured for a chart."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not packages.is_installed("matplotlib"):
         raise UserError("--chart needs matplotlib, which is not installed; pip install 'matplotlib>=3.8,<4'")
 
 

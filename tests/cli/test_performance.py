@@ -423,7 +423,7 @@ def test_the_chart_is_drawn_and_nothing_in_it_overlaps(guide_files: Path, script
 def test_a_chart_without_matplotlib_is_refused_before_the_work(
     guide_files: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(chart.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(chart.packages, "is_installed", lambda _: False)
     outcome = script("HigherHRNet_performance", "--result", guide_files / "T4", "--chart", "x.png")
     assert "--chart needs matplotlib" in error(outcome)
     assert outcome.out == ""

@@ -87,6 +87,20 @@ def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_pa
     assert predict(pictures, video, *kinds, "--overwrite").status == 0
 
 
+def test_a_picture_of_another_name_is_another(predict: Predict, pictures: Path, tmp_path: Path):
+    """Of equal content: results and drawings have the name."""
+    file = next(pictures.glob("*.jpg"))
+    (tmp_path / "a.jpg").write_bytes(file.read_bytes())
+    kinds = ("--save", "json,images", *ALL)
+    assert predict("a.jpg", *kinds).status == 0
+    assert "1 of them done before" in predict("a.jpg", *kinds).out
+    for name in ("./a.jpg", "b.jpg"):
+        (tmp_path / "a.jpg").rename(name)
+        assert "done before" not in predict(name, *kinds).out
+        assert {entry["source"] for entry in json.loads(Path("poses/poses.json").read_text())} == {name}
+    assert Path("poses/images/b.jpg").is_file()
+
+
 def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: Path, tmp_path: Path):
     (tmp_path / "名 前\n.jpg").write_bytes(sorted(pictures.iterdir())[0].read_bytes())
     picture = sorted(pictures.iterdir())[0].read_bytes()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from higherhrnet.artifacts import outputs
 from higherhrnet.errors import UserError
+from higherhrnet.system import packages
 
 KIND = "a report"
 _FOLDER = Path(__file__).parent
@@ -39,7 +39,7 @@ NAMES = {
 
 def require() -> None:
     """Raise UserError unless the packages that draw a page are installed: before anything is computed for it."""
-    missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+    missing = [name for module, name in _PACKAGES.items() if not packages.is_installed(module)]
     if missing:
         raise UserError(f"a report needs {' and '.join(missing)}, not installed; pip install 'higherhrnet[report]', or "
                         f"pip install -r requirements/report.txt -r requirements/chart.txt in a checkout")  # fmt: skip
