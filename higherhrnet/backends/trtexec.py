@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from higherhrnet.artifacts import engines, trtexec_log
+from higherhrnet.artifacts import atomic, engines, trtexec_log
 from higherhrnet.backends.ascend import atc
 from higherhrnet.backends.base import INT8
 from higherhrnet.errors import UserError
@@ -53,8 +52,8 @@ def known_flags() -> frozenset[str]:
     """
     if shutil.which(NAME) is None:
         return UNTIL_10
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = processes.run(processes.Command((NAME, "--help")), log=Path(folder, "help"), timeout=_HELP_SECONDS)
+    with atomic.temporary_folder() as folder:
+        outcome = processes.run(processes.Command((NAME, "--help")), log=folder / "help", timeout=_HELP_SECONDS)
     found = frozenset(re.findall(r"--[A-Za-z]\w*", outcome.text))
     if "--onnx" not in found:
         raise UserError(

@@ -10,14 +10,13 @@ lists, beside float32 dumps of the same inputs, and keeps more layers float32 wh
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, models, outputs
+from higherhrnet.artifacts import atomic, claim, models, outputs
 from higherhrnet.artifacts.work import DumpsWork, differences
 from higherhrnet.backends import choices, factory
 from higherhrnet.backends.ascend import amct
@@ -88,8 +87,8 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
         probe = [batch for batch, _ in zip(chosen.batches(size), range(_PROBES), strict=False)]
 
         def is_enough(tried: quantization.Scheme) -> bool:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, output.name)
+            with atomic.temporary_folder() as folder:
+                file = folder / output.name
                 made = quantization.quantize(source, ranges, tried)
                 quantize.write(source, made, quantize.describe(found.sha256, chosen, tried), file)
                 kept = len(tried.keep_float)
@@ -142,14 +141,14 @@ class _Judge:
                 f"others, or --allow_evaluation_images"
             )
         decoding.prepare(terminal.say)
-        with tempfile.TemporaryDirectory() as folder, workers.Pool(workers.cores()) as pool:
+        with atomic.temporary_folder() as folder, workers.Pool(workers.cores()) as pool:
             job = postprocess.PostprocessJob(
                 args.dumps,
                 compare.flip_of(args.dumps),
                 config.plan,
                 config.heads,
                 config.options,
-                Path(folder, "results.json"),
+                folder / "results.json",
                 people=config.people,
             )
             found = postprocess.run(self._dataset, job, pool)

@@ -6,7 +6,6 @@ The first run is the reference: float32 for float16, for example, or single imag
 from __future__ import annotations
 
 import heapq
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, dumps, models, seen
+from higherhrnet.artifacts import atomic, claim, dumps, models, seen
 from higherhrnet.artifacts.work import DumpsWork, differences
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
@@ -190,8 +189,8 @@ def _figures(
     pool: workers.Pool,
 ) -> dict[str, float]:
     """The figures of a run's people."""
-    with tempfile.TemporaryDirectory() as folder:
-        file, evaluated = Path(folder, "results.json"), people or ground_truth.People()
+    with atomic.temporary_folder() as folder:
+        file, evaluated = folder / "results.json", people or ground_truth.People()
         job = postprocess.PostprocessJob(plain, flip_of(plain), plan, heads, options, file, people=evaluated)
         figures = postprocess.run(dataset, job, pool).figures
     assert figures is not None, "a COCO data set is evaluated"

@@ -92,7 +92,7 @@ def _hidden() -> str:
         for place in places:
             own = os.path.dirname(place) if os.path.basename(place).startswith("__init__.") else place
             if os.path.realpath(os.path.dirname(own)) == here:
-                return f"{own} is taken for the package {name}: it lies in the current folder; rename it, or start elsewhere"
+                return f"{own} is taken for the package {name}: it lies in the current folder; rename that"
     return ""
 
 
