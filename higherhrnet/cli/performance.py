@@ -123,6 +123,9 @@ def _columns(args: argparse.Namespace, config: Config) -> tuple[list[tables.Colu
     """The table's columns and notes, of a measurement, result directories and the guide."""
     results = args.result or ([] if args.backend else [_RESULT])
     labels = _labels(args, results)
+    named = [label for label, _ in args.chips_per_card]
+    if twice := [label for label in named if named.count(label) > 1]:
+        raise UserError(f"--chips_per_card names {twice[0]} {len(twice)} times; give each label one number")
     chips = {label: _chips(label, number) for label, number in args.chips_per_card}
     guide = published.load()
     beside = [guide.column(name) for name in args.published]
