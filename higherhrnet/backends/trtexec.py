@@ -26,7 +26,7 @@ from higherhrnet.artifacts import atomic, engines, trtexec_log
 from higherhrnet.backends.ascend import atc
 from higherhrnet.backends.base import INT8
 from higherhrnet.errors import UserError
-from higherhrnet.model import fingerprint, onnx_graph, quantized
+from higherhrnet.model import onnx_graph, quantized
 from higherhrnet.model.fingerprint import Seen
 from higherhrnet.system import hardware, processes
 
@@ -183,7 +183,7 @@ def precision_of(model: Path, wanted: str | None = None) -> str:
 
 
 def run(
-    model: Path,
+    found: Seen,
     shapes: Sequence[tuple[int, int]],
     *,
     batch: int,
@@ -196,7 +196,7 @@ def run(
     begins: Callable[[tuple[int, int]], object] = lambda _: None,
     done: Callable[[tuple[int, int]], object] = lambda _: None,
 ) -> None:
-    """Measure all shapes; the logs stay in ``folder``, where artifacts.perf reads them.
+    """Measure all shapes with a model; the logs stay in ``folder``, where artifacts.perf reads them.
 
     The engine stays there too, and is taken again where it was built of the same by the same, unless ``anew``.
     ``begins`` is called before a shape's log is written, ``done`` after.
@@ -209,7 +209,7 @@ def run(
             f"and bring the logs here"
         )
     known = known_flags()
-    found = fingerprint.see(model)
+    model = found.model
     engine = engine_path(model, batch, folder, tuned=tuned)
     made = _made_of(found, shapes, device, precision, known, tuned=tuned)
     is_built = not anew and engines.is_of(engine, made)

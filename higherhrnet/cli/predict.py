@@ -19,6 +19,7 @@ import cv2
 from tqdm import tqdm
 
 from higherhrnet import decode
+from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.work import PosesWork
 from higherhrnet.backends import choices, select
 from higherhrnet.cli import decoding, flags, terminal, uses
@@ -86,7 +87,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "runtime": backend.runtime,
                     "batch": backend.batch,
                 },
-                options={**postprocess.decode_options(config.options, plan), **asdict(kept)},
+                options={
+                    **postprocess.decode_options(config.options, plan),
+                    **asdict(kept),
+                    "joints": atomic.sha256_of_json(asdict(config.joint_set)),
+                },
                 reading={**asdict(reading), "track": args.track},
                 saved=[kind for kind in poses.KINDS if kind in kinds and kind in poses.ALONG],
                 version=decode.VERSION,

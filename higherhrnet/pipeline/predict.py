@@ -10,7 +10,7 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, claim, outputs
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.pictures import Picture as Known
-from higherhrnet.artifacts.pictures import Stamp
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.artifacts.work import PosesWork
 from higherhrnet.dataset.joints import JointSet
 from higherhrnet.errors import BadImageError

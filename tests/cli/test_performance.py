@@ -115,6 +115,7 @@ def test_wrong_flags_are_named(guide_files: Path, script: Script, tmp_path: Path
     assert "two columns are called x" in call(*both, "--label", "x", "x")
     assert "--chips_per_card 310P 4: the columns are" not in call(*both, "--chips_per_card", "310P", "4.5")
     assert "expected a whole number" in call(*both, "--chips_per_card", "310", "0")
+    assert "names 310 2 times" in call(*both, "--chips_per_card", "310", 4, "--chips_per_card", "310", 2)
     assert "--chips_per_card 910: the columns are 310, T4" in call(*both, "--chips_per_card", "910", 4)
     assert "--ratio 310 910: the columns are 310, T4" in call(*both, "--ratio", "310", "910")
     assert "--published V100: the guide's columns are" in call(*both, "--published", "V100")

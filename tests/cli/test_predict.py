@@ -101,6 +101,19 @@ def test_a_picture_of_another_name_is_another(predict: Predict, pictures: Path, 
     assert Path("poses/images/b.jpg").is_file()
 
 
+def test_joints_that_are_drawn_otherwise_are_other_work(predict: Predict, pictures: Path, tmp_path: Path):
+    """The same people, but not on pictures that are there."""
+    given = (next(pictures.glob("*.jpg")), "--save", "images", "--set", "DATASET.JOINTS", "own.yaml")
+    text = (ROOT / "higherhrnet/dataset/joint_sets/coco.yaml").read_text()
+    Path("own.yaml").write_text(text)
+    assert predict(*given).status == 0
+    assert "1 of them done before" in predict(*given).out
+    assert text.count("- [left_ankle, left_knee]") == 1
+    Path("own.yaml").write_text(text.replace("- [left_ankle, left_knee]", "- [left_ankle, left_hip]"))
+    assert "another set of joints" in predict(*given).err
+    assert predict(*given, "--overwrite").status == 0
+
+
 def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: Path, tmp_path: Path):
     (tmp_path / "名 前\n.jpg").write_bytes(sorted(pictures.iterdir())[0].read_bytes())
     picture = sorted(pictures.iterdir())[0].read_bytes()

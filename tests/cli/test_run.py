@@ -95,6 +95,13 @@ def test_a_folder_that_was_there_stays_and_one_that_a_run_made_goes(run: Script,
     assert not Path("new/work").exists()
 
 
+def test_what_is_in_the_way_of_results_is_found_before_the_work(run: Script):
+    Path("file").touch()
+    outcome = run("OUTPUT_DIR", "file")
+    assert "cannot create directory file/coco_kpt/" in outcome.err
+    assert not Path("run_work").exists()
+
+
 def test_two_workers_and_a_batch_give_the_same_people(run: Script, tiny_results: bytes, tiny_onnx_of_any_batch: Path):
     assert run("--workers", 2).status == 0
     assert results().read_bytes() == tiny_results
