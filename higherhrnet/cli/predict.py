@@ -44,7 +44,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     uses.check("predict", argv, backend="" if args.backend == "auto" else args.backend)
     config = loader.load(args.cfg, [text for pair in args.set for text in pair])
     _check_overrides(args.set, config)
-    kinds = args.save
+    to_lines = str(args.output) == _LINES
+    if to_lines and (
+        given := [flag for flag, value in (("--save", args.save), ("--overwrite", args.overwrite)) if value]
+    ):
+        raise UserError(f"{given[0]} has no effect with --output {_LINES}, which writes lines alone; omit one of them")
+    kinds = args.save or (poses.JSON,)
     if poses.VIDEO in kinds or args.track or args.no_exif or args.stride is not None:  # else no folder is listed twice
         of_sources = sources.kinds(args.sources)
         uses.check("predict", argv, kinds=of_sources)
@@ -53,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if poses.VIDEO in kinds:
         video.require()
     options = inference_flags.options(args, args.bs)
-    to_lines = str(args.output) == _LINES
     logs = None if to_lines else args.output / predict.LOGS
     with contextlib.redirect_stdout(sys.stderr if to_lines else sys.stdout):  # converting for Ascend says what it does
         inference = select.Inference(options, config)
@@ -128,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = flags.parser(__doc__, "predict")
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="picture, folder, pattern, video, camera:N, -")
     parser.add_argument("--output", type=Path, default=Path("poses"), metavar="DIR", help="folder of results, or -")
-    parser.add_argument("--save", type=_kinds, default=("json",), metavar="LIST", help=f"of {','.join(poses.KINDS)}")
+    parser.add_argument("--save", type=_kinds, metavar="LIST", help=f"of {','.join(poses.KINDS)}; json without it")
     parser.add_argument("--no_flip", action="store_true", help="without the mirror image: twice as fast, less precise")
     parser.add_argument(
         "--min_score", type=flags.non_negative, default=MIN_SCORE, metavar="S", help="of people; 0 keeps all"

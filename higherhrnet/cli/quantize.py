@@ -70,7 +70,7 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
     found = fingerprint.see(model)
     source = quantization.load(model)
     found.check()
-    scheme = quantization.Scheme(args.target, args.weight_bits, tuple(quantization.named(source, args.keep_float)))
+    scheme = quantization.Scheme(args.target, args.weight_bits or 7, tuple(quantization.named(source, args.keep_float)))
     judge = None if args.max_drop is None else _Judge(args, config, found, chosen)
     if (
         judge is None
@@ -172,6 +172,8 @@ def _for_ascend(args: argparse.Namespace, config: Config, model: Path, chosen: C
     """Write what AMCT needs, and print what to run where it is."""
     if args.max_drop is not None or args.keep_float:
         raise UserError("--max_drop and --keep_float are not for --target ascend: edit skip_layers in its quant.cfg")
+    if args.threads or args.weight_bits is not None:
+        raise UserError("--threads and --weight_bits are not for --target ascend, where AMCT calibrates; omit them")
     graph = onnx_graph.read(model)
     batch = graph.inputs[0].shape[0] or 1
     folder = args.output or model.with_name(f"{model.stem}_amct")
@@ -192,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="FILE", help="NAME_int8.onnx beside the model without it")
     targets = "cpu: ONNX Runtime and OpenVINO; tensorrt: trtexec; ascend: files for AMCT, printed and not run"
     add("--target", choices=("cpu", "tensorrt", _ASCEND), default="cpu", help=targets)
-    bits = "of weights; 8 are for CPUs with VNNI and for TensorRT: elsewhere sums overflow, and people are lost"
-    add("--weight_bits", type=int, choices=(7, 8), default=7, help=bits)
+    bits = "of weights, else 7; 8 are for CPUs with VNNI and for TensorRT: elsewhere sums overflow, and people are lost"
+    add("--weight_bits", type=int, choices=(7, 8), help=bits)
     keep = "layers or blocks of layers that stay float32; heads, those that make the outputs, always do"
     add("--keep_float", type=flags.names, default=(), metavar="NAME,...", help=keep)
     add("--threads", type=flags.thread_count, default=0, metavar="N", help="of ONNX Runtime; 0 leaves it to it")

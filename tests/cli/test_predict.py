@@ -155,6 +155,14 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
     assert "in 2 pictures" in outcome.out
 
 
+@pytest.mark.parametrize("flag", [("--save", "csv"), ("--overwrite",)])
+def test_lines_are_no_files(predict: Predict, flag: tuple[str, ...]):
+    assert (
+        f"error: {flag[0]} has no effect with --output -, which writes lines alone"
+        in predict("x.jpg", "--output", "-", *flag).err
+    )
+
+
 def test_lines_for_pipes(predict: Predict, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nothing else is among them, such as what a GPU's session says of itself."""
     opened = OnnxRuntime.open

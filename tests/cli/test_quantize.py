@@ -280,6 +280,9 @@ def test_amct_gets_its_files(call: Callable[..., tuple[int, str]], tmp_path: Pat
     assert 'skip_layers: "Conv_1818"\nskip_layers: "Conv_1851"' in (folder / "quant.cfg").read_text()
     compile((folder / "quantize.py").read_text(), "quantize.py", "exec")
 
+    for flag, value in (("--threads", 1), ("--weight_bits", 8)):
+        status, said = call(*command, flag, value)
+        assert (status, "are not for --target ascend, where AMCT calibrates; omit them" in said) == (1, True)
     assert call(*command)[0] == 0
     edited = folder / "quant.cfg"  # as --keep_float's message advises
     edited.write_text('skip_layers: "mine"\n')
