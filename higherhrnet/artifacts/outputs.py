@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from higherhrnet.artifacts import info, sources
+from higherhrnet.artifacts import atomic, info, sources
 from higherhrnet.errors import UserError
 
 _NEAR = 4096  # bytes
 FOLDER_MARK = ".made_by_higherhrnet"
-"""What folders of generated data hold: a file with the mark of their kind."""
+"""What folders of generated data hold: a file with the mark of their kind, and lines of ``remember``."""
 
 
 def mark(kind: str) -> str:
@@ -92,3 +92,21 @@ def claim_folder(folder: Path, flag: str, kind: str) -> None:
             marked.write_text(f"{mark(kind)}\n")
     except OSError as e:
         raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e
+
+
+def remember(file: Path, sha256: str) -> None:
+    """Say in the folder's mark what ``file`` in it will hold; what it held before stays ours until the next time."""
+    marked = file.parent / FOLDER_MARK
+    first, *rows = marked.read_text().splitlines()
+    own = [row for row in rows if row.partition("  ")[2] == file.name]
+    others = [row for row in rows if row not in own]
+    atomic.write_text(marked, "\n".join([first, *others, *own[-1:], f"{sha256}  {file.name}"]) + "\n")
+
+
+def is_remembered(file: Path) -> bool:
+    """Whether a file still holds what ``remember`` said: nobody has changed it, or put another in its place."""
+    try:
+        rows = (file.parent / FOLDER_MARK).read_text().splitlines()
+        return f"{atomic.sha256(file)}  {file.name}" in rows
+    except (OSError, UserError):
+        return False

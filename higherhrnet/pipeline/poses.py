@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.dataset import coco_results
 from higherhrnet.image import encoder, video
 from higherhrnet.pipeline.people import People
@@ -30,8 +30,9 @@ COLUMNS = ("source", "frame", "time", "track", "person", "joint", "x", "y", "sco
 class Along:
     """Writes files of each picture as it comes; to be used in a ``with`` block."""
 
-    def __init__(self, folder: Path, kinds: Iterable[str]) -> None:
-        """Make the folders of the ``kinds`` in ``folder``."""
+    def __init__(self, folder: Path, kinds: Iterable[str], *, overwrite: bool = False) -> None:
+        """Make the folders of the ``kinds`` in ``folder``; ``overwrite`` replaces pictures of others in them."""
+        self._overwrite = overwrite
         self._folders = {kind: folder / kind for kind in kinds if kind in ALONG}
         for made in self._folders.values():
             atomic.refuse_link(made)
@@ -64,9 +65,9 @@ class Along:
         assert pixels is not None
         drawn = people.draw(pixels)
         if IMAGES in self._folders:
-            atomic.write_bytes(
-                self._folders[IMAGES] / f"{place.stem}.jpg", encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            )
+            file = self._folders[IMAGES] / f"{place.stem}.jpg"
+            outputs.check(file, "--output", ours=encoder.is_drawing, overwrite=self._overwrite)
+            atomic.write_bytes(file, encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)))
         if VIDEO in self._folders and place.source.kind != PICTURE:
             self._drawing(place).write(drawn, place.frame / _RATE if place.time is None else place.time)
 
@@ -140,12 +141,32 @@ def line(place: Place, people: People) -> str:
     )
 
 
-def write(folder: Path, kinds: Iterable[str], pictures: Iterable[list[dict[str, Any]]], joints: tuple[str, ...]) -> int:
+def check(folder: Path, kinds: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse, before anybody is found, to ``write`` over what somebody changed or put there.
+
+    Raises
+    ------
+    UserError : saying what is there, unless ``overwrite``
+    """
+    for kind, name in ((JSON, RESULTS), (CSV, TABLE)):
+        if kind in kinds:
+            outputs.check(folder / name, "--output", ours=outputs.is_remembered, overwrite=overwrite)
+
+
+def write(
+    folder: Path,
+    kinds: Iterable[str],
+    pictures: Iterable[list[dict[str, Any]]],
+    joints: tuple[str, ...],
+    *,
+    overwrite: bool = False,
+) -> int:
     """Write the files of everybody from each picture's entries, in order; return the number of people.
 
-    ``image_id`` counts the pictures from 0.
+    ``image_id`` counts the pictures from 0. Raises UserError as ``check``.
     """
     chosen = set(kinds)
+    check(folder, chosen, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(_table(folder / TABLE, joints)) if CSV in chosen else None
         count = 0
@@ -161,7 +182,8 @@ def write(folder: Path, kinds: Iterable[str], pictures: Iterable[list[dict[str, 
                     yield entry
 
         if JSON in chosen:
-            coco_results.write(folder / RESULTS, numbered())
+            with _remembered(folder / RESULTS) as partial, partial.open("w", encoding="utf-8") as file:
+                coco_results.dump(numbered(), file)
         else:
             for _ in numbered():
                 pass
@@ -169,10 +191,18 @@ def write(folder: Path, kinds: Iterable[str], pictures: Iterable[list[dict[str, 
 
 
 @contextlib.contextmanager
+def _remembered(file: Path) -> Iterator[Path]:
+    """As atomic.writing, of a file that is known for ours by its content."""
+    with atomic.writing(file) as partial:
+        yield partial
+        outputs.remember(file, atomic.sha256(partial))
+
+
+@contextlib.contextmanager
 def _table(file: Path, joints: tuple[str, ...]) -> Iterator[Any]:
     """A function that adds a person's rows."""
     with (
-        atomic.writing(file) as partial,
+        _remembered(file) as partial,
         partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
         rows = csv.writer(text)

@@ -86,8 +86,9 @@ def files(
     summary, people_of = Summary(), _PeopleOf(job)
     with (
         Journal(folder / JOURNAL, claim.Record(work), overwrite=overwrite) as journal,
-        poses.Along(folder, kinds) as along,
+        poses.Along(folder, kinds, overwrite=overwrite) as along,
     ):
+        poses.check(folder, kinds, overwrite=overwrite)
         atomic.remove_partials([folder, *filter(Path.is_dir, folder.iterdir())])  # of a run that was killed
         ledger = _Ledger(journal, folder, whole=job.track or poses.VIDEO in kinds)
         before = len(journal)
@@ -106,7 +107,7 @@ def files(
         along.end()
         summary.without_audio = along.without_audio
         summary.kept = ledger.kept if before else 0
-        summary.people = poses.write(folder, kinds, ledger.entries(), job.skeleton.names)
+        summary.people = poses.write(folder, kinds, ledger.entries(), job.skeleton.names, overwrite=overwrite)
     return summary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_a_picture_of_another_name_is_another(predict: Predict, pictures: Path, 
         assert "done before" not in predict(name, *kinds).out
         assert {entry["source"] for entry in json.loads(Path("poses/poses.json").read_text())} == {name}
     assert Path("poses/images/b.jpg").is_file()
+
+
+@pytest.mark.parametrize("name", ["poses.json", "poses.csv", "images/own.jpg"])
+def test_what_somebody_changed_is_kept(predict: Predict, pictures: Path, tmp_path: Path, name: str):
+    """In a folder of ours too, where somebody corrected what was found."""
+    file, more = sorted(pictures.glob("*.jpg"))[:2]
+    kinds = ("--save", "json,csv,images")
+    assert predict(file, *kinds).status == 0
+    assert predict(file, *kinds).status == 0
+    shutil.copy(more, "own.jpg")
+    Path("poses", name).write_text("mine")
+    said = predict(file, "own.jpg", *kinds).err
+    assert f"poses/{name} is a file that this command did not make; give another path with --output, or --over" in said
+    assert Path("poses", name).read_text() == "mine"
+    assert predict(file, "own.jpg", *kinds, "--overwrite").status == 0
+    assert predict(file, "own.jpg", *kinds).status == 0
 
 
 def test_joints_that_are_drawn_otherwise_are_other_work(predict: Predict, pictures: Path, tmp_path: Path):
