@@ -27,7 +27,7 @@ def check(
     inputs: Iterable[Path] = (),
     overwrite: bool | None = False,
 ) -> None:
-    """Refuse to write a file where an input lies or something that this program did not write.
+    """Refuse to write a file where an input lies, something that this program did not write, or nothing may be written.
 
     A link may be written unless it leads to an input: writing replaces it and leaves what it names alone.
 
@@ -42,6 +42,7 @@ def check(
     UserError : saying what is there
     """
     if not os.path.lexists(path):
+        _check_folder(path, flag)
         return
     for source in inputs:
         if source.exists() and path.exists() and os.path.samefile(path, source):
@@ -54,6 +55,18 @@ def check(
         return
     remedy = "" if overwrite is None else ", or --overwrite to replace it"
     raise UserError(f"{path} is a file that this command did not make; give another path with {flag}{remedy}")
+
+
+def _check_folder(path: Path, flag: str) -> None:
+    """Refuse a new file whose folder is none, or may not be written: before the work whose result it is."""
+    folder = next((parent for parent in path.parents if os.path.lexists(parent)), Path())
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is no folder; give another path with {flag}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(
+            f"cannot write {path}: no right to write to {folder}, or a read-only file system; give another path with "
+            f"{flag}"
+        )
 
 
 def is_marked(path: Path, kind: str) -> bool:

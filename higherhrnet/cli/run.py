@@ -82,7 +82,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     why = chain.why_to_make(results, wanted, images, config.location, overwrite=args.overwrite, exif=args.exif)
     if why is not None:
         results_file.check(results, overwrite=args.overwrite)
-        atomic.make_directory(results.parent)  # what is in its way is found before the work
         if why:
             print(f"{results} holds people of other work ({why}); it is replaced when this run is complete")
         decoding.prepare()  # not where nothing is to be decoded: to load the compiled functions takes a second
@@ -96,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             else:
                 run.here(journal, backend)
             flags.say_left_out(journal.left_out)
+            atomic.make_directory(results.parent)
             chain.remove_folders(work)  # before the journal, which shows that they are ours
             chain.finish(results, journal, wanted, images, settings.calibrated, overwrite=args.overwrite)
     else:

@@ -26,6 +26,21 @@ def test_a_new_path_and_our_own_file_may_be_written(tmp_path: Path):
     outputs.check(tmp_path / "own", "--output", ours=ours)
 
 
+def test_a_folder_that_may_not_be_written_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where it would have to be made, and relative to the current one."""
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UserError, match=r"cannot write .*file/a/new: .*file is no folder; give another path with --out"
+    ):
+        outputs.check(tmp_path / "file/a/new", "--output", ours=ours)
+    monkeypatch.chdir(tmp_path)
+    outputs.check(Path("a/new"), "--output", ours=ours)
+    monkeypatch.setattr(os, "access", lambda folder, mode: str(folder) != ".")  # root may write everywhere
+    for name in ("new", "a/new"):
+        with pytest.raises(UserError, match=rf"cannot write {name}: no right to write to \., or a read-only file"):
+            outputs.check(Path(name), "--output", ours=ours)
+
+
 def test_a_file_of_others_needs_overwrite(tmp_path: Path):
     path = tmp_path / "file"
     path.write_bytes(b"theirs")

@@ -98,7 +98,7 @@ def test_a_folder_that_was_there_stays_and_one_that_a_run_made_goes(run: Script,
 def test_what_is_in_the_way_of_results_is_found_before_the_work(run: Script):
     Path("file").touch()
     outcome = run("OUTPUT_DIR", "file")
-    assert "cannot create directory file/coco_kpt/" in outcome.err
+    assert "results.json: file is no folder; give another path with OUTPUT_DIR" in outcome.err
     assert not Path("run_work").exists()
 
 
