@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import inputs, seen
+from higherhrnet.artifacts import inputs, models, seen
 from higherhrnet.artifacts.inputs import Input
 from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.artifacts.seen import Stamp
@@ -74,6 +74,8 @@ def choose(tree: Path, tree_flip: Path | None, count: int, seed: int) -> Calibra
     found = [(one, False) for one in inputs.find(tree, dtype)]
     if made is not None and made.work.flip:
         raise UserError(f"--inputs {tree} holds mirrored inputs; exchange it with --inputs_flip")
+    if tree_flip is not None and models.same_file(tree, tree_flip):
+        raise UserError(f"--inputs and --inputs_flip are both {tree}; give the tree of the mirrored inputs, or omit it")
     if tree_flip is not None:
         mirrored = passes.made_of(tree_flip)
         if (made is None) != (mirrored is None):

@@ -39,9 +39,12 @@ def test_every_shape_has_one_and_the_rest_go_by_pixels(tree: Path):
     assert chosen.flipped == chosen.pictures == ()
 
 
-def test_the_seed_decides(tree: Path):
+def test_the_seed_decides(tree: Path, tmp_path: Path):
+    mirrored = tmp_path / "flip"
+    shutil.copytree(tree, mirrored)
+
     def indices(seed: int) -> list[int]:
-        return [one.index for one in calibration.choose(tree, tree, 12, seed).all]
+        return [one.index for one in calibration.choose(tree, mirrored, 12, seed).all]
 
     assert indices(1) == indices(1)
     assert indices(1) != indices(2)
@@ -62,6 +65,8 @@ def test_batches_are_of_one_shape_and_repeat_their_first(tree: Path):
 def test_mirrored_inputs_are_of_the_same_pictures(tree: Path, tmp_path: Path):
     """They may be of a data set of equal names: only the plain ones' pictures would be recorded."""
     mirrored = tmp_path / "flip"
+    with pytest.raises(UserError, match="--inputs and --inputs_flip are both"):
+        calibration.choose(tree, tree, 12, 0)
     shutil.copytree(tree, mirrored)
     claim.write(tree, Record(INPUTS, Facts(pictures="a" * 64), complete=True))
     with pytest.raises(UserError, match=r"only one of .* says what it is of; preprocess both in one run"):
