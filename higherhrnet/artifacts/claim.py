@@ -124,9 +124,9 @@ class _Parts:
 
 
 def read(place: Path, kind: type[Work]) -> Record[Work] | None:
-    """A place's record, None where it has none. Raises UserError for a damaged one."""
+    """A place's record, None where it has none. Raises UserError for a damaged one, or a link that leads nowhere."""
     file = record_of(place)
-    return parse(sources.read_json(file, "record"), kind, file) if file.exists() else None
+    return parse(sources.read_json(file, "record"), kind, file) if os.path.lexists(file) else None
 
 
 def read_sound(place: Path, kind: type[Work]) -> Record[Work] | None:

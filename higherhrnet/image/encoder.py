@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from higherhrnet.artifacts import outputs
 
-_DRAWING = "people on a picture"
 _AFTER_IHDR = 33  # bytes of a PNG's signature and first chunk (PNG, 11.2.1)
 
 
-def jpeg(image: np.ndarray, *, quality: int = 95) -> bytes:
-    """A JPEG of BGR uint8 [H, W, 3], the mark as its comment (ITU-T T.81, B.2.4.5); ``quality`` up to 100."""
+def jpeg(image: np.ndarray, kind: str, *, quality: int = 95) -> bytes:
+    """A JPEG of BGR uint8 [H, W, 3], the mark of its kind as its comment (ITU-T T.81, B.2.4.5); ``quality`` to 100."""
     data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    mark = outputs.mark(_DRAWING).encode()
+    mark = outputs.mark(kind).encode()
     return data[:2] + b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark + data[2:]
-
-
-def is_drawing(path: Path) -> bool:
-    """Whether a file is one that ``jpeg`` made."""
-    return outputs.is_marked(path, _DRAWING)
 
 
 def png(image: np.ndarray, kind: str) -> bytes:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,7 @@ JSON, OPENPOSE, CSV, IMAGES, VIDEO = KINDS = ("json", "openpose", "csv", "images
 """What can be saved."""
 ALONG = frozenset({OPENPOSE, IMAGES, VIDEO})
 """What is written while people are found."""
+_DRAWING = "people that predict found, drawn"
 RESULTS, TABLE = "poses.json", "poses.csv"
 COLUMNS = ("source", "frame", "time", "track", "person", "joint", "x", "y", "score")
 
@@ -66,8 +68,8 @@ class Along:
         drawn = people.draw(pixels)
         if IMAGES in self._folders:
             file = self._folders[IMAGES] / f"{place.stem}.jpg"
-            outputs.check(file, "--output", ours=encoder.is_drawing, overwrite=self._overwrite)
-            atomic.write_bytes(file, encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)))
+            outputs.check(file, "--output", ours=partial(outputs.is_marked, kind=_DRAWING), overwrite=self._overwrite)
+            atomic.write_bytes(file, encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), _DRAWING))
         if VIDEO in self._folders and place.source.kind != PICTURE:
             self._drawing(place).write(drawn, place.frame / _RATE if place.time is None else place.time)
 

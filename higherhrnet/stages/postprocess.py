@@ -271,6 +271,10 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     return coco_results.entries(image.image_id, kept, scores, category=decoding.category)
 
 
+_DRAWING = "people of a data set, drawn"
+_is_drawing = partial(outputs.is_marked, kind=_DRAWING)
+
+
 @dataclass(frozen=True)
 class DrawJob:
     """Which people to draw, and where to."""
@@ -310,7 +314,7 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
     pictures = _picture_files(shown, job.output)
     read = [job.location.picture(image) for image in shown]
     for picture in pictures:
-        outputs.check(picture, "--vis_dir", ours=encoder.is_drawing, inputs=read, overwrite=job.overwrite)
+        outputs.check(picture, "--vis_dir", ours=_is_drawing, inputs=read, overwrite=job.overwrite)
     atomic.make_directory(job.output)
     for image, picture in zip(tqdm(shown, desc="draw", unit="image", disable=None), pictures, strict=True):
         pixels = cv2.cvtColor(reader.read_image(job.location.picture(image), exif=exif), cv2.COLOR_RGB2BGR)
@@ -318,10 +322,8 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
         atomic.make_directory(picture.parent)
         source = [job.location.picture(image)]
-        may = partial(
-            outputs.check, picture, "--vis_dir", ours=encoder.is_drawing, inputs=source, overwrite=job.overwrite
-        )
-        atomic.write_bytes(picture, encoder.jpeg(drawn), check=may)
+        may = partial(outputs.check, picture, "--vis_dir", ours=_is_drawing, inputs=source, overwrite=job.overwrite)
+        atomic.write_bytes(picture, encoder.jpeg(drawn, _DRAWING), check=may)
     return pictures
 
 
