@@ -107,13 +107,15 @@ def claim_folder(folder: Path, flag: str, kind: str) -> None:
         raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e
 
 
-def remember(file: Path, sha256: str) -> None:
-    """Say in the folder's mark what ``file`` in it will hold; what it held before stays ours until the next time."""
+def remember(file: Path, sha256: str, *, alone: bool) -> None:
+    """Say in the folder's mark what ``file`` in it will hold; unless ``alone``, what it held before stays ours too."""
     marked = file.parent / FOLDER_MARK
     first, *rows = marked.read_text().splitlines()
     own = [row for row in rows if row.partition("  ")[2] == file.name]
     others = [row for row in rows if row not in own]
-    atomic.write_text(marked, "\n".join([first, *others, *own[-1:], f"{sha256}  {file.name}"]) + "\n")
+    atomic.write_text(
+        marked, "\n".join([first, *others, *([] if alone else own[-1:]), f"{sha256}  {file.name}"]) + "\n"
+    )
 
 
 def is_remembered(file: Path) -> bool:

@@ -197,7 +197,9 @@ def _remembered(file: Path) -> Iterator[Path]:
     """As atomic.writing, of a file that is known for ours by its content."""
     with atomic.writing(file) as partial:
         yield partial
-        outputs.remember(file, atomic.sha256(partial))
+        sha256 = atomic.sha256(partial)
+        outputs.remember(file, sha256, alone=False)  # a kill leaves the one or the other
+    outputs.remember(file, sha256, alone=True)
 
 
 @contextlib.contextmanager
