@@ -11,6 +11,7 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from demo.scenes import generator
 from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.cli import program
 
+KIND = "a drawn video"
 FRAMES, RATE = 24, 12
 """How many, and how many a second."""
 WIDTH, HEIGHT = 640, 480
@@ -72,10 +74,10 @@ def write(path: Path, seed: int = 0) -> None:
     """Write the video, with our mark at its beginning. It needs PyAV. Raises UserError for a file of others."""
     import av  # noqa: PLC0415  # an extra
 
-    outputs.check(path, "--output", ours=outputs.is_marked, overwrite=None)
+    outputs.check(path, "--output", ours=partial(outputs.is_marked, kind=KIND), overwrite=None)
     front = {"movflags": "faststart"}
-    with atomic.writing(path) as partial, av.open(os.fspath(partial), "w", format="mp4", options=front) as output:
-        output.metadata["comment"] = outputs.MARK.decode()
+    with atomic.writing(path) as file, av.open(os.fspath(file), "w", format="mp4", options=front) as output:
+        output.metadata["comment"] = outputs.mark(KIND)
         stream: Any = output.add_stream("libx264", rate=RATE, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for frame in frames(seed):

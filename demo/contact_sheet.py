@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,8 @@ from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.cli import flags, program, terminal
 from higherhrnet.errors import UserError
 from higherhrnet.image import encoder, reader
+
+KIND = "a contact sheet"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = sorted(args.pictures.glob("*.jpg"))
     if not files:
         raise UserError(f"{args.pictures} holds no .jpg files; draw them with HigherHRNet_postprocess.py --vis_dir")
-    outputs.check(args.output, "FILE", ours=outputs.is_marked, inputs=files, overwrite=None)
+    outputs.check(args.output, "FILE", ours=partial(outputs.is_marked, kind=KIND), inputs=files, overwrite=None)
     images = [cv2.cvtColor(reader.read_image(file), cv2.COLOR_RGB2BGR) for file in files]
     sheet = arrange(images, width=args.width)
-    atomic.write_bytes(args.output, encoder.png(sheet))
+    atomic.write_bytes(args.output, encoder.png(sheet, KIND))
     print(args.output.resolve())
 
 

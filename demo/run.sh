@@ -18,13 +18,15 @@ run() {
 
 # Only a folder that this script made is removed.
 mark=.made_by_higherhrnet
-if [[ -L $work || ( -e $work && ! -d $work ) || ( -n $(ls -A "$work" 2>/dev/null) && ! -f $work/$mark ) ]]; then
+made="made by higherhrnet: demo/run.sh"
+if [[ -L $work || ( -e $work && ! -d $work ) ||
+      ( -n $(ls -A "$work" 2>/dev/null) && $(cat "$work/$mark" 2>/dev/null) != "$made" ) ]]; then
   echo "error: WORK=$work holds files that the demo did not make; give a new or empty folder" >&2
   exit 1
 fi
 rm -rf "$work"
 mkdir -p "$work/models"
-echo "made by higherhrnet" > "$work/$mark"
+echo "$made" > "$work/$mark"
 cp "$root/demo/weights/$name.pth" "$work/models/"
 cd "$work"
 export PYTHONPATH=$root

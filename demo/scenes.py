@@ -178,7 +178,7 @@ def write(root: str | os.PathLike[str], *, images: int, seed: int, obstacles: fl
     ROOT/images/val2017/{id:012d}.jpg and ROOT/annotations/person_keypoints_val2017.json.
     """
     root = Path(root)
-    outputs.claim_folder(root, "--output")
+    outputs.claim_folder(root, "--output", "generated scenes")
     pictures, notes = root / "images/val2017", root / "annotations"
     pictures.mkdir(parents=True, exist_ok=True)
     notes.mkdir(parents=True, exist_ok=True)

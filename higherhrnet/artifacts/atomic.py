@@ -105,11 +105,18 @@ def remove_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Give a new folder in ``parent``, and remove it at the block's end. Raises UserError where it cannot be made."""
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
+    """Give a new folder in ``parent``, or where the system has temporary files, and remove it at the block's end.
+
+    Raises UserError where it cannot be made.
+    """
     try:
         folder = Path(tempfile.mkdtemp(prefix="higherhrnet_", dir=parent))
     except OSError as e:
+        if parent is None:
+            raise UserError(
+                f"cannot create a temporary folder: {e.strerror}; set TMPDIR to one that can be written"
+            ) from e
         raise UserError(f"cannot create a folder in {parent}: {e.strerror}; choose another output path") from e
     try:
         yield folder

@@ -48,6 +48,8 @@ class Facts:
     """pictures.digest of the pictures that were read; '' where nothing says which."""
     left_out: list[int] = field(default_factory=list)
     """Indices of bad images."""
+    without_dumps: list[int] = field(default_factory=list)
+    """Of results, indices of images whose dumps were not there: figures are not over these either."""
     devices: list[int] = field(default_factory=list)
     """Which devices had a part, over all runs; another choice of devices is still the same work."""
     sha256: str = ""
@@ -57,7 +59,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what no program here writes."""
-        check_indices([*self.left_out, *self.calibrated_on])
+        check_indices([*self.left_out, *self.without_dumps, *self.calibrated_on])
         check_digest(self.pictures)
 
 
@@ -122,9 +124,9 @@ class _Parts:
 
 
 def read(place: Path, kind: type[Work]) -> Record[Work] | None:
-    """A place's record, None where it has none. Raises UserError for a damaged one."""
+    """A place's record, None where it has none. Raises UserError for a damaged one, or a link that leads nowhere."""
     file = record_of(place)
-    return parse(sources.read_json(file, "record"), kind, file) if file.exists() else None
+    return parse(sources.read_json(file, "record"), kind, file) if os.path.lexists(file) else None
 
 
 def read_sound(place: Path, kind: type[Work]) -> Record[Work] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def record_of(directory: Path) -> Path:
 def read(directory: Path) -> dict[str, Figure]:
     """What is known of the performance files there, by name. Raises UserError for a damaged record."""
     file = record_of(directory)
-    if not file.exists():
+    if not os.path.lexists(file):
         return {}
     what = f"record {file}"
     remedy = "remove it, and the performance files beside it count as those of other programs; or give another place"

@@ -6,14 +6,17 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from higherhrnet.artifacts import info, sources
+from higherhrnet.artifacts import atomic, info, sources
 from higherhrnet.errors import UserError
-
-MARK = b"made by higherhrnet"
-"""What our pictures and charts hold near their beginning, and folders of generated data in a file of this name."""
 
 _NEAR = 4096  # bytes
 FOLDER_MARK = ".made_by_higherhrnet"
+"""What folders of generated data hold: a file with the mark of their kind, and lines of ``remember``."""
+
+
+def mark(kind: str) -> str:
+    """What files of ours hold near their beginning; by the ``kind`` no command takes another's for its own."""
+    return f"made by higherhrnet: {kind}"
 
 
 def check(
@@ -24,7 +27,7 @@ def check(
     inputs: Iterable[Path] = (),
     overwrite: bool | None = False,
 ) -> None:
-    """Refuse to write a file where an input lies or something that this program did not write.
+    """Refuse to write a file where an input lies, something that this program did not write, or nothing may be written.
 
     A link may be written unless it leads to an input: writing replaces it and leaves what it names alone.
 
@@ -39,6 +42,7 @@ def check(
     UserError : saying what is there
     """
     if not os.path.lexists(path):
+        _check_folder(path, flag)
         return
     for source in inputs:
         if source.exists() and path.exists() and os.path.samefile(path, source):
@@ -50,14 +54,26 @@ def check(
     if overwrite or ours(path):
         return
     remedy = "" if overwrite is None else ", or --overwrite to replace it"
-    raise UserError(f"{path} is a file that this program did not make; give another path with {flag}{remedy}")
+    raise UserError(f"{path} is a file that this command did not make; give another path with {flag}{remedy}")
 
 
-def is_marked(path: Path) -> bool:
-    """Whether a picture or chart is ours, by its mark."""
+def _check_folder(path: Path, flag: str) -> None:
+    """Refuse a new file whose folder is none, or may not be written: before the work whose result it is."""
+    folder = next((parent for parent in path.parents if os.path.lexists(parent)), Path())
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is no folder; give another path with {flag}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(
+            f"cannot write {path}: no right to write to {folder}, or a read-only file system; give another path with "
+            f"{flag}"
+        )
+
+
+def is_marked(path: Path, kind: str) -> bool:
+    """Whether a file is ours, and of that kind, by its mark."""
     try:
         with sources.open_file(path) as file:
-            return MARK in file.read(_NEAR)
+            return mark(kind).encode() in file.read(_NEAR)
     except OSError:
         return False
 
@@ -70,21 +86,42 @@ def is_list(path: Path) -> bool:
         return False
 
 
-def claim_folder(folder: Path, flag: str) -> None:
-    """Take a folder for generated data: a new or empty one, or one that was taken so before.
+def claim_folder(folder: Path, flag: str, kind: str) -> None:
+    """Take a folder for generated data: a new or empty one, or one that was taken for the same kind before.
 
     Raises
     ------
-    UserError : a folder that holds something of others, or that cannot be written
+    UserError : a folder that holds something of others, or of another command, or that cannot be written
     """
-    mark = folder / FOLDER_MARK
+    marked = folder / FOLDER_MARK
     if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
         raise UserError(f"{flag} {folder} is no folder; give another path")
-    if folder.is_dir() and not mark.is_file() and any(folder.iterdir()):
-        raise UserError(f"{flag} {folder} holds files that this program did not make; give a new or empty folder")
+    is_ours = is_marked(marked, kind)
+    if folder.is_dir() and not is_ours and any(folder.iterdir()):
+        raise UserError(f"{flag} {folder} holds files that this command did not make; give a new or empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not mark.is_file():
-            mark.write_bytes(MARK + b"\n")
+        if not is_ours:
+            marked.write_text(f"{mark(kind)}\n")
     except OSError as e:
         raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e
+
+
+def remember(file: Path, sha256: str, *, alone: bool) -> None:
+    """Say in the folder's mark what ``file`` in it will hold; unless ``alone``, what it held before stays ours too."""
+    marked = file.parent / FOLDER_MARK
+    first, *rows = marked.read_text().splitlines()
+    own = [row for row in rows if row.partition("  ")[2] == file.name]
+    others = [row for row in rows if row not in own]
+    atomic.write_text(
+        marked, "\n".join([first, *others, *([] if alone else own[-1:]), f"{sha256}  {file.name}"]) + "\n"
+    )
+
+
+def is_remembered(file: Path) -> bool:
+    """Whether a file still holds what ``remember`` said: nobody has changed it, or put another in its place."""
+    try:
+        rows = (file.parent / FOLDER_MARK).read_text().splitlines()
+        return f"{atomic.sha256(file)}  {file.name}" in rows
+    except (OSError, UserError):
+        return False

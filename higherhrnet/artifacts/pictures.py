@@ -6,21 +6,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Stamp(NamedTuple):
-    """What a file system says of a file without reading it.
-
-    Time of change and number tell a file that was put in the place of another from that one, even where somebody gave
-    both the same size and time of writing, as archives and container images do.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
+from higherhrnet.artifacts.seen import Stamp
 
 _ROW: list[type] = [int] * len(Stamp._fields) + [str]
 

@@ -148,7 +148,7 @@ class PosesWork:
     network: dict[str, Any]
     """What runs: model, backend, runtime and batch, as of DumpsWork."""
     options: dict[str, Any]
-    """The decode's, how pictures are tested, and which people are kept."""
+    """The decode's, how pictures are tested, which people are kept, and what their joints are called and drawn like."""
     reading: dict[str, Any]
     """What is taken of a source: EXIF's orientation, every which frame, and whether people are followed."""
     saved: list[str]
@@ -245,6 +245,8 @@ _LABELS = {
     "soc_version": "chip",
     "onnx": ".onnx",
     "made_from": "state of the files it is made from",
+    "category": "category of people",
+    "joints": "set of joints",
     "refine": "TEST.REFINE",
     "adjust": "TEST.ADJUST",
     "weight_bits": "number of bits of weights",

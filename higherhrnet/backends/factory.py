@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,7 @@ from higherhrnet.backends.in_process import InProcess
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint
 from higherhrnet.model.architecture import Architecture
-
-
-def is_installed(module: str) -> bool:
-    """Whether a backend's package is there."""
-    return importlib.util.find_spec(module) is not None
+from higherhrnet.system.packages import is_installed
 
 
 def onnxruntime(

@@ -9,12 +9,12 @@ from higherhrnet.artifacts import atomic, dumps, models
 from higherhrnet.backends.ascend import convert
 from higherhrnet.backends.ascend import options as atc_options
 from higherhrnet.backends.choices import MODELS, TORCH, InferenceOptions
-from higherhrnet.backends.factory import is_installed
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.model import origin, quantized
 from higherhrnet.model.architecture import Architecture
 from higherhrnet.model.quantized import Quantized
+from higherhrnet.system.packages import is_installed
 
 
 @dataclass(frozen=True)

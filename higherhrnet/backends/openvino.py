@@ -210,7 +210,7 @@ def _compiled(core: Any, model: Path, device: str, options: dict[str, Any], cach
     """The model for the device; what is compiled is kept where the folder of the model can be written."""
     sources.open_file(model).close()  # a pipe would be waited for
     with contextlib.suppress(OSError, UserError):  # a folder of others, or one that cannot be written
-        outputs.claim_folder(cache, "--model")
+        outputs.claim_folder(cache, "--model", "models that OpenVINO compiled")
         options = {**options, "CACHE_DIR": str(cache / key)}
     try:
         compiled = core.compile_model(str(model), device, options)

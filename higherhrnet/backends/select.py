@@ -22,13 +22,13 @@ from higherhrnet.backends.choices import (
     TORCH,
     InferenceOptions,
 )
-from higherhrnet.backends.factory import is_installed
 from higherhrnet.backends.model_file import Checkpoint, Om
 from higherhrnet.config.values import Config
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
 from higherhrnet.model.quantized import Quantized
 from higherhrnet.system import hardware
+from higherhrnet.system.packages import is_installed
 
 _FOR_INPUTS = {
     inputs.FLOAT32: "no --input_fp16_nodes",

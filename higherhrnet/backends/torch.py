@@ -83,7 +83,7 @@ class Torch(InProcess):
         Raises
         ------
         UserError : a checkpoint that does not load or fit, a GPU or NPU that is not there, ``keeps_maps`` without a
-            GPU, or outputs beyond TOLERANCES
+            GPU, ``tuned`` likewise, or outputs beyond TOLERANCES
         """
         super().__init__(batch=batch, heads=dumps.Heads(architecture.joints, architecture.tags), done=done)
         place = torch_device.choose(on, devices[0])
@@ -91,8 +91,12 @@ class Torch(InProcess):
         self.keeps_maps = keeps_maps
         if keeps_maps and self._kind != CUDA:
             raise UserError(f"--decode_on device is for CUDA GPUs, torch computes on {place}; give --decode_on host")
+        if tuned and self._kind != CUDA:
+            raise UserError(
+                f"--tune has cuDNN try its kernels, torch computes on {place}; omit it, or give --device cuda"
+            )
         precision = precision or ("float32" if self._kind == CPU else "float16")
-        self.name = f"{NAME} {self._kind} {precision}{' tuned' * (tuned and self._kind == CUDA)}"
+        self.name = f"{NAME} {self._kind} {precision}{' tuned' * tuned}"
         self.runtime = place.runtime
         if threads:
             torch.set_num_threads(threads)

@@ -19,15 +19,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from higherhrnet.artifacts import engines, trtexec_log
+from higherhrnet.artifacts import atomic, engines, trtexec_log
 from higherhrnet.backends.ascend import atc
 from higherhrnet.backends.base import INT8
 from higherhrnet.errors import UserError
-from higherhrnet.model import fingerprint, onnx_graph, quantized
+from higherhrnet.model import onnx_graph, quantized
 from higherhrnet.model.fingerprint import Seen
 from higherhrnet.system import hardware, processes
 
@@ -53,8 +52,8 @@ def known_flags() -> frozenset[str]:
     """
     if shutil.which(NAME) is None:
         return UNTIL_10
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = processes.run(processes.Command((NAME, "--help")), log=Path(folder, "help"), timeout=_HELP_SECONDS)
+    with atomic.temporary_folder() as folder:
+        outcome = processes.run(processes.Command((NAME, "--help")), log=folder / "help", timeout=_HELP_SECONDS)
     found = frozenset(re.findall(r"--[A-Za-z]\w*", outcome.text))
     if "--onnx" not in found:
         raise UserError(
@@ -184,7 +183,7 @@ def precision_of(model: Path, wanted: str | None = None) -> str:
 
 
 def run(
-    model: Path,
+    found: Seen,
     shapes: Sequence[tuple[int, int]],
     *,
     batch: int,
@@ -197,7 +196,7 @@ def run(
     begins: Callable[[tuple[int, int]], object] = lambda _: None,
     done: Callable[[tuple[int, int]], object] = lambda _: None,
 ) -> None:
-    """Measure all shapes; the logs stay in ``folder``, where artifacts.perf reads them.
+    """Measure all shapes with a model; the logs stay in ``folder``, where artifacts.perf reads them.
 
     The engine stays there too, and is taken again where it was built of the same by the same, unless ``anew``.
     ``begins`` is called before a shape's log is written, ``done`` after.
@@ -210,7 +209,7 @@ def run(
             f"and bring the logs here"
         )
     known = known_flags()
-    found = fingerprint.see(model)
+    model = found.model
     engine = engine_path(model, batch, folder, tuned=tuned)
     made = _made_of(found, shapes, device, precision, known, tuned=tuned)
     is_built = not anew and engines.is_of(engine, made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from higherhrnet.artifacts.claim import Record
@@ -14,7 +14,6 @@ from higherhrnet.stages import postprocess, results_file
 
 def say(
     dataset: coco.Dataset,
-    images: Sequence[coco.Image],
     results: Path,
     wanted: Record[PeopleWork],
     arch: str,
@@ -22,20 +21,20 @@ def say(
     people: People | None,
     of: str = "",
 ) -> None:
-    """Print what a results file holds for ``images``, and its figures over those that were not left out.
+    """Print what a results file holds, and its figures over the images that its record says.
 
     The file is of the work ``wanted``, or the end is a UserError: somebody has replaced it since.
 
     ``of`` follows the number of images, ' of 3 shards' for example; without ``people`` no figures are made.
     """
     made = results_file.record(results, wanted)
-    left_out = set(made.facts.left_out)
-    ids = [image.image_id for image in images if image.index not in left_out]
+    images = results_file.images_of(made, dataset)
+    ids = [image.image_id for image in images]
     count, figures = postprocess.evaluate(dataset, results, ids, people, made)
     print(f"=> {count} people in {len(ids)} images{of}, {results}")
     if len(ids) < len(dataset.images):
         print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
-    if left_out:
+    if left_out := made.facts.left_out:
         print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
     if calibrated_on := set(made.facts.calibrated_on).intersection(i.index for i in images):
         print(on_calibration_images(len(calibrated_on)))

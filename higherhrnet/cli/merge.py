@@ -39,10 +39,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not shards:
         raise UserError(f"{whole.parent} holds no {whole.stem}_IofN.json; run the shards, or name their files")
     results_file.check(whole, overwrite=args.overwrite, inputs=shards)
-    made = merge.run(dataset, shards, whole, joints=config.result_joints, overwrite=args.overwrite)
+    made, notes = merge.run(
+        dataset, config.location, shards, whole, joints=config.result_joints, overwrite=args.overwrite
+    )
+    for note in notes[:1]:  # the others are of the same folder
+        print(f"note: {note}")
     figures.say(
         dataset,
-        dataset.images[: made.work.images],
         whole,
         made,
         config.network,

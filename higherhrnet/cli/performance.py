@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _benchmark(args)
     if args.chart:
         chart.require()
-        chart.check(args.chart, overwrite=args.overwrite)
+        chart.check(args.chart, chart.KIND, overwrite=args.overwrite)
     if args.print_commands:
         print("\n".join(measure.trtexec_lines(_job(args, config), args.save or _LOGS)))
         return
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     foot = perf.MEANING if any(column.origin is not None for column in columns) else ""
     print(tables.formatted(columns, notes, args.format, foot=foot))
     if args.chart:
-        chart.draw(columns, args.chart, partial(chart.check, args.chart, overwrite=args.overwrite))
+        chart.draw(columns, args.chart, partial(chart.check, args.chart, chart.KIND, overwrite=args.overwrite))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,6 +124,9 @@ def _columns(args: argparse.Namespace, config: Config) -> tuple[list[tables.Colu
     """The table's columns and notes, of a measurement, result directories and the guide."""
     results = args.result or ([] if args.backend else [_RESULT])
     labels = _labels(args, results)
+    named = [label for label, _ in args.chips_per_card]
+    if twice := [label for label in named if named.count(label) > 1]:
+        raise UserError(f"--chips_per_card names {twice[0]} {len(twice)} times; give each label one number")
     chips = {label: _chips(label, number) for label, number in args.chips_per_card}
     guide = published.load()
     beside = [guide.column(name) for name in args.published]

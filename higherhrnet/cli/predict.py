@@ -19,6 +19,7 @@ import cv2
 from tqdm import tqdm
 
 from higherhrnet import decode
+from higherhrnet.artifacts import atomic
 from higherhrnet.artifacts.work import PosesWork
 from higherhrnet.backends import choices, select
 from higherhrnet.cli import decoding, flags, terminal, uses
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     to_lines = str(args.output) == _LINES
     for flag, is_given in (("--save", args.save is not None), ("--overwrite", args.overwrite)):
         if to_lines and is_given:
-            raise UserError(f"{flag} is for files, and --output - writes lines of JSON; omit it, or give a folder")
+            raise UserError(f"{flag} has no effect with --output -, which writes lines alone; omit one of them")
     kinds = args.save or (poses.JSON,)
     if poses.VIDEO in kinds or args.track or args.no_exif or args.stride is not None:  # else no folder is listed twice
         of_sources = sources.kinds(args.sources)
@@ -89,7 +90,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "runtime": backend.runtime,
                     "batch": backend.batch,
                 },
-                options={**postprocess.decode_options(config.options, plan), **asdict(kept)},
+                options={
+                    **postprocess.decode_options(config.options, plan),
+                    **asdict(kept),
+                    "joints": atomic.sha256_of_json(asdict(config.joint_set)),
+                },
                 reading={**asdict(reading), "track": args.track},
                 saved=[kind for kind in poses.KINDS if kind in kinds and kind in poses.ALONG],
                 version=decode.VERSION,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import resource
 import signal
 import sys
@@ -17,6 +18,7 @@ _LIMITS = {
     errno.EAGAIN: "processes and threads (ulimit -u)",
     errno.EMFILE: "open files (ulimit -n)",
     errno.ENFILE: "open files of this machine",
+    errno.EFBIG: "the size of files (ulimit -f)",
 }
 
 
@@ -61,7 +63,8 @@ def _said(error: BaseException) -> str | None:
     """What an exception means to a user; None for one that is our bug."""
     if limit := next(filter(None, map(_limit, _causes(error))), ""):  # whatever a stage took it for
         what = error.args[0].partition(";")[0] if isinstance(error, UserError) else str(error)
-        return f"{what}: the limit of {limit} is too low here; raise it, or give fewer --workers and --threads"
+        fewer = "" if limit == _LIMITS[errno.EFBIG] else ", or give fewer --workers and --threads"
+        return f"{what}: the limit of {limit} is too low here; raise it{fewer}"
     if isinstance(error, UserError):
         return str(error)
     # Python, too, loses what it was to say where memory is short, and so do loaders of libraries (no number of error).
@@ -86,6 +89,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _limit(error: BaseException) -> str:
     """The limit of the system that an exception comes from, '' for others."""
+    if isinstance(error, OSError) and error.errno == errno.EFBIG and error.strerror != os.strerror(errno.EFBIG):
+        return ""  # ours, of what is too large to be read
     if isinstance(error, OSError):
         return _LIMITS.get(error.errno or 0, "")
     if isinstance(error, RuntimeError) and "start new thread" in str(error):  # which has no number

@@ -10,15 +10,14 @@ lists, beside float32 dumps of the same inputs, and keeps more layers float32 wh
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, models, outputs
-from higherhrnet.artifacts.work import DumpsWork
+from higherhrnet.artifacts import atomic, claim, models, outputs
+from higherhrnet.artifacts.work import DumpsWork, differences
 from higherhrnet.backends import choices, factory
 from higherhrnet.backends.ascend import amct
 from higherhrnet.cli import decoding, flags, terminal, uses
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check_output(args: argparse.Namespace, model: Path, output: Path) -> None:
-    outputs.check(output, "--output", ours=origin.is_ours, inputs=[model], overwrite=args.overwrite)
+    outputs.check(output, "--output", ours=partial(origin.is_ours, int8=True), inputs=[model], overwrite=args.overwrite)
 
 
 def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Calibration, output: Path) -> None:
@@ -71,7 +70,7 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
     found = fingerprint.see(model)
     source = quantization.load(model)
     found.check()
-    scheme = quantization.Scheme(args.target, args.weight_bits, tuple(quantization.named(source, args.keep_float)))
+    scheme = quantization.Scheme(args.target, args.weight_bits or 7, tuple(quantization.named(source, args.keep_float)))
     judge = None if args.max_drop is None else _Judge(args, config, found, chosen)
     if (
         judge is None
@@ -88,8 +87,8 @@ def _to_int8(args: argparse.Namespace, config: Config, model: Path, chosen: Cali
         probe = [batch for batch, _ in zip(chosen.batches(size), range(_PROBES), strict=False)]
 
         def is_enough(tried: quantization.Scheme) -> bool:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, output.name)
+            with atomic.temporary_folder() as folder:
+                file = folder / output.name
                 made = quantization.quantize(source, ranges, tried)
                 quantize.write(source, made, quantize.describe(found.sha256, chosen, tried), file)
                 kept = len(tried.keep_float)
@@ -129,6 +128,11 @@ class _Judge:
             raise UserError(
                 f"--dumps {args.dumps} are not of model {model.model}; run HigherHRNet_benchmark.py with it"
             )
+        if different := differences(made.work.inputs, plain.made):
+            raise UserError(
+                f"--dumps {args.dumps} are not of the inputs that {args.info}_HxW.info list: "
+                f"{claim.reasons(different)}; give those"
+            )
         if made.work.indices != plain.indices:
             raise UserError(f"--dumps {args.dumps} are of other images than {args.info}_HxW.info list; give those")
         if (twice := set(plain.pictures.values()).intersection(chosen.pictures)) and not args.allow_evaluation_images:
@@ -137,14 +141,14 @@ class _Judge:
                 f"others, or --allow_evaluation_images"
             )
         decoding.prepare(terminal.say)
-        with tempfile.TemporaryDirectory() as folder, workers.Pool(workers.cores()) as pool:
+        with atomic.temporary_folder() as folder, workers.Pool(workers.cores()) as pool:
             job = postprocess.PostprocessJob(
                 args.dumps,
                 compare.flip_of(args.dumps),
                 config.plan,
                 config.heads,
                 config.options,
-                Path(folder, "results.json"),
+                folder / "results.json",
                 people=config.people,
             )
             found = postprocess.run(self._dataset, job, pool)
@@ -168,6 +172,8 @@ def _for_ascend(args: argparse.Namespace, config: Config, model: Path, chosen: C
     """Write what AMCT needs, and print what to run where it is."""
     if args.max_drop is not None or args.keep_float:
         raise UserError("--max_drop and --keep_float are not for --target ascend: edit skip_layers in its quant.cfg")
+    if args.threads or args.weight_bits is not None:
+        raise UserError("--threads and --weight_bits are not for --target ascend, where AMCT calibrates; omit them")
     graph = onnx_graph.read(model)
     batch = graph.inputs[0].shape[0] or 1
     folder = args.output or model.with_name(f"{model.stem}_amct")
@@ -188,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="FILE", help="NAME_int8.onnx beside the model without it")
     targets = "cpu: ONNX Runtime and OpenVINO; tensorrt: trtexec; ascend: files for AMCT, printed and not run"
     add("--target", choices=("cpu", "tensorrt", _ASCEND), default="cpu", help=targets)
-    bits = "of weights; 8 are for CPUs with VNNI and for TensorRT: elsewhere sums overflow, and people are lost"
-    add("--weight_bits", type=int, choices=(7, 8), default=7, help=bits)
+    bits = "of weights, else 7; 8 are for CPUs with VNNI and for TensorRT: elsewhere sums overflow, and people are lost"
+    add("--weight_bits", type=int, choices=(7, 8), help=bits)
     keep = "layers or blocks of layers that stay float32; heads, those that make the outputs, always do"
     add("--keep_float", type=flags.names, default=(), metavar="NAME,...", help=keep)
     add("--threads", type=flags.thread_count, default=0, metavar="N", help="of ONNX Runtime; 0 leaves it to it")

@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, images, results, wanted, config.network, people=people)
+    figures.say(dataset, results, wanted, config.network, people=people)
 
 
 def _say_backend(inference: Inference, chosen: Choice, model: Path) -> None:

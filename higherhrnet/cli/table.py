@@ -38,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     uses.check("table", argv)
     config.require_plain()
     evaluation.require()
+    _check_used(args)
     if args.chart:
         chart.require()
-        chart.check(args.chart, overwrite=args.overwrite)
+        chart.check(args.chart, report.KIND, overwrite=args.overwrite)
     model = args.model or models.find_onnx(choices.MODELS, args.bs)
     int8 = args.int8 or model.with_name(f"{model.stem}_int8.onnx")
     if args.int8 and not int8.is_file():
@@ -68,7 +69,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     foot = report.MEANING.format(images=first.found.images, distance=args.distance)
     print(report.formatted(shown, notes, args.format, foot=foot))
     if args.chart:
-        report.draw(shown, args.chart, partial(chart.check, args.chart, overwrite=args.overwrite))
+        report.draw(shown, args.chart, partial(chart.check, args.chart, report.KIND, overwrite=args.overwrite))
+
+
+def _check_used(args: argparse.Namespace) -> None:
+    """Refuse flags of backends that no row is of."""
+    for flag, given, users in (
+        ("--weights", args.weights, {choices.TORCH}),
+        ("--int8", args.int8, {choices.ONNXRUNTIME, choices.OPENVINO}),
+        ("--device", args.openvino_device, {choices.OPENVINO}),
+    ):
+        if given and not users.intersection(args.backends):
+            raise UserError(f"{flag} is for {' or '.join(sorted(users))}, which --backends leaves out; omit it")
 
 
 def _of_one_network(model: Path, int8: Path | None, weights: Path | None) -> list[Seen]:
@@ -134,7 +146,7 @@ def _job(args: argparse.Namespace, config: Config) -> stage.TableJob:
         config.extra,
         batch=args.bs,
         threads=args.threads,
-        openvino_device=args.openvino_device,
+        openvino_device=args.openvino_device or "CPU",
         people=config.people,
     )
 
@@ -156,7 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--backends", type=backends, default=_BACKENDS, metavar="B,B", help="to measure, in this order")
     add("--bs", type=flags.batch_size, default=1, metavar="N", help="batch size")
     add("--threads", type=flags.thread_count, default=0, metavar="N", help="of the CPU; 0 leaves it to the backends")
-    add("--device", dest="openvino_device", default="CPU", metavar="NAME", help="openvino: CPU, GPU, NPU, AUTO ...")
+    add(
+        "--device",
+        dest="openvino_device",
+        metavar="NAME",
+        help="openvino: CPU, which it is without it, GPU, NPU, AUTO ...",
+    )
     add("--info", default="./prep_bin", metavar="NAME", help="lists of the inputs, without _HxW.info")
     add("--info_flip", default="./prep_bin_flip", metavar="NAME", help="lists of the mirrored inputs")
     distance = "pixels by which a keypoint may move while its person is the same"

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import importlib
 import importlib.metadata
-import importlib.util
 import io
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from higherhrnet.dataset import ground_truth, joints
 from higherhrnet.dataset.coco import Dataset, load
 from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
+from higherhrnet.system import packages
 
 STATISTICS = ("AP", "Ap .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 """The ten figures of COCOeval 'keypoints', under the official code's names."""
@@ -33,7 +33,7 @@ _PACKAGE = "pycocotools"
 
 def require() -> None:
     """Raise UserError unless pycocotools is installed and finds a person: before any work is done."""
-    if importlib.util.find_spec(_PACKAGE) is None:
+    if not packages.is_installed(_PACKAGE):
         raise UserError(
             f"{_PACKAGE}, which evaluates people, is not installed; pip install {_PACKAGE}, or make a results "
             f"file without figures (--no_eval of postprocess and run)"

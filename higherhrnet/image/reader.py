@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from higherhrnet.artifacts import sources
-from higherhrnet.artifacts.pictures import Picture, Stamp
+from higherhrnet.artifacts import seen, sources
+from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import formats
 from higherhrnet.system import c_stderr
@@ -48,7 +49,7 @@ def stamp(path: str | os.PathLike[str]) -> Stamp | None:
         status = os.stat(sources.system_name(f"{archive}.zip" if found else text))
     except (OSError, ValueError):
         return None
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return seen.stamp(status)
 
 
 def picture(path: str | os.PathLike[str], known: Picture | None = None) -> Picture:

@@ -7,7 +7,6 @@ network stays as ``fusion.fuse`` leaves it, bit for bit.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx, nn
 
 from higherhrnet.model.fusion import ConvSumReLU
+from higherhrnet.system import packages
 
 Kernel = Callable[[Sequence[Tensor], Sequence[int], Tensor | None], Tensor]
 """As ``summed``."""
@@ -49,7 +49,7 @@ def summed(terms: Sequence[Tensor], factors: Sequence[int], bias: Tensor | None)
 
 def kernel() -> Kernel | None:
     """The kernel for CUDA; None where Triton, which comes with PyTorch's CUDA builds for Linux, is not installed."""
-    if importlib.util.find_spec("triton") is None:
+    if not packages.is_installed("triton"):
         return None
     from higherhrnet.model import exchange_kernel  # noqa: PLC0415
 

@@ -11,15 +11,13 @@ import onnx
 from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.errors import UserError
 from higherhrnet.model import fingerprint, onnx_graph
+from higherhrnet.model.origin import FLOAT16_OF
 from higherhrnet.model.ort import onnxruntime  # noqa: F401  # before its parts, so that it reports nothing
-
-_KEY = "float16_of"
-"""Among the metadata: the SHA-256 of the model that a file is made of."""
 
 
 def _is_ours(file: Path) -> bool:
     try:
-        return _KEY in onnx_graph.metadata(file)
+        return FLOAT16_OF in onnx_graph.metadata(file)
     except UserError:
         return False
 
@@ -47,7 +45,7 @@ def write(source: Path, target: Path, *, flag: str) -> None:
                 f"float32"
             ) from e
     found.check()
-    made.metadata_props.add(key=_KEY, value=found.sha256)
+    made.metadata_props.add(key=FLOAT16_OF, value=found.sha256)
     atomic.make_directory(target.parent)
     with atomic.writing(target, check) as file:
         onnx.save(made, file)

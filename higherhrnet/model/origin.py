@@ -8,8 +8,11 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, claim
 from higherhrnet.artifacts.work import differences
 from higherhrnet.errors import UserError
-from higherhrnet.model import onnx_graph
+from higherhrnet.model import onnx_graph, quantized
 from higherhrnet.model.architecture import Architecture
+
+FLOAT16_OF = "float16_of"
+"""Among the metadata of a model in float16: the SHA-256 of the one that it is made of."""
 
 
 def check(model: Path, architecture: Architecture, config: Path) -> None:
@@ -52,12 +55,14 @@ def weights(model: Path) -> str:
     return onnx_graph.metadata(model).get("weights_sha256", "")
 
 
-def is_ours(model: Path) -> bool:
-    """Whether this program exported an .onnx."""
+def is_ours(model: Path, *, int8: bool = False) -> bool:
+    """Whether this program exported an .onnx or, with ``int8``, quantized one; what it made of exports keeps theirs."""
     try:
-        return onnx_graph.metadata(model).get("made_by", "").startswith("higherhrnet ")
+        known = onnx_graph.metadata(model)
     except UserError:
         return False
+    by_us = known.get("made_by", "").startswith("higherhrnet ")
+    return by_us and (quantized.KEY in known) == int8 and FLOAT16_OF not in known
 
 
 def _parsed(text: str, model: Path) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from higherhrnet import decode
-from higherhrnet.artifacts import atomic, claim, lock, sources
+from higherhrnet.artifacts import atomic, claim, lock
 from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.journal import Journal, is_begun, work_of
 from higherhrnet.artifacts.pictures import Picture
@@ -54,7 +54,7 @@ def wanted(
         batch=backend.batch,
         dtype=settings.dump_dtype,
     )
-    options = postprocess.decode_options(settings.options, settings.plan)
+    options = postprocess.decode_options(settings.options, settings.plan, settings.category)
     made = PeopleWork.of(
         dumps, dataset=dataset.fingerprint, images=images, shard=str(shard), options=options, version=decode.VERSION
     )
@@ -96,7 +96,7 @@ def _changed(
     left_out = [image.index for image in before if not _is_good(image, location, exif=exif)]
     if left_out != made.facts.left_out:
         return str(Difference("left_out", made.facts.left_out, left_out))
-    known = _read_table(results_file.table_of(results))
+    known = results_file.read_table(results)
     try:
         pictures = {
             image.index: reader.picture(location.picture(image), known.get(image.index))
@@ -109,7 +109,7 @@ def _changed(
         return str(Difference("pictures", made.facts.pictures, _digest(pictures)))
     if pictures != known:
         results_file.check_table(results)
-        _write_table(results_file.table_of(results), pictures)
+        results_file.write_table(results, pictures)
     return None
 
 
@@ -134,7 +134,7 @@ def finish(
     pictures = {index: journal.pictures[index] for index in sorted(journal.pictures)}
     seen = [index for index, picture in pictures.items() if picture.sha256 in calibrated]
     facts = dataclasses.replace(work.facts, pictures=_digest(pictures), calibrated_on=seen)
-    _write_table(results_file.table_of(results), pictures)
+    results_file.write_table(results, pictures)
     postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images, overwrite=overwrite)
 
 
@@ -213,17 +213,3 @@ def remove_folders(work: Path) -> None:
 
 def _digest(pictures: Mapping[int, Picture]) -> str:
     return pictures_digest((index, picture.sha256) for index, picture in pictures.items())
-
-
-def _write_table(file: Path, pictures: Mapping[int, Picture]) -> None:
-    atomic.write_json(file, {str(index): picture.row() for index, picture in pictures.items()})
-
-
-def _read_table(file: Path) -> dict[int, Picture]:
-    """The pictures by index; none of a table that is not there or damaged: they are read again then."""
-    try:
-        rows = sources.read_json(file, "table of pictures")
-    except UserError:
-        return {}
-    entries = rows.items() if isinstance(rows, dict) else ()
-    return {int(index): Picture.of_row(row) for index, row in entries if index.isdecimal() and Picture.is_row(row)}

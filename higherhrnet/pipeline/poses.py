@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.dataset import coco_results
 from higherhrnet.image import encoder, video
 from higherhrnet.pipeline.people import People
@@ -23,6 +24,7 @@ JSON, OPENPOSE, CSV, IMAGES, VIDEO = KINDS = ("json", "openpose", "csv", "images
 """What can be saved."""
 ALONG = frozenset({OPENPOSE, IMAGES, VIDEO})
 """What is written while people are found."""
+_DRAWING = "people that predict found, drawn"
 RESULTS, TABLE = "poses.json", "poses.csv"
 COLUMNS = ("source", "frame", "time", "track", "person", "joint", "x", "y", "score")
 
@@ -30,8 +32,9 @@ COLUMNS = ("source", "frame", "time", "track", "person", "joint", "x", "y", "sco
 class Along:
     """Writes files of each picture as it comes; to be used in a ``with`` block."""
 
-    def __init__(self, folder: Path, kinds: Iterable[str]) -> None:
-        """Make the folders of the ``kinds`` in ``folder``."""
+    def __init__(self, folder: Path, kinds: Iterable[str], *, overwrite: bool = False) -> None:
+        """Make the folders of the ``kinds`` in ``folder``; ``overwrite`` replaces pictures of others in them."""
+        self._overwrite = overwrite
         self._folders = {kind: folder / kind for kind in kinds if kind in ALONG}
         for made in self._folders.values():
             atomic.refuse_link(made)
@@ -64,9 +67,9 @@ class Along:
         assert pixels is not None
         drawn = people.draw(pixels)
         if IMAGES in self._folders:
-            atomic.write_bytes(
-                self._folders[IMAGES] / f"{place.stem}.jpg", encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            )
+            file = self._folders[IMAGES] / f"{place.stem}.jpg"
+            outputs.check(file, "--output", ours=partial(outputs.is_marked, kind=_DRAWING), overwrite=self._overwrite)
+            atomic.write_bytes(file, encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), _DRAWING))
         if VIDEO in self._folders and place.source.kind != PICTURE:
             is_first, writer = self._writer is None, self._drawing(place)
             writer.write(drawn, place.frame / _RATE if place.time is None else place.time)
@@ -141,12 +144,32 @@ def line(place: Place, people: People) -> str:
     )
 
 
-def write(folder: Path, kinds: Iterable[str], pictures: Iterable[list[dict[str, Any]]], joints: tuple[str, ...]) -> int:
+def check(folder: Path, kinds: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse, before anybody is found, to ``write`` over what somebody changed or put there.
+
+    Raises
+    ------
+    UserError : saying what is there, unless ``overwrite``
+    """
+    for kind, name in ((JSON, RESULTS), (CSV, TABLE)):
+        if kind in kinds:
+            outputs.check(folder / name, "--output", ours=outputs.is_remembered, overwrite=overwrite)
+
+
+def write(
+    folder: Path,
+    kinds: Iterable[str],
+    pictures: Iterable[list[dict[str, Any]]],
+    joints: tuple[str, ...],
+    *,
+    overwrite: bool = False,
+) -> int:
     """Write the files of everybody from each picture's entries, in order; return the number of people.
 
-    ``image_id`` counts the pictures from 0.
+    ``image_id`` counts the pictures from 0. Raises UserError as ``check``.
     """
     chosen = set(kinds)
+    check(folder, chosen, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         table = stack.enter_context(_table(folder / TABLE, joints)) if CSV in chosen else None
         count = 0
@@ -162,7 +185,8 @@ def write(folder: Path, kinds: Iterable[str], pictures: Iterable[list[dict[str, 
                     yield entry
 
         if JSON in chosen:
-            coco_results.write(folder / RESULTS, numbered())
+            with _remembered(folder / RESULTS) as partial, partial.open("w", encoding="utf-8") as file:
+                coco_results.dump(numbered(), file)
         else:
             for _ in numbered():
                 pass
@@ -170,10 +194,20 @@ def write(folder: Path, kinds: Iterable[str], pictures: Iterable[list[dict[str, 
 
 
 @contextlib.contextmanager
+def _remembered(file: Path) -> Iterator[Path]:
+    """As atomic.writing, of a file that is known for ours by its content."""
+    with atomic.writing(file) as partial:
+        yield partial
+        sha256 = atomic.sha256(partial)
+        outputs.remember(file, sha256, alone=False)  # a kill leaves the one or the other
+    outputs.remember(file, sha256, alone=True)
+
+
+@contextlib.contextmanager
 def _table(file: Path, joints: tuple[str, ...]) -> Iterator[Any]:
     """A function that adds a person's rows."""
     with (
-        atomic.writing(file) as partial,
+        _remembered(file) as partial,
         partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
         rows = csv.writer(text)

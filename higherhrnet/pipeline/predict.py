@@ -11,7 +11,7 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, claim, outputs
 from higherhrnet.artifacts.journal import Journal
 from higherhrnet.artifacts.pictures import Picture as Known
-from higherhrnet.artifacts.pictures import Stamp
+from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.artifacts.work import PosesWork
 from higherhrnet.dataset.joints import JointSet
 from higherhrnet.errors import BadImageError
@@ -22,6 +22,7 @@ from higherhrnet.pipeline.sources import CAMERA, PICTURE, Place, Reading, Source
 from higherhrnet.pipeline.stream import Found, Picture, Stream
 from higherhrnet.pipeline.tracks import Trackers
 
+KIND = "output of predict"
 JOURNAL, LOGS = "poses.jsonl", "logs"
 _FRAME, _END = "frame", "end"  # in place of a hash: a video is known by its stamp alone
 
@@ -81,12 +82,13 @@ def files(
     ------
     UserError : a folder of others or of other work, a full disk, a network that does not run
     """
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", KIND)
     summary, people_of = Summary(), _PeopleOf(job)
     with (
         Journal(folder / JOURNAL, claim.Record(work), overwrite=overwrite) as journal,
-        poses.Along(folder, kinds) as along,
+        poses.Along(folder, kinds, overwrite=overwrite) as along,
     ):
+        poses.check(folder, kinds, overwrite=overwrite)
         atomic.remove_partials([folder, *filter(Path.is_dir, folder.iterdir())])  # of a run that was killed
         ledger = _Ledger(journal, folder, job.reading.stride, whole=job.track or poses.VIDEO in kinds)
         before = len(journal)
@@ -105,7 +107,7 @@ def files(
         along.end()
         summary.without_audio = along.without_audio
         summary.kept = ledger.kept if before else 0
-        summary.people = poses.write(folder, kinds, ledger.entries(), job.skeleton.names)
+        summary.people = poses.write(folder, kinds, ledger.entries(), job.skeleton.names, overwrite=overwrite)
     return summary
 
 

@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from higherhrnet.artifacts import atomic
+from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.artifacts.inputs import Shape
-from higherhrnet.artifacts.outputs import MARK
 from higherhrnet.report import chart, tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SQUARE: Shape = (512, 512)
+KIND = "a chart of AP and images per second"
 _DPI = 120
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LEAST_RANGE = 0.04  # of AP, on the axis
@@ -112,7 +112,7 @@ def draw(rows: Sequence[Row], path: Path, check: Callable[[], object] = lambda: 
     chart.require()
     made = figure(rows)
     with atomic.writing(path, check) as partial:
-        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": MARK.decode()})
+        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": outputs.mark(KIND)})
 
 
 def figure(rows: Sequence[Row]) -> Figure:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from higherhrnet.artifacts import atomic, outputs
-from higherhrnet.artifacts.outputs import MARK
 from higherhrnet.errors import UserError
 from higherhrnet.report.tables import Column, shapes_of
+from higherhrnet.system import packages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KIND = "a chart of images per second"
 # Okabe and Ito's palette (Color Universal Design, 2008); black last, as it hides its edges.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _HATCHES = ("", "///")  # measured here, published by others
@@ -26,13 +27,13 @@ _LEGEND_WIDTH = 5.5  # inches that an entry needs
 
 def require() -> None:
     """Raise UserError unless matplotlib is installed: before anything is measured for a chart."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not packages.is_installed("matplotlib"):
         raise UserError("--chart needs matplotlib, which is not installed; pip install 'matplotlib>=3.8,<4'")
 
 
-def check(path: Path, *, overwrite: bool) -> None:
-    """Refuse to draw over what is no chart or page of this program's. Raises UserError."""
-    outputs.check(path, "--chart", ours=outputs.is_marked, overwrite=overwrite)
+def check(path: Path, kind: str, *, overwrite: bool) -> None:
+    """Refuse to draw over what is no chart of that kind of this program's. Raises UserError."""
+    outputs.check(path, "--chart", ours=partial(outputs.is_marked, kind=kind), overwrite=overwrite)
 
 
 def draw(columns: Sequence[Column], path: Path, check: Callable[[], object] = lambda: None) -> None:
@@ -46,7 +47,7 @@ def draw(columns: Sequence[Column], path: Path, check: Callable[[], object] = la
         raise UserError(f"--chart: {len(devices)} columns, at most {len(COLORS)} can be told apart; omit some")
     made = figure(devices)
     with atomic.writing(path, check) as partial:
-        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": MARK.decode()})
+        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": outputs.mark(KIND)})
 
 
 def figure(devices: Sequence[Column]) -> Figure:

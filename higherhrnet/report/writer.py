@@ -17,7 +17,6 @@ from higherhrnet.artifacts import atomic, claim, models, outputs, perf, seen, so
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.dataset.ground_truth import People
-from higherhrnet.dataset.shards import Shard
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
 from higherhrnet.report import speed
@@ -25,6 +24,9 @@ from higherhrnet.report.analysis import numbers, people
 from higherhrnet.report.analysis.numbers import Amount, Study
 from higherhrnet.report.page import gallery, page
 from higherhrnet.report.tables import guide_order
+from higherhrnet.stages import results_file
+
+_NUMBERS = "the numbers of a report"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ def _check_output(job: ReportJob, path: Path) -> None:
     """Refuse to write the page, or the numbers, over an input or what others have put there."""
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
     flag = job.flag if path == job.output else "--json"
-    outputs.check(path, flag, ours=outputs.is_marked, inputs=inputs, overwrite=job.overwrite)
+    kind = page.KIND if path == job.output else _NUMBERS
+    ours = partial(outputs.is_marked, kind=kind)
+    outputs.check(path, flag, ours=ours, inputs=inputs, overwrite=job.overwrite)
 
 
 def run(job: ReportJob) -> Made:
@@ -104,11 +108,11 @@ def run(job: ReportJob) -> Made:
     rates, more = _speed(job, computed)
     notes += more
     crops: dict[int, bytes] = {}
-    if job.output is not None:
+    if job.output is not None and computed["pictures"]:
         crops, unread = _crops(job.location, study.images, computed["pictures"], exif=said_of.exif)
         notes += unread
     said = {
-        "artifact": outputs.MARK.decode(),
+        "artifact": outputs.mark(_NUMBERS),
         **computed,
         "speed": rates,
         "subject": {
@@ -144,6 +148,8 @@ class _Said:
     """Of the images that it is over."""
     exif: bool
     """Pictures were turned as EXIF says, and people are where they are in turned ones."""
+    pictures: str
+    """pictures.digest of them; '' where nothing says which they were."""
     notes: Sequence[str]
 
 
@@ -152,10 +158,16 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
     assert dataset.truth is not None, "the people were asked for"
     files = [file for file in (job.results, job.against) if file is not None]
     stamps = seen.look(each for file in files for each in (file, claim.record_of(file)) if each.exists())
-    said = [_said(file, dataset) for file in files]
+    said = [_said(file, dataset, None if job.output is None else job.location) for file in files]
     if len({each.exif for each in said}) > 1:
         turned = files[0] if said[0].exif else files[1]
         raise UserError(f"only {turned} is of pictures that were turned (--exif); compare results of equal pictures")
+    first, last = said[0], said[-1]
+    if first.pictures and last.pictures and first.ids == last.ids and first.pictures != last.pictures:
+        raise UserError(
+            f"{files[-1]} is of other pictures than {files[0]} ({last.pictures[:8]}, not {first.pictures[:8]}); "
+            f"compare results of equal pictures"
+        )
     ids = set(job.image_ids) if job.image_ids is not None else set.intersection(*(each.ids for each in said))
     if not ids:
         raise UserError(f"{job.results} and {job.against} have no image in common; compare results over the same ones")
@@ -199,27 +211,30 @@ def _over(count: int, of: int) -> str:
     return f"{count:,} of {of:,} images"
 
 
-def _said(results: Path, dataset: coco.Dataset) -> _Said:
+def _said(results: Path, dataset: coco.Dataset, location: coco.Location | None) -> _Said:
     """What a results file is over, by its record; the whole data set, with a note, where there is none.
+
+    Pictures at ``location`` will be shown with it.
 
     Raises
     ------
-    UserError : results of another data set
+    UserError : results of another data set, or of other pictures
     """
     made = claim.read(results, PeopleWork)
     if made is None:
         note = f"{results} has no record of which images it is over; all of the data set are taken"
-        return _Said({image.image_id for image in dataset.images}, False, [note])
+        return _Said({image.image_id for image in dataset.images}, False, "", [note])
     if made.work.dataset != dataset.fingerprint:
         raise UserError(f"{results} is of another data set than {dataset.annotations}; give that with DATASET.ROOT")
     if atomic.sha256(results) != made.facts.sha256:
         raise UserError(f"{results} was changed since it was written; run what made it again, or remove its record")
-    shard, left_out = Shard.parse(made.work.shard), set(made.facts.left_out)
-    images = [image for image in shard.select(dataset.images[: made.work.images]) if image.index not in left_out]
-    notes = []
+    images = results_file.images_of(made, dataset)
+    unknown = "" if location is None else results_file.check_pictures(results, made, dataset, location)
+    notes = [unknown] if unknown else []
     if calibrated := len(set(made.facts.calibrated_on).intersection(image.index for image in images)):
         notes.append(f"the network of {results} was calibrated on {calibrated} of its images: the figures flatter it")
-    return _Said({image.image_id for image in images}, bool(made.work.inputs.get("exif")), notes)
+    exif = bool(made.work.inputs.get("exif"))
+    return _Said({image.image_id for image in images}, exif, made.facts.pictures, notes)
 
 
 def _speed(job: ReportJob, computed: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from higherhrnet.artifacts import inputs, seen
+from higherhrnet.artifacts import inputs, models, seen
 from higherhrnet.artifacts.inputs import Input
 from higherhrnet.artifacts.journal import pictures_of
 from higherhrnet.artifacts.seen import Stamp
@@ -76,12 +76,14 @@ def choose(tree: Path, tree_flip: Path | None, count: int, seed: int) -> Calibra
     found = [(one, False) for one in inputs.find(tree, dtype)]
     if made is not None and made.work.flip:
         raise UserError(f"--inputs {tree} holds mirrored inputs; exchange it with --inputs_flip")
+    if tree_flip is not None and models.same_file(tree, tree_flip):
+        raise UserError(f"--inputs and --inputs_flip are both {tree}; give the tree of the mirrored inputs, or omit it")
     if tree_flip is not None:
         mirrored = passes.made_of(tree_flip)
-        if (made is None) != (mirrored is None) or (
-            made is not None and mirrored is not None and mirrored.work != replace(made.work, flip=True)
-        ):
-            raise UserError(f"{tree} and {tree_flip} are of different work; preprocess both in one run")
+        if (made is None) != (mirrored is None):
+            raise UserError(f"only one of {tree} and {tree_flip} says what it is of; preprocess both in one run")
+        if made is not None and mirrored is not None:
+            passes.check_mirrored(made, mirrored)
         found += [(one, True) for one in inputs.find(tree_flip, dtype)]
     if len(found) < LEAST:
         where = tree if tree_flip is None else f"{tree} with {tree_flip}"

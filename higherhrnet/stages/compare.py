@@ -6,7 +6,6 @@ The first run is the reference: float32 for float16, for example, or single imag
 from __future__ import annotations
 
 import heapq
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from higherhrnet.artifacts import claim, dumps, models, seen
-from higherhrnet.artifacts.work import DumpsWork
+from higherhrnet.artifacts import atomic, claim, dumps, models, seen
+from higherhrnet.artifacts.work import DumpsWork, differences
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, ground_truth
@@ -146,6 +145,7 @@ def run(
     for first, second in pairs:
         if models.same_file(first, second):
             raise UserError(f"{first} and {second} are one directory; give the dumps of two runs")
+        _check_pictures(first, second)
     stamps = seen.look(file for pair in pairs for folder in pair for file in _dumps(folder))
     differences: list[Difference] = []
     images = 0
@@ -164,6 +164,16 @@ def run(
     return Comparison(images, tuple(differences), moved, (figures[0], figures[1]), changes)
 
 
+def _check_pictures(first: Path, second: Path) -> None:
+    """Refuse dumps of other pictures, or of pictures turned otherwise: that would be taken for the network's doing."""
+    a, b = (None if made is None else made.work.inputs for made in (claim.read(d, DumpsWork) for d in (first, second)))
+    if a is None or b is None:
+        return
+    found = differences(b, a)
+    if different := [d for d in found if d.name == "work.exif" or (d.name == "pictures" and d.found and d.wanted)]:
+        raise UserError(f"{second} is not of what {first} is: {claim.reasons(different)}; compare runs of equal inputs")
+
+
 def _dumps(folder: Path) -> list[Path]:
     """All dumps in a folder; none where there is no such folder, which is said when it is read."""
     return [file for file in folder.iterdir() if dumps.is_dump(file)] if folder.is_dir() else []
@@ -179,8 +189,8 @@ def _figures(
     pool: workers.Pool,
 ) -> dict[str, float]:
     """The figures of a run's people."""
-    with tempfile.TemporaryDirectory() as folder:
-        file, evaluated = Path(folder, "results.json"), people or ground_truth.People()
+    with atomic.temporary_folder() as folder:
+        file, evaluated = folder / "results.json", people or ground_truth.People()
         job = postprocess.PostprocessJob(plain, flip_of(plain), plan, heads, options, file, people=evaluated)
         figures = postprocess.run(dataset, job, pool).figures
     assert figures is not None, "a COCO data set is evaluated"

@@ -168,8 +168,10 @@ def _check_equal(first: Source, other: Source, otherwise: str) -> None:
         return
     alike = replace(other.made, flip=first.made.flip, indices=first.made.indices)
     if first.made.inputs is not None and other.made.inputs is not None:
-        # Pass and scale differ by intention; each was checked on its own.
-        alike = replace(alike, inputs=replace(first.made.inputs, pictures=other.made.inputs.pictures))
+        # Pass and scale differ by intention; each was checked on its own. The layout is no matter of the values.
+        ours = first.made.inputs.work
+        work = replace(other.made.inputs.work, flip=ours.flip, factor=ours.factor, layout=ours.layout)
+        alike = replace(alike, inputs=replace(other.made.inputs, work=work))
     if different := differences(alike, first.made):
         raise UserError(
             f"{first.directory} and {other.directory}: {otherwise}: {claim.reasons(different)}; run "

@@ -183,7 +183,7 @@ def _run_trtexec(
         done()
 
     trtexec.run(
-        model,
+        found,
         job.shapes,
         batch=work.batch,
         device=job.device,

@@ -18,15 +18,27 @@ from higherhrnet.stages import results_file
 
 
 def run(
-    dataset: coco.Dataset, shards: Sequence[Path], results: Path, *, joints: int, overwrite: bool
-) -> Record[PeopleWork]:
-    """Write ``results``, the bytes that one run over all images writes, from the shards' files; return its record.
+    dataset: coco.Dataset,
+    location: coco.Location,
+    shards: Sequence[Path],
+    results: Path,
+    *,
+    joints: int,
+    overwrite: bool,
+) -> tuple[Record[PeopleWork], list[str]]:
+    """Write ``results``, the bytes that one run over all images writes, from the shards' files.
 
-    ``joints`` is the number of a person's; ``overwrite`` replaces what others have put there meanwhile.
+    ``joints`` is the number of a person's; ``overwrite`` replaces what others have put there meanwhile. Each shard
+    knows its own pictures alone: whether all are of one data set is told by those at ``location``, if they are there.
+
+    Returns
+    -------
+    The results' record, and of which shards that could not be told, and why
 
     Raises
     ------
-    UserError : shards that are missing, unfinished, changed, given twice, or of other work than the first
+    UserError : shards that are missing, unfinished, changed, given twice, of other work than the first, or of other
+        pictures than there are
     """
     stamps = seen.look(shards) if all(file.is_file() for file in shards) else {}  # else the next line says it
     records = [_checked(file) for file in shards]
@@ -46,6 +58,9 @@ def run(
             f"{shards[0]} is of {first.images} images, {len(left_out)} of all left out, {dataset.annotations} "
             f"lists {len(dataset.images)}; run its shard again"
         )
+    notes = [
+        results_file.check_pictures(file, made, dataset, location) for file, made in zip(shards, records, strict=True)
+    ]
     by_index = {image.image_id: image.index for image in dataset.images}
     entries = {
         part.number: _by_image(file, by_index, joints, dataset.person) for part, file in zip(parts, shards, strict=True)
@@ -61,10 +76,11 @@ def run(
     facts = Facts(
         pictures=combine(made.facts.pictures for made in records),
         left_out=left_out,
+        without_dumps=sorted(index for made in records for index in made.facts.without_dumps),
         calibrated_on=sorted(index for made in records for index in made.facts.calibrated_on),
     )
     made = Record(replace(first, shard=str(ALL)), facts)
-    return results_file.write(results, merged, made, overwrite=overwrite)
+    return results_file.write(results, merged, made, overwrite=overwrite), list(filter(None, notes))
 
 
 def _checked(file: Path) -> Record[PeopleWork]:

@@ -215,9 +215,13 @@ def check_pair(plain: Pass, flip: Pass) -> None:
             f"{without.groups[0].source} names are of; preprocess both in one run"
         )
     if plain.made is not None and flip.made is not None:
-        mirrored = replace(plain.made, work=replace(plain.made.work, flip=True))
-        if different := differences(flip.made, mirrored):
-            raise UserError(
-                f"the flipped inputs are of other work than the plain ones: {claim.reasons(different)}; preprocess "
-                f"both in one run"
-            )
+        check_mirrored(plain.made, flip.made)
+
+
+def check_mirrored(plain: Inputs, flip: Inputs) -> None:
+    """Raise UserError unless one tree's inputs are the other's, mirrored."""
+    if different := differences(flip, replace(plain, work=replace(plain.work, flip=True))):
+        raise UserError(
+            f"the flipped inputs are of other work than the plain ones: {claim.reasons(different)}; preprocess both in "
+            f"one run"
+        )

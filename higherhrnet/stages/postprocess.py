@@ -118,19 +118,22 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     stamps = seen.look(file for index in indices for file in _files(decoding, index))
     dump_sources.check_still(opened)
     inputs = made.inputs if made is not None else None
+    left_out = [] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)]
+    count = len(dataset.images) if inputs is None else inputs.work.images
     wanted = Record(
         PeopleWork.of(
             made,
             dataset=dataset.fingerprint,
-            images=len(dataset.images) if inputs is None else inputs.work.images,
+            images=count,
             shard=str(job.shard),
-            options=decode_options(job.options, job.plan),
+            options=decode_options(job.options, job.plan, dataset.person),
             version=decode.VERSION,
         ),
         Facts(
             made_from=seen.digest(stamps),
             pictures=inputs.pictures if made is not None and inputs is not None and made.indices == indices else "",
-            left_out=[] if inputs is None else [index for index in inputs.left_out if job.shard.holds(index)],
+            left_out=left_out,
+            without_dumps=sorted(set(filter(job.shard.holds, range(count))).difference(indices, left_out)),
             calibrated_on=sorted(set(opened[0][0].calibrated_on).intersection(indices)),
         ),
     )
@@ -145,26 +148,24 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
     ids = [image.image_id for image in images]
     complete = results_file.record(job.results, wanted)
     people, figures = evaluate(dataset, job.results, ids, job.people, complete)
-    left_out = len(wanted.facts.left_out)
-    calibrated_on = len(wanted.facts.calibrated_on)
     return Summary(
         images=len(images),
         dataset_images=len(dataset.images),
         people=people,
         figures=figures,
         results=job.results,
-        left_out=left_out,
+        left_out=len(left_out),
         kept=kept,
         replaced=replaced,
         record=complete,
         image_ids=ids,
-        calibrated_on=calibrated_on,
+        calibrated_on=len(wanted.facts.calibrated_on),
     )
 
 
-def decode_options(options: Options, plan: Plan) -> dict[str, Any]:
-    """What PeopleWork says of the decode."""
-    return {**options.recorded, "plan": asdict(plan)}
+def decode_options(options: Options, plan: Plan, category: int = PERSON) -> dict[str, Any]:
+    """What PeopleWork says of the decode; of people's category in results only another than COCO's."""
+    return {**options.recorded, "plan": asdict(plan), **({} if category == PERSON else {"category": category})}
 
 
 def finish(
@@ -270,6 +271,10 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
     return coco_results.entries(image.image_id, kept, scores, category=decoding.category)
 
 
+_DRAWING = "people of a data set, drawn"
+_is_drawing = partial(outputs.is_marked, kind=_DRAWING)
+
+
 @dataclass(frozen=True)
 class DrawJob:
     """Which people to draw, and where to."""
@@ -296,9 +301,10 @@ def check_drawing(dataset: coco.Dataset, job: DrawJob) -> None:
 def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork], job: DrawJob) -> list[Path]:
     """Draw the people of a results file, which its record ``made`` is of, on images; return the pictures' paths.
 
-    Raises UserError: other results in their place, an image that cannot be read, or an output directory that cannot be
-    written.
+    Raises UserError: other results in their place, other images than people were found in, one that cannot be read, or
+    an output directory that cannot be written.
     """
+    results_file.check_pictures(results, made, dataset, job.location)
     exif = bool(made.work.inputs.get("exif"))  # people are where the network saw them
     by_image: dict[int, list[Any]] = {}
     for entry in results_file.read(results, made):
@@ -308,7 +314,7 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
     pictures = _picture_files(shown, job.output)
     read = [job.location.picture(image) for image in shown]
     for picture in pictures:
-        outputs.check(picture, "--vis_dir", ours=outputs.is_marked, inputs=read, overwrite=job.overwrite)
+        outputs.check(picture, "--vis_dir", ours=_is_drawing, inputs=read, overwrite=job.overwrite)
     atomic.make_directory(job.output)
     for image, picture in zip(tqdm(shown, desc="draw", unit="image", disable=None), pictures, strict=True):
         pixels = cv2.cvtColor(reader.read_image(job.location.picture(image), exif=exif), cv2.COLOR_RGB2BGR)
@@ -316,10 +322,8 @@ def draw_results(dataset: coco.Dataset, results: Path, made: Record[PeopleWork],
         drawn = draw.draw_people(pixels, keypoints, skeleton=job.joints)
         atomic.make_directory(picture.parent)
         source = [job.location.picture(image)]
-        may = partial(
-            outputs.check, picture, "--vis_dir", ours=outputs.is_marked, inputs=source, overwrite=job.overwrite
-        )
-        atomic.write_bytes(picture, encoder.jpeg(drawn), check=may)
+        may = partial(outputs.check, picture, "--vis_dir", ours=_is_drawing, inputs=source, overwrite=job.overwrite)
+        atomic.write_bytes(picture, encoder.jpeg(drawn, _DRAWING), check=may)
     return pictures
 
 

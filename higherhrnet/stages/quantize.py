@@ -36,8 +36,8 @@ def describe(model: str, chosen: Calibration, scheme: quantization.Scheme) -> Qu
 
 
 def is_there(output: Path, work: QuantizedWork) -> bool:
-    """Whether a file is there already that is of this work."""
-    if not output.is_file():
+    """Whether a file is there already that is of this work; never where nothing says which pictures that rests on."""
+    if not work.pictures or not output.is_file():
         return False
     try:
         made = quantized.read(output)

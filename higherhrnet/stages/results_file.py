@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from higherhrnet.artifacts import atomic, claim, outputs, sources
 from higherhrnet.artifacts.claim import Record
-from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.pictures import Picture, digest
 from higherhrnet.artifacts.work import PeopleWork
-from higherhrnet.dataset import coco_results
-from higherhrnet.errors import UserError
+from higherhrnet.dataset import coco, coco_results
+from higherhrnet.dataset.shards import Shard
+from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.image import reader
 
 
 def check(results: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
@@ -57,6 +59,56 @@ def check_table(results: Path, *, overwrite: bool = False) -> None:
 def table_of(results: Path) -> Path:
     """Where ``run`` writes the table of the pictures that results are of."""
     return results.with_suffix(".pictures.json")
+
+
+def read_table(results: Path) -> dict[int, Picture]:
+    """The pictures of that table by index; none of one that is not there or damaged: they are read again then."""
+    try:
+        rows = sources.read_json(table_of(results), "table of pictures")
+    except UserError:
+        return {}
+    entries = rows.items() if isinstance(rows, dict) else ()
+    return {int(index): Picture.of_row(row) for index, row in entries if index.isdecimal() and Picture.is_row(row)}
+
+
+def write_table(results: Path, pictures: Mapping[int, Picture]) -> None:
+    """Write that table."""
+    atomic.write_json(table_of(results), {str(index): picture.row() for index, picture in pictures.items()})
+
+
+def images_of(made: Record[PeopleWork], dataset: coco.Dataset) -> list[coco.Image]:
+    """The images that results are over, by their record."""
+    left_out = {*made.facts.left_out, *made.facts.without_dumps}
+    images = Shard.parse(made.work.shard).select(dataset.images[: made.work.images])
+    return [image for image in images if image.index not in left_out]
+
+
+def check_pictures(results: Path, made: Record[PeopleWork], dataset: coco.Dataset, location: coco.Location) -> str:
+    """Refuse pictures, here now, that are others than those that results are of.
+
+    They are read, but for those that the table beside results knows. Returns why that could not be told, '' where it
+    could, or where the record does not say which they were.
+
+    Raises
+    ------
+    UserError : with both digests
+    """
+    if not made.facts.pictures:
+        return ""
+    known = read_table(results)
+    try:
+        found = digest(
+            (image.index, reader.picture(location.picture(image), known.get(image.index)).sha256)
+            for image in images_of(made, dataset)
+        )
+    except BadImageError as e:
+        return f"whether {results} is of the pictures in {location.images} cannot be told: {e}"
+    if found != made.facts.pictures:
+        raise UserError(
+            f"{results} is of other pictures than those in {location.images} now "
+            f"({made.facts.pictures[:8]}, not {found[:8]}); give those with DATASET.ROOT, or find people in these"
+        )
+    return ""
 
 
 def write(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import sys
 
@@ -35,6 +37,12 @@ _VERSIONS = re.compile(
 """What packages, and the interpreter, say where versions do not go together."""
 
 
+def is_installed(module: str) -> bool:
+    """Whether a package is there; a folder without modules of its own, as a user's called like it, is none."""
+    found = importlib.util.find_spec(module)
+    return found is not None and found.origin is not None
+
+
 def python_problem() -> str:
     """What is wrong with this Python, '' where nothing is."""
     if sys.version_info >= OLDEST_PYTHON:
@@ -49,6 +57,8 @@ def problem(error: BaseException) -> str:
     A library that is missing, or that clashes with another's version, ends an import by whatever its code comes upon:
     OSError, AttributeError, RuntimeError, SystemError ...
     """
+    if hidden := _hidden():
+        return hidden
     if not isinstance(error, ImportError):
         package, file = _importing(error)
         return _broken(package, file, _root(error)) if package else ""
@@ -64,6 +74,26 @@ def problem(error: BaseException) -> str:
     if not package:
         package, file = next((found for key, found in _PACKAGES.items() if key in str(reason)), ("", ""))
     return _broken(package, file, reason) if package else ""
+
+
+def _hidden() -> str:
+    """Which package, or module of Python, is not itself here but a user's file or folder; '' where all are.
+
+    ``python3 -m`` looks for modules in the current folder first.
+    """
+    try:
+        here = os.path.realpath(".")
+    except OSError:  # it is gone
+        return ""
+    for name in (*_PACKAGES, *sys.stdlib_module_names):
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        places = [file] if file else list(getattr(module, "__path__", ()))
+        for place in places:
+            own = os.path.dirname(place) if os.path.basename(place).startswith("__init__.") else place
+            if os.path.realpath(os.path.dirname(own)) == here:
+                return f"{own} is taken for the package {name}: it lies in the current folder; rename that"
+    return ""
 
 
 def _broken(package: str, file: str, reason: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def test_a_full_disk_is_a_user_error_that_names_the_file(tmp_path: Path):
 def test_buffers_are_written_one_after_another(tmp_path: Path):
     atomic.write_bytes(tmp_path / "file", b"ab", np.array([[1, 2]], np.uint8), b"")
     assert (tmp_path / "file").read_bytes() == b"ab\x01\x02"
+
+
+def test_a_host_without_room_for_temporary_files(monkeypatch: pytest.MonkeyPatch):
+    """As a container with a read-only root."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    with (
+        pytest.raises(
+            UserError, match=r"cannot create a temporary folder: No usable .*; set TMPDIR to one that can be"
+        ),
+        atomic.temporary_folder(),
+    ):
+        pass
 
 
 def test_partials_of_killed_runs_are_removed(tmp_path: Path):

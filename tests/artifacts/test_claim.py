@@ -35,6 +35,14 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str):
         claim.read(tmp_path, InputsWork)
 
 
+@pytest.mark.parametrize("target", ["nowhere", "record.json"])
+def test_a_record_that_is_a_link_to_nothing_is_not_none(tmp_path: Path, target: str):
+    """As in an archive of links: what it said is unknown, not that nothing is."""
+    claim.record_of(tmp_path).symlink_to(target)
+    with pytest.raises(UserError, match=r"cannot read record .*record\.json: (No such file|Too many levels)"):
+        claim.read(tmp_path, InputsWork)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"images": "3"}, {"images": True}, {"left_out": [1.5]}, {"shard": "1/0"}, {"dtype": "int8"}, {"factor": None}],

@@ -25,6 +25,21 @@ def test_a_new_path_and_our_own_file_may_be_written(tmp_path: Path):
     outputs.check(tmp_path / "own", "--output", ours=ours)
 
 
+def test_a_folder_that_may_not_be_written_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where it would have to be made, and relative to the current one."""
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UserError, match=r"cannot write .*file/a/new: .*file is no folder; give another path with --out"
+    ):
+        outputs.check(tmp_path / "file/a/new", "--output", ours=ours)
+    monkeypatch.chdir(tmp_path)
+    outputs.check(Path("a/new"), "--output", ours=ours)
+    monkeypatch.setattr(os, "access", lambda folder, mode: str(folder) != ".")  # root may write everywhere
+    for name in ("new", "a/new"):
+        with pytest.raises(UserError, match=rf"cannot write {name}: no right to write to \., or a read-only file"):
+            outputs.check(Path(name), "--output", ours=ours)
+
+
 def test_a_file_of_others_needs_overwrite(tmp_path: Path):
     path = tmp_path / "file"
     path.write_bytes(b"theirs")
@@ -65,15 +80,16 @@ def test_a_link_is_replaced_and_not_followed_unless_it_names_an_input(tmp_path: 
 @pytest.mark.parametrize(("suffix", "encode"), [(".jpg", encoder.jpeg), (".png", encoder.png)])
 def test_our_pictures_carry_a_mark_and_are_pictures(tmp_path: Path, suffix: str, encode):
     path = tmp_path / f"picture{suffix}"
-    path.write_bytes(encode(PIXELS))
-    assert outputs.is_marked(path)
+    path.write_bytes(encode(PIXELS, "a sheet"))
+    assert outputs.is_marked(path, "a sheet")
+    assert not outputs.is_marked(path, "a chart")
     found = reader.read_image(path)[:, :, ::-1]
     if suffix == ".png":
         assert np.array_equal(found, PIXELS)
     assert found.shape == PIXELS.shape
     other = tmp_path / f"other{suffix}"
-    other.write_bytes(encode(PIXELS).replace(outputs.MARK, b"x" * len(outputs.MARK)))
-    assert not outputs.is_marked(other)
+    other.write_bytes(encode(PIXELS, "a sheet").replace(b"made by", b"made of"))
+    assert not outputs.is_marked(other, "a sheet")
 
 
 def test_lists_are_known_by_their_lines(tmp_path: Path):
@@ -88,13 +104,15 @@ def test_lists_are_known_by_their_lines(tmp_path: Path):
 
 def test_a_folder_is_taken_new_empty_or_ours(tmp_path: Path):
     folder = tmp_path / "folder"
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", "scenes")
     (folder / "more").touch()
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", "scenes")
+    with pytest.raises(UserError, match="holds files that this command did not make; give a new or empty folder"):
+        outputs.claim_folder(folder, "--output", "people")
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").touch()
     for wrong in (theirs, theirs / "file"):
         with pytest.raises(UserError, match=r"--output .*(did not make|is no folder)"):
-            outputs.claim_folder(wrong, "--output")
+            outputs.claim_folder(wrong, "--output", "scenes")
     assert [path.name for path in theirs.iterdir()] == ["file"]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from higherhrnet.artifacts import pictures
-from higherhrnet.artifacts.pictures import Picture, Stamp
+from higherhrnet.artifacts.pictures import Picture
+from higherhrnet.artifacts.seen import Stamp
 
 HASHES = st.binary(max_size=4).map(lambda content: hashlib.sha256(content).hexdigest())
 CONTENTS = st.dictionaries(st.integers(0, 10**6), HASHES, max_size=12).map(lambda found: list(found.items()))

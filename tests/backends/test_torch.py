@@ -45,9 +45,12 @@ def images(batch: int, height: int = 128, width: int = 192) -> torch.Tensor:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_maps_are_not_kept_where_there_is_no_gpu():
-    with pytest.raises(UserError, match=r"^--decode_on device is for CUDA GPUs, torch computes on CPU \(.*; give"):
-        backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=1, keeps_maps=True)
+@pytest.mark.parametrize(
+    ("tuned", "said"), [(False, "--decode_on device is for CUDA GPUs"), (True, "--tune has cuDNN try its kernels")]
+)
+def test_what_needs_a_gpu_is_refused_where_there_is_none(tuned: bool, said: str):
+    with pytest.raises(UserError, match=rf"^{said}, torch computes on CPU \(.*; (give|omit)"):
+        backend.Torch(DEMO_WEIGHTS, architecture_of(DEMO_CONFIG), batch=1, keeps_maps=not tuned, tuned=tuned)
 
 
 def test_the_fused_network_computes_the_same(demo: network.HigherHRNet):

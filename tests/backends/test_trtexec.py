@@ -15,7 +15,7 @@ from higherhrnet.artifacts.work import QuantizedWork
 from higherhrnet.backends import trtexec
 from higherhrnet.backends.base import INT8
 from higherhrnet.errors import UserError
-from higherhrnet.model import quantization, quantized
+from higherhrnet.model import fingerprint, quantization, quantized
 from higherhrnet.system import processes
 from tests.support.ascend_host import search_path
 
@@ -87,7 +87,9 @@ def calls(
         logs.append(trtexec_log.path(folder, 1, 0, shape).read_text().splitlines()[0])
 
     precision = trtexec.FLOAT32 if release == "11" else None  # a float16 model is not what is asked here
-    trtexec.run(model, SHAPES, batch=1, device=0, folder=folder, precision=precision, tuned=tuned, done=done)
+    trtexec.run(
+        fingerprint.see(model), SHAPES, batch=1, device=0, folder=folder, precision=precision, tuned=tuned, done=done
+    )
     return logs
 
 

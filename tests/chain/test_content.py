@@ -30,6 +30,7 @@ Script = Callable[..., Outcome]
 SIZES = ((640, 480), (500, 500), (320, 240), (480, 640))
 RESULTS = Path(TINY_RESULTS)
 PICTURES = Path("images/val2017")
+PICTURES_HERE = "coco" / PICTURES
 LEAST = ("--disk_budget", "3MB")  # one picture at a time
 
 
@@ -324,6 +325,19 @@ def test_a_run_s_shard_and_the_scripts_one_are_one_whole(chain: Chain, monkeypat
     assert "is up to date" in chain.run().out
     assert chain.run("--overwrite").status == 0
     assert RESULTS.read_bytes() == merged
+
+
+def test_shards_of_two_data_sets_of_equal_names_are_not_merged(chain: Chain, pictures: dict[str, Path]):
+    """Each knows its own pictures alone; those that are here tell whose they are."""
+    assert chain.run("--no_eval", "--shard", "1/2").status == 0
+    assert chain.run("--no_eval", "--shard", "2/2", data=pictures["b"]).status == 0
+    merge = ("higherhrnet.__main__", "merge", "--cfg", TINY_CONFIG, "DATASET.ROOT", "coco")
+    assert "_2of2.json is of other pictures than those in coco/images/val2017 now (" in error(chain.script(*merge))
+    assert not RESULTS.exists()
+    PICTURES_HERE.rename("elsewhere")
+    said = chain.done(*merge)
+    assert said.count("note: ") == 1
+    assert "_1of2.json is of the pictures in coco/images/val2017 cannot be told: cannot read image" in said
 
 
 def test_results_of_some_shapes_do_not_pass_for_all(chain: Chain, afresh: Callable[..., bytes]):

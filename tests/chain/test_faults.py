@@ -264,5 +264,7 @@ def test_a_read_only_file_system(chain: list[object], tmp_path: Path):
     place = tmp_path / "place"
     place.mkdir()
     script = f'mount --bind {place} {place} && mount -o remount,bind,ro {place} && cd {place} && "$@"'
-    assert "Read-only file system" in refused(chain, tmp_path, in_namespace(script))
+    assert "or a read-only file system; give another path with OUTPUT_DIR" in refused(
+        chain, tmp_path, in_namespace(script)
+    )
     assert list(place.iterdir()) == []

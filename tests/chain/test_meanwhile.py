@@ -217,7 +217,7 @@ MINE = b"somebody's own"
 
 def kept(outcome: Outcome, path: Path) -> None:
     """A file that was put in an output's place meanwhile stays, and nothing is left beside it."""
-    assert f"{path} is a file that this program did not make" in error(outcome)
+    assert f"{path} is a file that this command did not make" in error(outcome)
     assert path.read_bytes() == MINE
     assert not list(path.parent.glob("*.part"))
     path.unlink()

@@ -24,7 +24,7 @@ from higherhrnet.cli import log, program
 from higherhrnet.dataset import coco, coco_results, evaluation
 from higherhrnet.errors import UserError
 from higherhrnet.model import half
-from higherhrnet.pipeline import poses
+from higherhrnet.pipeline import poses, predict
 from higherhrnet.stages import postprocess, results_file
 from higherhrnet.system import processes
 from tests.support.datasets import ROOT, TINY_CONFIG
@@ -66,7 +66,7 @@ def test_pictures_are_never_drawn_over_pictures(people: Callable[..., Outcome]):
     name = next(path.name for path in before if path.suffix == ".jpg")
     Path("mine", name).write_bytes(b"mine")
     outcome = people("--vis_dir", "mine", "--vis_score", 0)
-    assert f"mine/{name} is a file that this program did not make" in error(outcome)
+    assert f"mine/{name} is a file that this command did not make" in error(outcome)
     assert Path("mine", name).read_bytes() == b"mine"
     assert content(Path("data")) == before
     assert people("--vis_dir", "drawn", "--vis_score", 0).status == 0
@@ -76,7 +76,7 @@ def test_pictures_are_never_drawn_over_pictures(people: Callable[..., Outcome]):
 def test_results_of_the_official_code_are_kept(people: Callable[..., Outcome]):
     Path(RESULTS).parent.mkdir(parents=True)
     Path(RESULTS).write_text("[]")
-    assert f"{RESULTS} is a file that this program did not make" in error(people())
+    assert f"{RESULTS} is a file that this command did not make" in error(people())
     assert Path(RESULTS).read_text() == "[]"
     assert people("--overwrite").status == 0
     assert Path(RESULTS).read_text() != "[]"
@@ -143,7 +143,7 @@ def test_an_export_replaces_its_own_files_alone(
     target = Path("picture.jpg")
     target.write_bytes(b"mine")
     export = ("HigherHRNet_pth2onnx", "--weights", tiny_weights, "--cfg", TINY_CONFIG, "--output", target)
-    assert "picture.jpg is a file that this program did not make" in error(script(*export))
+    assert "picture.jpg is a file that this command did not make" in error(script(*export))
     assert target.read_bytes() == b"mine"
     assert script(*export, "--overwrite").status == 0
     assert script(*export).status == 0, "its own file"
@@ -153,13 +153,13 @@ def test_lists_replace_lists_alone(tiny_inputs: Path, tmp_path: Path, script: Sc
     monkeypatch.chdir(tmp_path)
     Path("notes.info").write_text("my notes\n")
     listing = ("gen_dataset_info", "bin", tiny_inputs / "bins", "notes")
-    assert "notes.info is a file that this program did not make" in error(script(*listing))
+    assert "notes.info is a file that this command did not make" in error(script(*listing))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.info"]
     assert Path("notes.info").read_text() == "my notes\n"
     assert script(*listing, "--overwrite").status == 0
     assert script(*listing).status == 0
     Path("notes_9x9.info").write_text("my notes\n")  # where a list of a shape that is no longer there would be removed
-    assert "notes_9x9.info is a file that this program did not make" in error(script(*listing))
+    assert "notes_9x9.info is a file that this command did not make" in error(script(*listing))
     assert Path("notes_9x9.info").read_text() == "my notes\n"
 
 
@@ -176,15 +176,18 @@ def test_the_demo_s_programs_write_over_nobody_s_files(tiny_data: Path, tmp_path
     assert sheet.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+@pytest.mark.parametrize("kind", ["folder", "link", "file", "of predict"])
 def test_the_demo_removes_only_a_folder_that_it_made(tmp_path: Path, kind: str):
     work, mine = tmp_path / "work", tmp_path / "mine"
     mine.mkdir()
     (mine / "file").write_text("mine")
     if kind == "link":
         work.symlink_to(mine)
-    elif kind == "folder":
+    elif kind in {"folder", "of predict"}:
         mine.rename(work)
+        if kind == "of predict":
+            outputs.claim_folder(tmp_path / "poses", "--output", predict.KIND)
+            (tmp_path / "poses" / outputs.FOLDER_MARK).rename(work / outputs.FOLDER_MARK)
     else:
         work.write_text("mine")
     done = subprocess.run(
@@ -196,7 +199,7 @@ def test_the_demo_removes_only_a_folder_that_it_made(tmp_path: Path, kind: str):
     )
     assert done.returncode == 1
     assert done.stderr == f"error: WORK={work} holds files that the demo did not make; give a new or empty folder\n"
-    kept = work if kind == "file" else (work if kind == "folder" else mine) / "file"
+    kept = work if kind == "file" else (mine if kind == "link" else work) / "file"
     assert kept.read_text() == "mine"
 
 
@@ -413,7 +416,7 @@ def _drawn(tiny_data: Path) -> Callable[[], object]:
 
 
 def _for_amct() -> None:
-    Path("place", outputs.FOLDER_MARK).touch()
+    Path("place", outputs.FOLDER_MARK).write_text(outputs.mark(amct.KIND))
     amct.write(Path("place"), Path("m.onnx"), [], dtype="float32", keep_float=[], batch=1)
 
 

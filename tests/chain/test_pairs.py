@@ -78,6 +78,13 @@ def changed_annotations(change: Callable[[dict[str, Any]], Any]) -> Change:
     return make
 
 
+def other_category(content: dict[str, Any]) -> None:
+    """Own data may number it so."""
+    content["categories"][0]["id"] = 7
+    for person in content["annotations"]:
+        person["category_id"] = 7
+
+
 def other_model(_: pytest.MonkeyPatch) -> None:
     """As of another checkpoint: the second heatmaps of other weights."""
     model = onnx.load(MODEL)
@@ -108,6 +115,9 @@ PAIRS = {
     ),
     "annotated people": Pair(
         "", change=changed_annotations(lambda content: content["annotations"][0].update(area=9.5))
+    ),
+    "the category of people": Pair(
+        "people", r"another category of people \(none, not 7\)", changed_annotations(other_category)
     ),
     "the checkpoint": Pair("dumps", "another model", other_model),
     "a threshold": Pair("people", "another detection_threshold", config=("TEST.DETECTION_THRESHOLD", 0.01)),
@@ -142,7 +152,7 @@ SLOW = {"the precision", "the backend"}
 """PyTorch's, which take seconds: by ``run`` alone, and not stopped."""
 AS_OTHERS = {
     *("OpenCV's version", "the inputs' layout", "the version of preprocessing", "the version of decoding"),
-    *("the runtime's version", "the provider"),
+    *("the runtime's version", "the provider", "the category of people"),
 }
 """Fields as others are to the scripts: by ``run`` alone."""
 STOPPED = {

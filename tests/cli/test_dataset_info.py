@@ -62,4 +62,4 @@ def test_gen_dataset_info_refuses_wrong_input(tiny_inputs: Path, script: Script,
     assert "found 5 bytes, expected 294912 for shape 128x192" in error(listing("bin", tree))
     assert not list(tmp_path.glob("*.info"))
     outcome = script("gen_dataset_info", "bin", tiny_inputs / "bins", tree / "record.json/list")
-    assert "cannot create directory" in error(outcome)
+    assert "record.json is no folder; give another path with NAME" in error(outcome)

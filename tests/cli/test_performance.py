@@ -115,6 +115,7 @@ def test_wrong_flags_are_named(guide_files: Path, script: Script, tmp_path: Path
     assert "two columns are called x" in call(*both, "--label", "x", "x")
     assert "--chips_per_card 310P 4: the columns are" not in call(*both, "--chips_per_card", "310P", "4.5")
     assert "expected a whole number" in call(*both, "--chips_per_card", "310", "0")
+    assert "names 310 2 times" in call(*both, "--chips_per_card", "310", 4, "--chips_per_card", "310", 2)
     assert "--chips_per_card 910: the columns are 310, T4" in call(*both, "--chips_per_card", "910", 4)
     assert "--ratio 310 910: the columns are 310, T4" in call(*both, "--ratio", "310", "910")
     assert "--published V100: the guide's columns are" in call(*both, "--published", "V100")
@@ -343,7 +344,7 @@ def test_trtexec_without_flags_of_precision_gets_a_float16_model(
     assert sorted(file.suffix for file in (with_trtexec / "float32").iterdir()) == [".engine", ".json", ".json", ".log"]
     half.write_bytes(b"somebody's")
     refused = (
-        f"{half.relative_to(with_trtexec)} is a file that this program did not make; give another path with --save"
+        f"{half.relative_to(with_trtexec)} is a file that this command did not make; give another path with --save"
     )
     assert refused in error(script(*call))
     assert half.read_bytes() == b"somebody's"
@@ -423,7 +424,7 @@ def test_the_chart_is_drawn_and_nothing_in_it_overlaps(guide_files: Path, script
 def test_a_chart_without_matplotlib_is_refused_before_the_work(
     guide_files: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(chart.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(chart.packages, "is_installed", lambda _: False)
     outcome = script("HigherHRNet_performance", "--result", guide_files / "T4", "--chart", "x.png")
     assert "--chart needs matplotlib" in error(outcome)
     assert outcome.out == ""

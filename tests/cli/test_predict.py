@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +115,35 @@ def test_what_is_done_is_not_done_again(predict: Predict, pictures: Path, tmp_pa
     assert predict(pictures, video, *kinds, "--overwrite").status == 0
 
 
+@pytest.mark.parametrize("name", ["poses.json", "poses.csv", "images/own.jpg"])
+def test_what_somebody_changed_is_kept(predict: Predict, pictures: Path, tmp_path: Path, name: str):
+    """In a folder of ours too, where somebody corrected what was found."""
+    file, more = sorted(pictures.glob("*.jpg"))[:2]
+    kinds = ("--save", "json,csv,images")
+    assert predict(file, *kinds).status == 0
+    assert predict(file, *kinds).status == 0
+    shutil.copy(more, "own.jpg")
+    Path("poses", name).write_text("mine")
+    said = predict(file, "own.jpg", *kinds).err
+    assert f"poses/{name} is a file that this command did not make; give another path with --output, or --over" in said
+    assert Path("poses", name).read_text() == "mine"
+    assert predict(file, "own.jpg", *kinds, "--overwrite").status == 0
+    assert predict(file, "own.jpg", *kinds).status == 0
+
+
+def test_joints_that_are_drawn_otherwise_are_other_work(predict: Predict, pictures: Path, tmp_path: Path):
+    """The same people, but not on pictures that are there."""
+    given = (next(pictures.glob("*.jpg")), "--save", "images", "--set", "DATASET.JOINTS", "own.yaml")
+    text = (ROOT / "higherhrnet/dataset/joint_sets/coco.yaml").read_text()
+    Path("own.yaml").write_text(text)
+    assert predict(*given).status == 0
+    assert "1 of them done before" in predict(*given).out
+    assert text.count("- [left_ankle, left_knee]") == 1
+    Path("own.yaml").write_text(text.replace("- [left_ankle, left_knee]", "- [left_ankle, left_hip]"))
+    assert "another set of joints" in predict(*given).err
+    assert predict(*given, "--overwrite").status == 0
+
+
 def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: Path, tmp_path: Path):
     (tmp_path / "名 前\n.jpg").write_bytes(sorted(pictures.iterdir())[0].read_bytes())
     picture = sorted(pictures.iterdir())[0].read_bytes()
@@ -159,6 +189,14 @@ def test_bad_sources_are_named_and_the_others_done(predict: Predict, pictures: P
     assert "\nCorrupt JPEG data" not in outcome.err, "libjpeg's own words, without a name"
     assert "Traceback" not in outcome.err
     assert "in 2 pictures" in outcome.out
+
+
+@pytest.mark.parametrize("flag", [("--save", "csv"), ("--overwrite",)])
+def test_lines_are_no_files(predict: Predict, flag: tuple[str, ...]):
+    assert (
+        f"error: {flag[0]} has no effect with --output -, which writes lines alone"
+        in predict("x.jpg", "--output", "-", *flag).err
+    )
 
 
 def test_lines_for_pipes(predict: Predict, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -249,7 +287,7 @@ def test_a_folder_of_others_is_refused(predict: Predict, pictures: Path, tmp_pat
     (tmp_path / "poses/thesis.tex").write_text("mine")
     outcome = predict(pictures)
     assert outcome.status == 1
-    assert "--output poses holds files that this program did not make" in outcome.err
+    assert "--output poses holds files that this command did not make" in outcome.err
 
 
 def test_what_would_do_nothing_to_these_sources_is_refused(predict: Predict, pictures: Path, tmp_path: Path):

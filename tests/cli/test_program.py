@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from higherhrnet.artifacts import sources
 from higherhrnet.cli import program
 from higherhrnet.errors import UserError
 from tests.support.launcher import INTERRUPTED
@@ -92,6 +93,23 @@ def test_what_the_machine_lacks_is_one_line(error: Exception, said: str, capsys:
     err = capsys.readouterr().err
     assert err.startswith(said)
     assert err.count("\n") == 1
+
+
+def test_the_limit_of_a_file_s_size_is_named_and_no_other(capsys: pytest.CaptureFixture[str]):
+    """With its own remedy; a file of more bytes than are read is not meant."""
+    for cause, said in (
+        (
+            OSError(errno.EFBIG, os.strerror(errno.EFBIG)),
+            "the limit of the size of files (ulimit -f) is too low here; raise it\n",
+        ),
+        (sources.too_large("x", 9), "cannot write x; free space\n"),
+    ):
+
+        def main(_: Sequence[str] | None, cause: OSError = cause) -> None:
+            raise UserError("cannot write x; free space") from cause
+
+        assert program.run(main) == 1
+        assert capsys.readouterr().err.endswith(said)
 
 
 def test_our_bugs_are_tracebacks():

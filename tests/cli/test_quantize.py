@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.cli import benchmark, postprocess, program, quantize
 from higherhrnet.model import quantization, quantized
 from higherhrnet.model.ort import onnxruntime
+from higherhrnet.stages import quantize as stage
 from tests.support.datasets import TINY_CONFIG, write_dataset
 from tests.support.networks import relative
 from tests.support.programs import CPU
@@ -72,6 +74,18 @@ def test_again_it_is_up_to_date_and_overwritten_the_same_bytes(int8: Path, call:
     assert int8.read_bytes() == before
 
 
+def test_of_inputs_that_nothing_is_known_of_it_is_made_each_time(int8: Path, tiny_onnx: Path, tmp_path: Path):
+    """Without a record of theirs, others may lie there now."""
+    found = quantized.read(int8)
+    assert found is not None
+    assert found.work is not None
+    made = onnx.load(int8)
+    for pictures in (found.work.pictures, []):
+        work = replace(found.work, pictures=pictures)
+        stage.write(onnx.load(tiny_onnx), made, work, tmp_path / "x.onnx")
+        assert stage.is_there(tmp_path / "x.onnx", work) == bool(pictures)
+
+
 def test_outputs_stay_near_float32(int8: Path, tiny_onnx: Path, tiny_inputs: Path):
     """Over calibration inputs of two shapes; a wrong scale or axis would differ by the values themselves."""
     sessions = [onnxruntime.InferenceSession(str(file)) for file in (tiny_onnx, int8)]
@@ -117,6 +131,15 @@ def test_images_of_the_evaluation_set_are_refused_or_said(
     assert f"=> the network was calibrated on {images} of these images: the figures flatter it" in said
 
 
+def of_other_pictures(directory: Path) -> None:
+    """Let dumps be of another data set of equal names, sizes and order."""
+    made = claim.read(directory, DumpsWork)
+    assert made is not None
+    assert made.work.inputs is not None
+    work = replace(made.work, inputs=replace(made.work.inputs, pictures="b" * 64))
+    claim.write(directory, replace(made, work=work))
+
+
 @pytest.mark.slow
 def test_max_drop_gives_layers_back_until_it_holds(
     call: Callable[..., tuple[int, str]],
@@ -148,6 +171,9 @@ def test_max_drop_gives_layers_back_until_it_holds(
     what = ("--max_drop", 0.005, "--dumps", result / "dumpOutput_device0_bs1", *lists, "--allow_evaluation_images")
     status, said = call("--output", output, *what, "DATASET.ROOT", tiny_data)
     assert status == 0, said
+    of_other_pictures(result / "dumpOutput_device0_bs1")
+    status, refused = call("--output", tmp_path / "y.onnx", *what, "DATASET.ROOT", tiny_data)
+    assert (status, "are not of the inputs that" in refused, "other pictures" in refused) == (1, True, True), refused
     assert len(judged) == 3
     assert said.count("AP ") == 3
     found = quantized.read(output)
@@ -255,11 +281,14 @@ def test_amct_gets_its_files(call: Callable[..., tuple[int, str]], tmp_path: Pat
     assert 'skip_layers: "Conv_1818"\nskip_layers: "Conv_1851"' in (folder / "quant.cfg").read_text()
     compile((folder / "quantize.py").read_text(), "quantize.py", "exec")
 
+    for flag, value in (("--threads", 1), ("--weight_bits", 8)):
+        status, said = call(*command, flag, value)
+        assert (status, "are not for --target ascend, where AMCT calibrates; omit them" in said) == (1, True)
     assert call(*command)[0] == 0
     edited = folder / "quant.cfg"  # as --keep_float's message advises
     edited.write_text('skip_layers: "mine"\n')
     status, said = call(*command)
-    assert (status, f"{edited} is a file that this program did not make" in said) == (1, True)
+    assert (status, f"{edited} is a file that this command did not make" in said) == (1, True)
     assert "mine" in edited.read_text()
     assert call(*command, "--overwrite")[0] == 0
     assert "mine" not in edited.read_text()

@@ -42,7 +42,7 @@ def test_the_paths_and_notes_are_printed(
     assert json.loads((tmp_path / "all.json").read_text())["counts"]["images"] == 4
     (tmp_path / "report.html").write_text("mine")
     message = error(script(*REPORT, *results, *where))
-    assert "report.html is a file that this program did not make; give another path with --output" in message
+    assert "report.html is a file that this command did not make; give another path with --output" in message
     assert "are one file" in error(script(*REPORT, *results[:3], files.results, *where))
     assert "--dumps names 2 directories" in error(script(*REPORT, *results[:2], "--dumps", "a", "b", *where))
     assert script(*REPORT, *where).status == 2

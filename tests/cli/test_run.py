@@ -95,6 +95,13 @@ def test_a_folder_that_was_there_stays_and_one_that_a_run_made_goes(run: Script,
     assert not Path("new/work").exists()
 
 
+def test_what_is_in_the_way_of_results_is_found_before_the_work(run: Script):
+    Path("file").touch()
+    outcome = run("OUTPUT_DIR", "file")
+    assert "results.json: file is no folder; give another path with OUTPUT_DIR" in outcome.err
+    assert not Path("run_work").exists()
+
+
 def test_two_workers_and_a_batch_give_the_same_people(run: Script, tiny_results: bytes, tiny_onnx_of_any_batch: Path):
     assert run("--workers", 2).status == 0
     assert results().read_bytes() == tiny_results
@@ -155,7 +162,7 @@ def test_what_comes_to_the_results_place_meanwhile_is_kept(run: Script, tiny_res
 
     reads(3, put)
     said = error(run())
-    assert f"{place} is a file that this program did not make; it came while this command was at work: move it" in said
+    assert f"{place} is a file that this command did not make; it came while this command was at work: move it" in said
     assert place.read_text() == "[]"
     again = reads()
     if suffix == ".json":  # that place is another's now

@@ -94,6 +94,16 @@ def test_wrong_arguments_are_said_in_a_line(arguments: list[str], capsys: pytest
     assert program.run(table.main, ["--int8", "nowhere.onnx", *arguments]) == 1
     assert "--int8 nowhere.onnx does not exist" in capsys.readouterr().err
     assert program.run(table.main, ["--backends", "onnxruntime,tpu", *arguments]) == 2
+    capsys.readouterr()
+    for backends, flag, value in (
+        ("onnxruntime", "--weights", "x.pth"),
+        ("torch", "--int8", "x.onnx"),
+        ("torch,onnxruntime", "--device", "GPU"),
+    ):
+        assert program.run(table.main, ["--backends", backends, flag, value, *arguments]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {flag} is for "), err
+        assert "which --backends leaves out; omit it" in err
 
 
 def test_an_int8_model_or_a_checkpoint_of_another_network_is_refused(

@@ -42,6 +42,15 @@ def test_the_file_says_what_it_is_of(tiny_onnx: Path, tiny_weights: Path):
     assert not origin.is_ours(tiny_weights)
 
 
+@pytest.mark.parametrize(("key", "int8"), [("quantization", True), (origin.FLOAT16_OF, False)])
+def test_what_is_made_of_an_export_is_no_export(tiny_onnx: Path, tmp_path: Path, key: str, int8: bool):
+    """It keeps its metadata; the one command does not write over the other's file."""
+    made = with_metadata(tiny_onnx, tmp_path / "made.onnx", **{key: "..."})
+    assert not origin.is_ours(made)
+    assert origin.is_ours(made, int8=True) == int8
+    assert not origin.is_ours(tiny_onnx, int8=True)
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [

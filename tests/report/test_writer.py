@@ -20,6 +20,7 @@ from higherhrnet.dataset.ground_truth import People
 from higherhrnet.errors import UserError
 from higherhrnet.report import writer
 from higherhrnet.report.analysis.numbers import Amount
+from higherhrnet.report.page import page
 from higherhrnet.report.writer import ReportJob
 from tests.support import crowd, reports
 from tests.support.reports import Files
@@ -70,7 +71,11 @@ def test_equal_work_gives_equal_bytes_and_replaces_its_own(files: Files, tmp_pat
     first = [file.read_bytes() for file in writer.run(wanted).files]
     again = writer.run(wanted).files
     assert [file.read_bytes() for file in again] == first
-    assert all(outputs.is_marked(file) for file in again)
+    assert [outputs.is_marked(file, page.KIND) for file in again] == [False, True]
+    for exchanged in (replace(wanted, output=wanted.json, json=None), replace(wanted, output=None, json=wanted.output)):
+        with pytest.raises(UserError, match="is a file that this command did not make; give another path with"):
+            writer.run(exchanged)
+    assert [file.read_bytes() for file in again] == first
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -246,6 +251,27 @@ def test_pictures_are_turned_as_the_results_were(files: Files, tmp_path: Path) -
     assert (tmp_path / "out/report.html").read_text().count("data:image/jpeg;base64,") > 3
     with pytest.raises(UserError, match=r"only .*recorded\.json is of pictures that were turned \(--exif\)"):
         writer.run(replace(wanted, against=files.against))
+
+
+def test_pictures_are_those_that_people_were_found_in(files: Files, tmp_path: Path) -> None:
+    """Of the same names: neither shown with results of others, nor compared with them."""
+    made = of_record(files, tmp_path, images=11, left_out=[])
+    other = made.with_name("other.json")
+    other.write_bytes(made.read_bytes())
+    record = claim.read(made, PeopleWork)
+    assert record is not None
+    for place, digest in ((made, "a" * 64), (other, "b" * 64)):
+        claim.write(place, replace(record, facts=replace(record.facts, pictures=digest)))
+    wanted = replace(job(files, tmp_path), results=made, against=None)
+    with pytest.raises(
+        UserError, match=r"recorded\.json is of other pictures than those in .*val2017 now \(aaaaaaaa, not"
+    ):
+        writer.run(wanted)
+    assert not writer.run(replace(wanted, output=None)).notes, "shows none"
+    with pytest.raises(
+        UserError, match=r"other\.json is of other pictures than .*recorded\.json \(bbbbbbbb, not aaaaaaaa"
+    ):
+        writer.run(replace(wanted, against=other, output=None))
 
 
 def test_calibration_images_are_said(files: Files, tmp_path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from higherhrnet.artifacts import inputs
+from higherhrnet.artifacts import claim, inputs
+from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.errors import UserError
 from higherhrnet.stages import calibration
+from tests.support.works import INPUTS
 
 
 @pytest.fixture
@@ -35,9 +39,12 @@ def test_every_shape_has_one_and_the_rest_go_by_pixels(tree: Path):
     assert chosen.flipped == chosen.pictures == ()
 
 
-def test_the_seed_decides(tree: Path):
+def test_the_seed_decides(tree: Path, tmp_path: Path):
+    mirrored = tmp_path / "flip"
+    shutil.copytree(tree, mirrored)
+
     def indices(seed: int) -> list[int]:
-        return [one.index for one in calibration.choose(tree, tree, 12, seed).all]
+        return [one.index for one in calibration.choose(tree, mirrored, 12, seed).all]
 
     assert indices(1) == indices(1)
     assert indices(1) != indices(2)
@@ -53,6 +60,25 @@ def test_batches_are_of_one_shape_and_repeat_their_first(tree: Path):
         (4, 3, 64, 32),
     ]
     assert (batches[1] == batches[1][0, 0, 0, 0]).all()  # five inputs: one in the second batch
+
+
+def test_mirrored_inputs_are_of_the_same_pictures(tree: Path, tmp_path: Path):
+    """They may be of a data set of equal names: only the plain ones' pictures would be recorded."""
+    mirrored = tmp_path / "flip"
+    with pytest.raises(UserError, match="--inputs and --inputs_flip are both"):
+        calibration.choose(tree, tree, 12, 0)
+    shutil.copytree(tree, mirrored)
+    claim.write(tree, Record(INPUTS, Facts(pictures="a" * 64), complete=True))
+    with pytest.raises(UserError, match=r"only one of .* says what it is of; preprocess both in one run"):
+        calibration.choose(tree, mirrored, 12, 0)
+    for pictures, ok in (("a" * 64, True), ("b" * 64, False)):
+        claim.write(mirrored, Record(replace(INPUTS, flip=True), Facts(pictures=pictures), complete=True))
+        if ok:
+            assert calibration.choose(tree, mirrored, 12, 0).flipped
+    with pytest.raises(
+        UserError, match=r"of other work than the plain ones: other pictures .*; preprocess both in one"
+    ):
+        calibration.choose(tree, mirrored, 12, 0)
 
 
 def test_too_few_are_refused(tree: Path):

@@ -6,7 +6,9 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from higherhrnet.artifacts import claim, dumps
 from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.work import DumpsWork
 from higherhrnet.dataset import coco, joints
+from higherhrnet.errors import UserError
 from higherhrnet.stages import compare
 from tests.support.datasets import DEMO_CONFIG, DEMO_WEIGHTS, write_dataset
 from tests.support.programs import CPU, Outcome, error, main_of
+from tests.support.works import DUMPS
 
 pytestmark = pytest.mark.slow
 
@@ -219,6 +223,24 @@ def test_differences_are_found_and_end_with_status_1(
     assert f"{BS1}_flip and {tmp_path}/other_flip are one directory" in error(script(*call))
     (tmp_path / "other_flip").unlink()
     assert "has no other_flip beside it" in script(*call).err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"), [({"pictures": "b" * 64}, "other pictures"), ({"exif": True}, "another --exif")]
+)
+def test_runs_over_other_pictures_are_not_compared(tmp_path: Path, changed: dict[str, Any], said: str):
+    """What those differ in would be taken for the network's doing."""
+    assert DUMPS.inputs is not None
+    made = DUMPS.inputs
+    turned = replace(made.work, dtype="float16", opencv="4.9.0", **{k: v for k, v in changed.items() if k == "exif"})
+    other = replace(made, work=turned, pictures=changed.get("pictures", made.pictures))
+    for name, inputs in (("a", made), ("same", replace(made, work=replace(turned, exif=False))), ("other", other)):
+        (tmp_path / name).mkdir()
+        claim.write(tmp_path / name, Record(replace(DUMPS, inputs=inputs), complete=True))
+    compare._check_pictures(tmp_path / "a", tmp_path / "same")
+    compare._check_pictures(tmp_path / "a", tmp_path / "no record")
+    with pytest.raises(UserError, match=f"other is not of what .*a is: {said} .*compare runs of equal inputs"):
+        compare._check_pictures(tmp_path / "a", tmp_path / "other")
 
 
 def test_float16_dumps_are_read_as_their_record_says(tmp_path: Path):

@@ -103,3 +103,26 @@ def test_an_error_of_a_call_is_no_import_s():
     with pytest.raises(AttributeError) as raised:
         np.ma.masked_array([1]).__getattribute__("nothing")
     assert packages.problem(raised.value) == ""
+
+
+def test_a_user_s_file_or_folder_of_a_package_s_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """``python3 -m`` looks in the current folder first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yaml.py").touch()
+    (tmp_path / "openvino").mkdir()
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(".")
+        for name in ("yaml", "openvino"):
+            patch.delitem(sys.modules, name, raising=False)
+        yaml = importlib.import_module("yaml")
+        with pytest.raises(AttributeError) as caught:
+            yaml.SafeLoader  # noqa: B018
+        said = packages.problem(caught.value)
+        assert "/yaml.py is taken for the package yaml: it lies in the current folder; rename that" in said
+        patch.delitem(sys.modules, "yaml")
+        patch.setattr(sys, "path", ["."])
+        assert not packages.is_installed("openvino")
+        importlib.import_module("openvino")
+        assert "/openvino is taken for the package openvino" in packages.problem(caught.value)
+        sys.modules.pop("openvino")
+    assert packages.problem(caught.value) == ""

@@ -24,7 +24,7 @@ from higherhrnet.artifacts import ais_summary, inputs, perf
 from higherhrnet.backends.base import Figures, Work
 from higherhrnet.backends.external import INPUTS, ExternalTool, Setting
 from higherhrnet.model.onnx_graph import INPUT
-from higherhrnet.system import processes
+from higherhrnet.system import packages, processes
 
 NAME = "ais_bench"
 
@@ -52,7 +52,7 @@ def missing(*, in_process: bool = False) -> str:
     if not any(folder.is_dir() for folder in folders):
         where = found.origin or folders[0].parent
         return f"the ais_bench that is installed ({where}) is another package: it has no ais_bench.infer"
-    if importlib.util.find_spec("aclruntime") is None:
+    if not packages.is_installed("aclruntime"):
         return "ais_bench is installed without aclruntime"
     if in_process and not any((folder / "interface.py").is_file() for folder in folders):
         return "the ais_bench that is installed has no ais_bench.infer.interface"

@@ -15,6 +15,7 @@ from pathlib import Path
 from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.artifacts.inputs import Input
 
+KIND = "files for AMCT"
 SCRIPT, CONFIG, LIST = "quantize.py", "quant.cfg", "calibration.txt"
 
 _PROGRAM = '''"""Quantize {name} with AMCT, on a host with CANN: made by higherhrnet, never run by its makers.
@@ -65,7 +66,7 @@ def write(
     ------
     UserError : files that say something else, as after somebody tuned them
     """
-    outputs.claim_folder(folder, "--output")
+    outputs.claim_folder(folder, "--output", KIND)
     lines = (f"{one.shape[0]} {one.shape[1]} {one.path.absolute()}\n" for one in files)
     skipped = "".join(f"skip_layers: {json.dumps(name)}\n" for name in keep_float)
     program = _PROGRAM.format(

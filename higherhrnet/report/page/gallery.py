@@ -99,7 +99,7 @@ def jpeg(image: np.ndarray, box: Box) -> bytes:
     if factor < 1:
         size = max(1, round(width * factor)), max(1, round(height * factor))
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    return encoder.jpeg(part, quality=_QUALITY)
+    return encoder.jpeg(part, "a picture of a report", quality=_QUALITY)
 
 
 def show(numbers: Mapping[str, Any], crops: Mapping[int, bytes], names: Mapping[str, str]) -> list[Shown]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from higherhrnet.artifacts.outputs import MARK
+from higherhrnet.artifacts import outputs
 from higherhrnet.errors import UserError
+from higherhrnet.system import packages
 
+KIND = "a report"
 _FOLDER = Path(__file__).parent
 _PACKAGES = {"jinja2": "Jinja2", "matplotlib": "matplotlib"}
 
@@ -38,7 +39,7 @@ NAMES = {
 
 def require() -> None:
     """Raise UserError unless the packages that draw a page are installed: before anything is computed for it."""
-    missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+    missing = [name for module, name in _PACKAGES.items() if not packages.is_installed(module)]
     if missing:
         raise UserError(f"a report needs {' and '.join(missing)}, not installed; pip install 'higherhrnet[report]', or "
                         f"pip install -r requirements/report.txt -r requirements/chart.txt in a checkout")  # fmt: skip
@@ -86,7 +87,7 @@ def render(numbers: Mapping[str, Any], crops: Mapping[int, bytes]) -> str:
         sorts=[sort for sort in NAMES if any(sort in picture.sorts for picture in shown)],
         joints=sorted({joint for picture in shown for joint in picture.joints}),
         shapes=list(dict.fromkeys(shape for row in numbers["speed"] for shape in row["rates"])),
-        mark=MARK.decode(),
+        mark=outputs.mark(KIND),
         script=_inside(script, "script"),
         style=_inside(style, "style"),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
