@@ -296,9 +296,6 @@ def test_what_would_do_nothing_to_these_sources_is_refused(predict: Predict, pic
         assert (
             f"error: {flag[0]} is for a video or camera, and no source is one; omit it" in predict(pictures, *flag).err
         )
-    for given in ("--save=images", "--overwrite"):
-        flag_name = given.partition("=")[0]
-        assert f"error: {flag_name} is for files, and --output - writes" in predict(pictures, "--output=-", given).err
     assert "--save video is for a video or camera, and no source" in predict(pictures, "--save", "video").err
     video = clip(tmp_path / "clip.mp4")
     assert "--no_exif is for a picture, and no source is one; omit it" in predict(video, "--no_exif").err
