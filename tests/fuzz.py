@@ -38,7 +38,7 @@ from higherhrnet.cli import flags, run
 from higherhrnet.config import loader
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, shards
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import UserError
 from higherhrnet.image import reader
 from higherhrnet.model import architecture, checkpoint, network, onnx_graph
@@ -100,7 +100,7 @@ def parsers(folder: Path) -> dict[str, Parser]:
     of_inputs = replace(works.DUMPS, dtype="float16")
     return {
         "annotations": Parser(_annotations(), of_file(coco.load)),
-        "people": Parser(_annotations(), of_file(lambda path: coco.load(path, People()))),
+        "people": Parser(_annotations(), of_file(lambda path: coco.load(path, EvaluationProtocol()))),
         "info": Parser((b"0 a/b c.bin 512 704\n1 d 5 6\n", b"0 a 1 2\r\n"), of_file(info.read)),
         "perf": Parser(_perfs(), of_text(lambda text: perf.parse(text, file))),
         "trtexec": Parser(_logs(), of_text(lambda text: trtexec_log.parse(text, file))),

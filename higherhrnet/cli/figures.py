@@ -8,7 +8,7 @@ from pathlib import Path
 from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, evaluation
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.stages import postprocess, results_file
 
 
@@ -18,19 +18,19 @@ def say(
     wanted: Record[PeopleWork],
     arch: str,
     *,
-    people: People | None,
+    protocol: EvaluationProtocol | None,
     of: str = "",
 ) -> None:
     """Print what a results file holds, and its figures over the images that its record says.
 
     The file is of the work ``wanted``, or the end is a UserError: somebody has replaced it since.
 
-    ``of`` follows the number of images, ' of 3 shards' for example; without ``people`` no figures are made.
+    ``of`` follows the number of images, ' of 3 shards' for example; without ``protocol`` no figures are made.
     """
     made = results_file.record(results, wanted)
     images = results_file.images_of(made, dataset)
     ids = [image.image_id for image in images]
-    count, figures = postprocess.evaluate(dataset, results, ids, people, made)
+    count, figures = postprocess.evaluate(dataset, results, ids, protocol, made)
     print(f"=> {count} people in {len(ids)} images{of}, {results}")
     if len(ids) < len(dataset.images):
         print(f"=> the figures are over {len(ids)} of {len(dataset.images)} images")
@@ -38,17 +38,17 @@ def say(
         print(f"=> {len(left_out)} bad images were left out (--skip_bad)")
     if calibrated_on := set(made.facts.calibrated_on).intersection(i.index for i in images):
         print(on_calibration_images(len(calibrated_on)))
-    if people is None or figures is None:
+    if protocol is None or figures is None:
         print("=> no figures (--no_eval)")
         return
-    for line in of_annotations(dataset, people, figures):
+    for line in of_annotations(dataset, protocol, figures):
         print(line)
     print(evaluation.table(figures, arch))
 
 
-def of_annotations(dataset: coco.Dataset, people: People, figures: dict[str, float]) -> Iterator[str]:
+def of_annotations(dataset: coco.Dataset, protocol: EvaluationProtocol, figures: dict[str, float]) -> Iterator[str]:
     """What a reader of the figures should know of the annotations that they are over."""
-    for remark in evaluation.remarks(dataset, people):
+    for remark in evaluation.remarks(dataset, protocol):
         yield f"=> {remark}"
     if missing := evaluation.undefined(figures):
         yield f"=> {missing}"

@@ -31,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, config = flags.parse(parser, argv)
     uses.check("merge", argv)
     evaluation.require()
-    people = config.people
-    dataset = coco.load(config.location.annotations, people)
+    dataset = coco.load(config.location.annotations, config.protocol)
     whole = config.results_file()
     found = sorted(whole.parent.glob(f"{whole.stem}_*.json"))
     shards = args.results or [file for file in found if _SHARD.fullmatch(file.name.removeprefix(whole.stem))]
@@ -49,6 +48,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         whole,
         made,
         config.network,
-        people=people,
+        protocol=config.protocol,
         of=f" of {len(shards)} shards",
     )

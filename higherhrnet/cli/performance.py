@@ -251,8 +251,7 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
 
 def _compare(args: argparse.Namespace, config: Config) -> None:
     config.require_plain()
-    people = config.people
-    dataset = coco.load(config.location.annotations, people)
+    dataset = coco.load(config.location.annotations, config.protocol)
     decoding.prepare(terminal.say)
     with workers.Pool(args.workers) as pool:
         if pool.remark:
@@ -264,7 +263,7 @@ def _compare(args: argparse.Namespace, config: Config) -> None:
             heads=config.heads,
             options=config.options,
             names=config.joints.names,
-            people=people,
+            protocol=config.protocol,
             pool=pool,
             distance=args.distance,
             named=args.changed,

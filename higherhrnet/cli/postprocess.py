@@ -21,7 +21,7 @@ from higherhrnet.cli import decoding, figures, flags, uses
 from higherhrnet.cli.log import Log
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import UserError
 from higherhrnet.report import writer
 from higherhrnet.stages import dump_sources, postprocess
@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with contextlib.suppress(UserError):  # which is named when they are opened
         network = dump_sources.joints(file.dataset(), args.dump_dir, plan, config.heads)
     config.check_joints(network, args.dump_dir, file)
-    people = config.people if is_evaluated else None
-    explained = config.people if args.report and location.has_annotations else people
+    protocol = config.protocol if is_evaluated else None
+    explained = config.protocol if args.report and location.has_annotations else protocol
     dataset = file.dataset(explained)
     shard = postprocess.shard_of(args.dump_dir, args.shard)
     job = postprocess.PostprocessJob(
@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         shard=shard,
         overwrite=args.overwrite,
         result_joints=config.result_joints,
-        people=people,
+        protocol=protocol,
     )
     report = writer.ReportJob(
         location, job.results, args.report, flag="--report", dumps=[args.dump_dir], overwrite=args.overwrite
     )
     if explained is not None and args.report:
-        report = replace(report, people=explained)
+        report = replace(report, protocol=explained)
     if args.report:
         writer.check(report)
     if args.vis_dir:
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.say(
         f"=> {summary.people} people in {summary.images} images, {time.perf_counter() - start:.1f} s, {job.results}"
     )
-    remarks = list(_remarks(summary, config, dataset, people))
+    remarks = list(_remarks(summary, config, dataset, protocol))
     for line in remarks:
         log.say(line)
     if args.vis_dir:
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _remarks(
-    summary: postprocess.Summary, config: Config, dataset: coco.Dataset, people: People | None
+    summary: postprocess.Summary, config: Config, dataset: coco.Dataset, protocol: EvaluationProtocol | None
 ) -> Iterator[str]:
     """What the figures are over, and these, or why there are none."""
     if summary.replaced:
@@ -131,8 +131,8 @@ def _remarks(
         yield f"=> {summary.left_out} bad images were left out (--skip_bad)"
     if summary.calibrated_on:
         yield figures.on_calibration_images(summary.calibrated_on)
-    if summary.figures is not None and people is not None:
-        yield from figures.of_annotations(dataset, people, summary.figures)
+    if summary.figures is not None and protocol is not None:
+        yield from figures.of_annotations(dataset, protocol, summary.figures)
         yield evaluation.table(summary.figures, config.network)
     elif config.location.has_annotations:
         yield "=> no figures (--no_eval)"

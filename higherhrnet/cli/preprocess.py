@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.layout == inputs.FLAT and args.aipp:
         raise UserError("--layout flat does not go with --aipp: ATC takes no AIPP with --dynamic_dims; omit one")
     is_evaluated = config.location.has_annotations and not args.no_eval  # what that refuses is refused before the work
-    dataset = coco.load(config.location.annotations, config.people if is_evaluated else None)
+    dataset = coco.load(config.location.annotations, config.protocol if is_evaluated else None)
     with workers.Pool(args.workers) as pool:
         if pool.remark:
             print(f"note: {pool.remark}")

@@ -118,7 +118,7 @@ class _Judge:
         config.require_plain()
         evaluation.require()
         self._config, self._most, self._threads = config, args.max_drop, args.threads
-        self._dataset = coco.load(config.location.annotations, config.people)
+        self._dataset = coco.load(config.location.annotations, config.protocol)
         plain, flip = load(args.info, flip=False), load(args.info_flip, flip=True)
         check_pair(plain, flip)
         self._passes: tuple[Pass, ...] = (plain, flip)
@@ -149,7 +149,7 @@ class _Judge:
                 config.heads,
                 config.options,
                 folder / "results.json",
-                people=config.people,
+                protocol=config.protocol,
             )
             found = postprocess.run(self._dataset, job, pool)
         assert found.figures is not None, "people are evaluated"
@@ -161,7 +161,7 @@ class _Judge:
         with tqdm(total=len(self._passes[0].indices), desc="evaluate", unit="image", disable=None) as bar:
             config = self._config
             found = accuracy.find(
-                backend, self._passes, self._dataset, config.plan, config.options, config.people, done=bar.update
+                backend, self._passes, self._dataset, config.plan, config.options, config.protocol, done=bar.update
             )
         after = found.figures["AP"]
         print(f"AP {self._before:.4f} in float32, {after:.4f} with {what}, over {found.images} images", flush=True)

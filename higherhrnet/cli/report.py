@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config.location,
         args.results,
         args.output,
-        config.people,
+        config.protocol,
         json=args.json,
         against=args.against,
         dumps=args.dumps,

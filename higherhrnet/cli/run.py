@@ -31,7 +31,7 @@ from higherhrnet.cli import decoding, figures, flags, uses
 from higherhrnet.cli import inference as inference_flags
 from higherhrnet.config.values import Config
 from higherhrnet.dataset import coco, evaluation
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import UserError
 from higherhrnet.image import geometry
 from higherhrnet.model import quantized
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not args.no_eval:
         evaluation.require()
     inference = Inference(inference_flags.options(args, args.bs), config)
-    people, dataset = _data(args, config, inference)
+    protocol, dataset = _data(args, config, inference)
     first = dataset.images[: args.limit]
     images = args.shard.select(first)
     if not images:
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         print(f"{results} is up to date; --overwrite does it again")
     chain.clear(work, wanted)
-    figures.say(dataset, results, wanted, config.network, people=people)
+    figures.say(dataset, results, wanted, config.network, protocol=protocol)
 
 
 def _say_backend(inference: Inference, chosen: Choice, model: Path) -> None:
@@ -146,12 +146,14 @@ def size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def _data(args: argparse.Namespace, config: Config, inference: Inference) -> tuple[People | None, coco.Dataset]:
+def _data(
+    args: argparse.Namespace, config: Config, inference: Inference
+) -> tuple[EvaluationProtocol | None, coco.Dataset]:
     """As what people are evaluated, None without figures, and the data set with its people."""
     file = coco.AnnotationFile.read(config.location.annotations)
     config.check_joints(inference.joints, inference.file, file)
-    people = None if args.no_eval else config.people
-    return people, file.dataset(people)
+    protocol = None if args.no_eval else config.protocol
+    return protocol, file.dataset(protocol)
 
 
 def _settings(

@@ -135,7 +135,7 @@ def _row(first: stage.Measured, row: stage.Measured, args: argparse.Namespace, s
 def _job(args: argparse.Namespace, config: Config) -> stage.TableJob:
     plain, flip = passes.load(args.info, flip=False), passes.load(args.info_flip, flip=True)
     passes.check_pair(plain, flip)
-    dataset = coco.load(config.location.annotations, config.people)
+    dataset = coco.load(config.location.annotations, config.protocol)
     accuracy.check((plain, flip), dataset)
     return stage.TableJob(
         dataset,
@@ -147,7 +147,7 @@ def _job(args: argparse.Namespace, config: Config) -> stage.TableJob:
         batch=args.bs,
         threads=args.threads,
         openvino_device=args.openvino_device or "CPU",
-        people=config.people,
+        protocol=config.protocol,
     )
 
 

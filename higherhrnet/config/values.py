@@ -14,7 +14,7 @@ from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, ground_truth
 from higherhrnet.dataset.coco import Location
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.dataset.joints import Description, JointSet
 from higherhrnet.dataset.shards import ALL, Shard
 from higherhrnet.errors import UserError
@@ -96,9 +96,9 @@ class Config:
         return replace(self.decoding, flip=found.flip, order=found.order, sigmas=self.joint_set.sigmas)
 
     @property
-    def people(self) -> People:
+    def protocol(self) -> EvaluationProtocol:
         """As what annotated people are read and evaluated. Raises as ``joint_set``."""
-        return People(self.joint_set, crowd_pose=self.location.kind == coco.CROWD_POSE, chosen=self.chosen)
+        return EvaluationProtocol(self.joint_set, crowd_pose=self.location.kind == coco.CROWD_POSE, chosen=self.chosen)
 
     def check_joints(self, network: int | None, model: Path, annotations: coco.AnnotationFile | None = None) -> None:
         """Refuse a network, this configuration and an annotation file that are of several numbers of joints.

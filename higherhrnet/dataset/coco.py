@@ -164,8 +164,8 @@ class AnnotationFile:
             return len(keypoints) // 3 if isinstance(keypoints, list) else None
         return None
 
-    def dataset(self, people: ground_truth.People | None = None) -> Dataset:
-        """The images and, where ``people`` says as what, the annotated people.
+    def dataset(self, protocol: ground_truth.EvaluationProtocol | None = None) -> Dataset:
+        """The images and, where ``protocol`` says as what, the annotated people.
 
         Raises
         ------
@@ -177,16 +177,16 @@ class AnnotationFile:
         ids = {image.image_id for image in images}
         if len(ids) != len(images):
             raise UserError(f"annotation file {path}: {len(images)} images share {len(ids)} ids; ids must be unique")
-        truth = None if people is None else ground_truth.read(self.content, path, people, images=rows)
+        truth = None if protocol is None else ground_truth.read(self.content, path, protocol, images=rows)
         # Of image lists without people it only names the category in results, COCO's where nothing says it.
         with contextlib.suppress(UserError):
             return Dataset(path, images, truth, self.category.id)
         return Dataset(path, images, truth)
 
 
-def load(annotations: Path, people: ground_truth.People | None = None) -> Dataset:
+def load(annotations: Path, protocol: ground_truth.EvaluationProtocol | None = None) -> Dataset:
     """Read an annotation file; parameters and errors are ``AnnotationFile.dataset``'s."""
-    return AnnotationFile.read(annotations).dataset(people)
+    return AnnotationFile.read(annotations).dataset(protocol)
 
 
 def _image(index: int, row: Any, annotations: Path) -> Image:

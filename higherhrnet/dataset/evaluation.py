@@ -17,7 +17,7 @@ import numpy as np
 from higherhrnet.artifacts import sources
 from higherhrnet.dataset import ground_truth, joints
 from higherhrnet.dataset.coco import Dataset, load
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import UserError
 from higherhrnet.system import packages
 
@@ -38,19 +38,19 @@ def require() -> None:
             f"{_PACKAGE}, which evaluates people, is not installed; pip install {_PACKAGE}, or make a results "
             f"file without figures (--no_eval of postprocess and run)"
         )
-    count = len(People().joints)
+    count = len(EvaluationProtocol().joints)
     keypoints = [10.0, 10.0, 2.0] * count
     person = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "num_keypoints": count, "keypoints": keypoints}
     person |= {"bbox": [0.0, 0.0, 20.0, 20.0], "area": 1600.0}
     content = {"images": [{"id": 1}], "categories": [{"id": 1}], "annotations": [person]}
     found = {"image_id": 1, "category_id": 1, "keypoints": keypoints, "score": 1.0}
-    figures = _figures(content, [found], [1], People())
+    figures = _figures(content, [found], [1], EvaluationProtocol())
     if abs(figures["AP"] - 1) > 1e-9:
         raise UserError(f"{_version()} gives an AP of {figures['AP']} where it is 1; {_REMEDY}")
 
 
 def evaluate(
-    dataset: Dataset, results_file: Path, image_ids: Sequence[int], people: People | None = None
+    dataset: Dataset, results_file: Path, image_ids: Sequence[int], protocol: EvaluationProtocol | None = None
 ) -> dict[str, float]:
     """The figures of a results file over the images named, as ``evaluate_entries`` has them.
 
@@ -59,11 +59,14 @@ def evaluate(
     UserError : a file that cannot be read, and as ``evaluate_entries``
     """
     require()
-    return evaluate_entries(dataset, sources.read_json(results_file, "results"), image_ids, people)
+    return evaluate_entries(dataset, sources.read_json(results_file, "results"), image_ids, protocol)
 
 
 def evaluate_entries(
-    dataset: Dataset, results: Iterable[dict[str, Any]], image_ids: Sequence[int], people: People | None = None
+    dataset: Dataset,
+    results: Iterable[dict[str, Any]],
+    image_ids: Sequence[int],
+    protocol: EvaluationProtocol | None = None,
 ) -> dict[str, float]:
     """The figures of COCOeval 'keypoints' over the images named; -1 where undefined.
 
@@ -72,18 +75,18 @@ def evaluate_entries(
 
     Parameters
     ----------
-    people : as what the data set's people are evaluated; COCO's by default. They are read where ``dataset`` has none
+    protocol : as what the data set's people are evaluated; COCO's by default. They are read where ``dataset`` has none
 
     Raises
     ------
     UserError : annotations that cannot be evaluated, pycocotools not installed or failing
     """
     require()
-    people = people or People()
-    truth = dataset.truth or load(dataset.annotations, people).truth
+    protocol = protocol or EvaluationProtocol()
+    truth = dataset.truth or load(dataset.annotations, protocol).truth
     assert truth is not None
     own = [{**entry, "category_id": ground_truth.PERSON} for entry in results]
-    return _figures(truth.content, own, image_ids, people)
+    return _figures(truth.content, own, image_ids, protocol)
 
 
 _REMEDY = f"pip install --upgrade {_PACKAGE}, or make a results file without figures (--no_eval of postprocess and run)"
@@ -97,11 +100,11 @@ def _version() -> str:
 
 
 def _figures(
-    content: dict[str, Any], results: list[dict[str, Any]], image_ids: Collection[int], people: People
+    content: dict[str, Any], results: list[dict[str, Any]], image_ids: Collection[int], protocol: EvaluationProtocol
 ) -> dict[str, float]:
     with contextlib.redirect_stdout(io.StringIO()):  # the package reports on stdout
         try:
-            figures = _evaluate(content, results, image_ids, people)
+            figures = _evaluate(content, results, image_ids, protocol)
         except Exception as e:  # people and results were checked: whatever it is, the package raised it
             raise UserError(
                 f"{_version()}, which evaluates people, fails ({type(e).__name__}: {' '.join(str(e).split())[:200]}); "
@@ -113,7 +116,7 @@ def _figures(
 
 
 def _evaluate(
-    content: dict[str, Any], results: list[dict[str, Any]], image_ids: Collection[int], people: People
+    content: dict[str, Any], results: list[dict[str, Any]], image_ids: Collection[int], protocol: EvaluationProtocol
 ) -> dict[str, float]:
     # Imported here: evaluation is all that needs them, and they bring matplotlib where it is installed.
     truth_class = importlib.import_module(f"{_PACKAGE}.coco").COCO
@@ -128,11 +131,11 @@ def _evaluate(
     evaluation.params.imgIds = sorted(image_ids)
     evaluation.params.catIds = [ground_truth.PERSON]
     # In the package's own arithmetic, so that COCO's figures are its own to the bit.
-    evaluation.params.kpt_oks_sigmas = np.array([round(10 * s, 9) for s in people.joints.sigmas]) / 10.0
+    evaluation.params.kpt_oks_sigmas = np.array([round(10 * s, 9) for s in protocol.joints.sigmas]) / 10.0
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    if not people.crowd_pose:
+    if not protocol.crowd_pose:
         return {name: float(evaluation.stats[place]) for place, name in enumerate(STATISTICS)}
     figures = {name: float(evaluation.stats[place]) for name, place in _PLAIN.items()}
     crowds = {image["id"]: image["crowdIndex"] for image in content["images"]}
@@ -155,9 +158,9 @@ def _nothing(truth_class: Any, content: dict[str, Any]) -> Any:
     return found
 
 
-def remarks(dataset: Dataset, people: People) -> Iterator[str]:
+def remarks(dataset: Dataset, protocol: EvaluationProtocol) -> Iterator[str]:
     """What a reader of figures should know of the annotations that they are over."""
-    found = people.joints
+    found = protocol.joints
     if found not in (joints.COCO, joints.CROWD_POSE):
         pairs = ", ".join(f"{a}-{b}" for a, b in found.flip_pairs) or "none"
         yield f"{len(found)} joints of {found.name}; in the mirrored image change places: {pairs}"

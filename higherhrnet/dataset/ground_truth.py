@@ -24,8 +24,8 @@ _CROWD_POSE_AREA = 0.53  # of the box: crowdposetools, COCOeval.computeOks
 
 
 @dataclass(frozen=True)
-class People:
-    """What annotated people are evaluated as."""
+class EvaluationProtocol:
+    """As what annotated people are evaluated: which joints, whose figures."""
 
     joints: JointSet = joints.COCO
     """Of the results, in their order."""
@@ -109,7 +109,9 @@ def check_skeleton(found: Category, annotations: Path) -> None:
         )
 
 
-def read(content: dict[str, Any], annotations: Path, people: People, *, images: Collection[Mapping]) -> Truth:
+def read(
+    content: dict[str, Any], annotations: Path, protocol: EvaluationProtocol, *, images: Collection[Mapping]
+) -> Truth:
     """The annotated people of a file, as COCOeval reads them.
 
     Parameters
@@ -128,8 +130,8 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
             f"annotation file {annotations} has no list of annotations; give COCO's person_keypoints file, or "
             f"make results without figures (--no_eval of postprocess and run)"
         )
-    order = _order(of, annotations, people)
-    reader = _Reader(annotations, people, order, {image["id"] for image in images})
+    order = _order(of, annotations, protocol)
+    reader = _Reader(annotations, protocol, order, {image["id"] for image in images})
     categories = {row["id"] for row in content["categories"]}
     found: list[dict[str, Any]] = []
     others = 0
@@ -147,11 +149,11 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
         )
     notes = [f"{others} annotations of other categories do not count"] if others else []
     if order is not None:
-        notes.append(f"the annotations' joints are in another order than {people.joints.name}'s; they were reordered")
+        notes.append(f"the annotations' joints are in another order than {protocol.joints.name}'s; they were reordered")
     notes += [text.format(count) for text, count in reader.derived.items()]
-    kept = ("id", "width", "height") + (("crowdIndex",) * people.crowd_pose)
+    kept = ("id", "width", "height") + (("crowdIndex",) * protocol.crowd_pose)
     entries: list[dict[str, Any]] = [{key: image.get(key) for key in kept} for image in images]
-    if people.crowd_pose:
+    if protocol.crowd_pose:
         for image in entries:
             if not _is_number(image["crowdIndex"]) or image["crowdIndex"] < 0:
                 raise UserError(
@@ -162,28 +164,28 @@ def read(content: dict[str, Any], annotations: Path, people: People, *, images: 
     return Truth({"images": entries, "categories": [{"id": PERSON}], "annotations": found}, tuple(notes))
 
 
-def _order(of: Category, annotations: Path, people: People) -> list[int] | None:
+def _order(of: Category, annotations: Path, protocol: EvaluationProtocol) -> list[int] | None:
     """Where in an annotation each joint of the results is; None where all are in place."""
-    names, wanted = of.keypoints, people.joints.names
+    names, wanted = of.keypoints, protocol.joints.names
     if not names or names == wanted:
         return None
     if len(names) != len(wanted):
         raise UserError(
-            f"annotation file {annotations} has {len(names)} joints in its categories, {people.joints.name} has "
+            f"annotation file {annotations} has {len(names)} joints in its categories, {protocol.joints.name} has "
             f"{len(wanted)}; give the annotations, or the DATASET.JOINTS and the network, of that number"
         )
     if set(names) != set(wanted):
         first = next(name for name in names if name not in wanted)
         raise UserError(
             f"annotation file {annotations} has joints of other names ({first!r}, for example) than "
-            f"{people.joints.name}; if the network was trained for those, give DATASET.JOINTS annotations"
+            f"{protocol.joints.name}; if the network was trained for those, give DATASET.JOINTS annotations"
         )
-    if not people.chosen:
+    if not protocol.chosen:
         at = next(i for i, (a, b) in enumerate(zip(names, wanted, strict=True)) if a != b)
         raise UserError(
-            f"annotation file {annotations} has {people.joints.name}'s joints in another order (joint {at} is "
-            f"{names[at]!r}, not {wanted[at]!r}); if the network's maps are in {people.joints.name}'s order, give "
-            f"DATASET.JOINTS {people.joints.name}, and the annotations are reordered; if in theirs, DATASET.JOINTS "
+            f"annotation file {annotations} has {protocol.joints.name}'s joints in another order (joint {at} is "
+            f"{names[at]!r}, not {wanted[at]!r}); if the network's maps are in {protocol.joints.name}'s order, give "
+            f"DATASET.JOINTS {protocol.joints.name}, and the annotations are reordered; if in theirs, DATASET.JOINTS "
             f"annotations"
         )
     return [names.index(name) for name in wanted]
@@ -192,8 +194,10 @@ def _order(of: Category, annotations: Path, people: People) -> list[int] | None:
 class _Reader:
     """Reads a file's annotations one by one, and counts what it derives."""
 
-    def __init__(self, annotations: Path, people: People, order: Sequence[int] | None, image_ids: set[int]) -> None:
-        self._annotations, self._people, self._order, self._image_ids = annotations, people, order, image_ids
+    def __init__(
+        self, annotations: Path, protocol: EvaluationProtocol, order: Sequence[int] | None, image_ids: set[int]
+    ) -> None:
+        self._annotations, self._protocol, self._order, self._image_ids = annotations, protocol, order, image_ids
         self._seen: set[int] = set()
         self.derived: dict[str, int] = {}
 
@@ -221,7 +225,7 @@ class _Reader:
 
     def person(self, place: int, row: dict[str, Any], number: int) -> dict[str, Any]:
         """A person under the id ``number``: COCOeval takes an id of 0 for no match."""
-        count = len(self._people.joints)
+        count = len(self._protocol.joints)
         keypoints: Any = row.get("keypoints")
         if not are_numbers(keypoints, 3 * count) or not set(keypoints[2::3]) <= {0, 1, 2}:
             given = len(keypoints) // 3 if isinstance(keypoints, list) else 0
@@ -253,11 +257,11 @@ class _Reader:
         if "num_keypoints" not in row:
             self._count("{} annotations lack num_keypoints; joints with a visibility count")
             return seen
-        labelled, most = row["num_keypoints"], len(self._people.joints)
+        labelled, most = row["num_keypoints"], len(self._protocol.joints)
         if not _is_integer(labelled) or not 0 <= labelled <= most:
             raise self._wrong(place, row, f"num_keypoints of 0 to {most}")
         # CrowdPose's own numbers are others than those of visible joints, and its package takes them as they are.
-        if not self._people.crowd_pose and (labelled == 0) != (seen == 0):
+        if not self._protocol.crowd_pose and (labelled == 0) != (seen == 0):
             raise self._wrong(
                 place, row, f"num_keypoints of {seen}, which have a visibility: a person of 0 does not count"
             )
@@ -266,7 +270,7 @@ class _Reader:
     def _area(self, place: int, row: dict[str, Any], seen: int) -> float:
         """In pixels: OKS is relative to it."""
         of_box = row["bbox"][2] * row["bbox"][3]
-        if self._people.crowd_pose:
+        if self._protocol.crowd_pose:
             return of_box * _CROWD_POSE_AREA
         if "area" not in row:
             of_mask = _mask_area(row.get("segmentation"))

@@ -16,7 +16,7 @@ import higherhrnet
 from higherhrnet.artifacts import atomic, claim, models, outputs, perf, seen, sources
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results, evaluation
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import BadImageError, UserError
 from higherhrnet.image import reader
 from higherhrnet.report import speed
@@ -37,7 +37,7 @@ class ReportJob:
     results: Path
     output: Path | None
     """The page; None makes none."""
-    people: People = field(default_factory=People)
+    protocol: EvaluationProtocol = field(default_factory=EvaluationProtocol)
     """As what annotated people are read and evaluated."""
     flag: str = "--output"
     """What named the page, for messages."""
@@ -102,7 +102,7 @@ def run(job: ReportJob) -> Made:
     UserError : as ``check``; annotations or results that cannot be read, or that are of other data
     """
     check(job)
-    dataset = coco.load(job.location.annotations, job.people)
+    dataset = coco.load(job.location.annotations, job.protocol)
     study, said_of, notes = _study(job, dataset)
     computed = numbers.compute(study, job.amount)
     rates, more = _speed(job, computed)
@@ -171,8 +171,8 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
     ids = set(job.image_ids) if job.image_ids is not None else set.intersection(*(each.ids for each in said))
     if not ids:
         raise UserError(f"{job.results} and {job.against} have no image in common; compare results over the same ones")
-    notes = [*evaluation.remarks(dataset, job.people), *(note for each in said for note in each.notes)]
-    content, joints = dataset.truth.content, job.people.joints
+    notes = [*evaluation.remarks(dataset, job.protocol), *(note for each in said for note in each.notes)]
+    content, joints = dataset.truth.content, job.protocol.joints
     truth = people.truth(content, ids, joints=len(joints))
     all_ids = {image.image_id for image in dataset.images}
     found = [
@@ -200,7 +200,7 @@ def _study(job: ReportJob, dataset: coco.Dataset) -> tuple[Study, _Said, list[st
         np.array(joints.sigmas),
         job.location.kind,
         {image.image_id: image for image in dataset.images if image.image_id in ids},
-        {row["id"]: row["crowdIndex"] for row in content["images"]} if job.people.crowd_pose else None,
+        {row["id"]: row["crowdIndex"] for row in content["images"]} if job.protocol.crowd_pose else None,
     )
     return study, said[0], notes
 

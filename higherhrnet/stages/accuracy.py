@@ -58,7 +58,7 @@ def find(
     dataset: coco.Dataset,
     plan: Plan,
     options: Options,
-    people_as: ground_truth.People | None = None,
+    protocol: ground_truth.EvaluationProtocol | None = None,
     *,
     done: Callable[[int], object] = lambda _: None,
 ) -> Found:
@@ -68,7 +68,7 @@ def find(
 
     Parameters
     ----------
-    people_as : as what annotated people are evaluated; COCO's by default
+    protocol : as what annotated people are evaluated; COCO's by default
 
     Raises
     ------
@@ -97,7 +97,7 @@ def find(
             done(len(plain))
     whole = time.perf_counter() - begin - untimed
     entries = [entry for index in sorted(people) for entry in people[index]]
-    figures = evaluate(dataset, entries, [dataset.images[index].image_id for index in sorted(people)], people_as)
+    figures = evaluate(dataset, entries, [dataset.images[index].image_id for index in sorted(people)], protocol)
     medians = {shape: 1000 * float(np.median(times)) for shape, times in taken.items()}
     return Found(entries, figures, len(people), sum(map(sum, taken.values())), whole, medians)
 
@@ -138,7 +138,7 @@ def evaluate(
     dataset: coco.Dataset,
     people: Sequence[dict[str, Any]],
     image_ids: Sequence[int],
-    people_as: ground_truth.People | None = None,
+    protocol: ground_truth.EvaluationProtocol | None = None,
 ) -> dict[str, float]:
     """The figures of results entries over the images named."""
-    return evaluation.evaluate_entries(dataset, people, image_ids, people_as)
+    return evaluation.evaluate_entries(dataset, people, image_ids, protocol)

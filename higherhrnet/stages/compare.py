@@ -125,7 +125,7 @@ def run(
     heads: dumps.Heads,
     options: Options,
     names: tuple[str, ...],
-    people: ground_truth.People | None = None,
+    protocol: ground_truth.EvaluationProtocol | None = None,
     pool: workers.Pool,
     distance: float,
     named: int,
@@ -135,7 +135,7 @@ def run(
     Parameters
     ----------
     names : of the network's joints
-    people : as what annotated people are evaluated; COCO's by default
+    protocol : as what annotated people are evaluated; COCO's by default
     distance : image pixels that a keypoint may move while its person stays the same
     named : how many of those who changed are named at most
 
@@ -156,7 +156,7 @@ def run(
         seen.check(stamps, stamps, "dump")
         return Comparison(images, tuple(differences), None, None)
     plan = Plan(short_side)
-    figures = tuple(_figures(dataset, plain, plan, heads, options, people, pool) for plain in (reference, other))
+    figures = tuple(_figures(dataset, plain, plan, heads, options, protocol, pool) for plain in (reference, other))
     both = [tuple(dump_sources.open_one(d, dumps.find(d)[1]) for d in pair) for pair in zip(*pairs, strict=True)]
     runs = Runs(both[0], both[1], plan, heads, options, names, distance)
     moved, changes = _explained(runs, [dataset.images[index] for index in dumps.find(reference)[0]], pool, named)
@@ -185,13 +185,13 @@ def _figures(
     plan: Plan,
     heads: dumps.Heads,
     options: Options,
-    people: ground_truth.People | None,
+    protocol: ground_truth.EvaluationProtocol | None,
     pool: workers.Pool,
 ) -> dict[str, float]:
     """The figures of a run's people."""
     with atomic.temporary_folder() as folder:
-        file, evaluated = folder / "results.json", people or ground_truth.People()
-        job = postprocess.PostprocessJob(plain, flip_of(plain), plan, heads, options, file, people=evaluated)
+        file, evaluated = folder / "results.json", protocol or ground_truth.EvaluationProtocol()
+        job = postprocess.PostprocessJob(plain, flip_of(plain), plan, heads, options, file, protocol=evaluated)
         figures = postprocess.run(dataset, job, pool).figures
     assert figures is not None, "a COCO data set is evaluated"
     return figures

@@ -22,7 +22,7 @@ from higherhrnet.artifacts.work import DumpsWork, PeopleWork
 from higherhrnet.config.options import Options
 from higherhrnet.config.plan import Plan
 from higherhrnet.dataset import coco, coco_results, evaluation
-from higherhrnet.dataset.ground_truth import PERSON, People
+from higherhrnet.dataset.ground_truth import PERSON, EvaluationProtocol
 from higherhrnet.dataset.joints import COCO, JointSet
 from higherhrnet.dataset.shards import ALL, Shard, of_part
 from higherhrnet.errors import UserError
@@ -98,7 +98,7 @@ class PostprocessJob:
     """Decode all images in any case."""
     result_joints: int | None = None
     """How many of a person's joints are results; None is all."""
-    people: People | None = field(default_factory=People)
+    protocol: EvaluationProtocol | None = field(default_factory=EvaluationProtocol)
     """As what annotated people are evaluated; None does not evaluate."""
 
 
@@ -147,7 +147,7 @@ def run(dataset: coco.Dataset, job: PostprocessJob, pool: workers.Pool) -> Summa
         kept = _decode_all(decoding, images, wanted, stamps, job.results, pool, overwrite=job.overwrite)
     ids = [image.image_id for image in images]
     complete = results_file.record(job.results, wanted)
-    people, figures = evaluate(dataset, job.results, ids, job.people, complete)
+    people, figures = evaluate(dataset, job.results, ids, job.protocol, complete)
     return Summary(
         images=len(images),
         dataset_images=len(dataset.images),
@@ -189,14 +189,18 @@ def finish(
 
 
 def evaluate(
-    dataset: coco.Dataset, results: Path, image_ids: Sequence[int], people: People | None, made: Record[PeopleWork]
+    dataset: coco.Dataset,
+    results: Path,
+    image_ids: Sequence[int],
+    protocol: EvaluationProtocol | None,
+    made: Record[PeopleWork],
 ) -> tuple[int, dict[str, float] | None]:
-    """Number of people of a results file, and its figures over the images named; None without ``people``.
+    """Number of people of a results file, and its figures over the images named; None without ``protocol``.
 
     Raises UserError where the file is not the one any more that the record ``made`` is of.
     """
     entries = results_file.read(results, made)
-    return len(entries), evaluation.evaluate_entries(dataset, entries, image_ids, people) if people else None
+    return len(entries), evaluation.evaluate_entries(dataset, entries, image_ids, protocol) if protocol else None
 
 
 def people(

@@ -50,7 +50,7 @@ class TableJob:
     batch: int = 1
     threads: int = 0
     openvino_device: str = "CPU"
-    people: ground_truth.People | None = None
+    protocol: ground_truth.EvaluationProtocol | None = None
     """As what annotated people are evaluated; COCO's by default."""
 
 
@@ -135,7 +135,7 @@ def _measure(job: TableJob, variant: Variant) -> Measured:
         run_on=job.openvino_device if variant.backend == choices.OPENVINO else AUTO,
         largest=max(geometry.shapes(job.plan), key=math.prod),
     )
-    found = accuracy.find(backend, job.passes, job.dataset, job.plan, job.options, job.people)
+    found = accuracy.find(backend, job.passes, job.dataset, job.plan, job.options, job.protocol)
     made = quantized.read(variant.model)
     own = "float32" if made is None else "int8"  # of ONNX Runtime's names, which say nothing of it
     name = f"{backend.name} {own}" if variant.backend == choices.ONNXRUNTIME else backend.name

@@ -224,7 +224,7 @@ def test_three_numbers_of_joints_are_named_where_they_differ(
 
 def synthesised_ap(own: Own, config: Config, flip: tuple[int, ...] | None = None) -> float:
     """AP of the outputs of a good network; ``flip`` decodes them with other partners than they were made with."""
-    dataset = coco.load(config.location.annotations, config.people)
+    dataset = coco.load(config.location.annotations, config.protocol)
     assert dataset.truth is not None
     rng = np.random.default_rng(0)
     options = config.options if flip is None else replace(config.options, flip=flip)
@@ -238,7 +238,7 @@ def synthesised_ap(own: Own, config: Config, flip: tuple[int, ...] | None = None
         entries += coco_results.entries(image.image_id, keypoints, scores, category=dataset.person)
     coco_results.write(own.work / "results.json", entries)
     ids = [image.image_id for image in dataset.images]
-    return evaluation.evaluate(dataset, own.work / "results.json", ids, config.people)["AP"]
+    return evaluation.evaluate(dataset, own.work / "results.json", ids, config.protocol)["AP"]
 
 
 @pytest.mark.parametrize("names", [EIGHTEEN, FIVE], ids=len)

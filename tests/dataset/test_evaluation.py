@@ -11,7 +11,7 @@ import pytest
 from pycocotools import cocoeval
 
 from higherhrnet.dataset import coco, coco_results, evaluation, joints
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import UserError
 from tests.support import crowd_pose, golden
 
@@ -69,7 +69,7 @@ def test_what_the_reader_takes_is_evaluated(tiny_data: Path, tmp_path: Path, enc
     dataset, annotations = truth(tiny_data)
     (tmp_path / "a.json").write_text(dataset.annotations.read_text(), encoding=encoding)
     coco_results.write(tmp_path / "r.json", perfect(annotations))
-    loaded = coco.load(tmp_path / "a.json", People())
+    loaded = coco.load(tmp_path / "a.json", EvaluationProtocol())
     assert evaluation.evaluate(loaded, tmp_path / "r.json", [i.image_id for i in loaded.images])["AP"] > 0.999
 
 
@@ -90,7 +90,7 @@ def test_the_table_is_the_official_one():
     ]
 
 
-CROWD_POSE = People(joints.CROWD_POSE, crowd_pose=True)
+CROWD_POSE = EvaluationProtocol(joints.CROWD_POSE, crowd_pose=True)
 
 
 @pytest.fixture(scope="module")

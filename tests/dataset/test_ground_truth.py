@@ -15,12 +15,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from hypothesis.strategies import integers
 
 from higherhrnet.dataset import coco, ground_truth, joints
-from higherhrnet.dataset.ground_truth import People, Truth
+from higherhrnet.dataset.ground_truth import EvaluationProtocol, Truth
 from higherhrnet.errors import UserError
 from tests.support.datasets import TINY_CONFIG, write_dataset
 from tests.support.programs import CPU, Outcome, error
 
-COCO, CROWD_POSE = People(), People(joints.CROWD_POSE, crowd_pose=True)
+COCO, CROWD_POSE = EvaluationProtocol(), EvaluationProtocol(joints.CROWD_POSE, crowd_pose=True)
 FILE = "annotations/person_keypoints_val2017.json"
 
 
@@ -138,7 +138,9 @@ def every(key: str, value: Any = Missing) -> Callable[[dict], object]:
     return change
 
 
-def derived(tiny_data: Path, tmp_path: Path, change: Callable[[dict], object], people: People = COCO) -> Truth:
+def derived(
+    tiny_data: Path, tmp_path: Path, change: Callable[[dict], object], people: EvaluationProtocol = COCO
+) -> Truth:
     dataset = coco.load(changed(tiny_data, tmp_path, change), people)
     assert dataset.truth is not None
     return dataset.truth
@@ -278,7 +280,7 @@ def test_joints_in_another_order_are_refused_or_reordered(tiny_data: Path, tmp_p
     message = r"has coco's joints in another order \(joint 0 is 'left_eye', not 'nose'\); .*DATASET.JOINTS coco, and"
     with pytest.raises(UserError, match=message):
         coco.load(changed(tiny_data, tmp_path, in_another_order), COCO)
-    found = derived(tiny_data, tmp_path, in_another_order, People(chosen=True))
+    found = derived(tiny_data, tmp_path, in_another_order, EvaluationProtocol(chosen=True))
     expected = json.loads((tiny_data / FILE).read_text())["annotations"]
     assert [row["keypoints"] for row in found.content["annotations"]] == [row["keypoints"] for row in expected]
     assert found.notes == ("the annotations' joints are in another order than coco's; they were reordered",)
@@ -299,7 +301,7 @@ def test_joints_of_other_names_are_refused(
         content["categories"][0]["keypoints"] = names
 
     with pytest.raises(UserError, match=message):
-        coco.load(changed(tiny_data, tmp_path, change), People(chosen=chosen))
+        coco.load(changed(tiny_data, tmp_path, change), EvaluationProtocol(chosen=chosen))
 
 
 def test_they_are_refused_before_the_work(script: Callable[..., Outcome], tiny_onnx: Path, tmp_path: Path):

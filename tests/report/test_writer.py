@@ -16,7 +16,7 @@ from higherhrnet.artifacts import atomic, claim, outputs
 from higherhrnet.artifacts.claim import Facts, Record
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, evaluation, joints
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.errors import UserError
 from higherhrnet.report import writer
 from higherhrnet.report.analysis.numbers import Amount
@@ -198,7 +198,7 @@ def own_data(folder: Path) -> tuple[ReportJob, coco.Dataset]:
     (folder / "people.json").write_text(json.dumps(content))
     (folder / "results.json").write_text(json.dumps([{**entry, "category_id": 0} for entry in entries]))
     location = coco.Location("", "val2017", annotation_file=str(folder / "people.json"), image_folder=str(folder))
-    people = People(of)
+    people = EvaluationProtocol(of)
     wanted = ReportJob(location, folder / "results.json", folder / "r.html", people, json=folder / "r.json")
     return replace(wanted, amount=QUICK), coco.load(folder / "people.json", people)
 
@@ -208,7 +208,7 @@ def test_own_data_are_read_as_the_evaluation_reads_them(tmp_path: Path) -> None:
     """Its figures, its notes, its joints; left and right are told as the joint set tells them."""
     wanted, dataset = own_data(tmp_path)
     notes = writer.run(wanted).notes
-    official = evaluation.evaluate(dataset, wanted.results, range(1, 9), wanted.people)
+    official = evaluation.evaluate(dataset, wanted.results, range(1, 9), wanted.protocol)
     said = json.loads((tmp_path / "r.json").read_text())
     found = {row["name"]: row["value"] for row in said["figures"]}
     assert found == pytest.approx({k: None if v < 0 else v for k, v in official.items()}, abs=1e-9)

@@ -42,7 +42,7 @@ def changes(parts: Mapping[str, Part], before: Mapping[str, Part], kind: str, dr
 
 
 @dataclass(frozen=True)
-class People:
+class ChangedPeople:
     """What became of G annotated people, and who else was found, at an OKS of 0.5."""
 
     gained: np.ndarray
@@ -62,12 +62,12 @@ class People:
     """float64 [G]"""
 
 
-def people(now: Evaluator, before: Evaluator) -> People:
+def people(now: Evaluator, before: Evaluator) -> ChangedPeople:
     """Compare person by person. Both have one Truth."""
     oks, old = _oks(now), _oks(before)
     counted = now.matches.counted
     both = counted & (oks > 0) & (old > 0)
-    return People(
+    return ChangedPeople(
         counted & (oks > 0) & (old == 0),
         counted & (oks == 0) & (old > 0),
         both & (oks - old >= MOVED),

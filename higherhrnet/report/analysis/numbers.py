@@ -212,7 +212,7 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
-def _against(changes: Sequence[difference.Change], changed: difference.People) -> dict[str, Any]:
+def _against(changes: Sequence[difference.Change], changed: difference.ChangedPeople) -> dict[str, Any]:
     return {
         "figures": [
             {

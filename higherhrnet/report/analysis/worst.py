@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from higherhrnet.report.analysis import errors
-from higherhrnet.report.analysis.difference import People
+from higherhrnet.report.analysis.difference import ChangedPeople
 from higherhrnet.report.analysis.errors import Labels
 from higherhrnet.report.analysis.evaluator import Evaluator
 
@@ -52,7 +52,7 @@ def weights(evaluator: Evaluator, labels: Labels) -> dict[str, np.ndarray]:
     return result
 
 
-def of_changes(evaluator: Evaluator, changed: People) -> dict[str, np.ndarray]:
+def of_changes(evaluator: Evaluator, changed: ChangedPeople) -> dict[str, np.ndarray]:
     """The same of CHANGES."""
     truth = evaluator.truth
     change = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from higherhrnet.dataset import coco, evaluation, joints
-from higherhrnet.dataset.ground_truth import People
+from higherhrnet.dataset.ground_truth import EvaluationProtocol
 from higherhrnet.report.analysis import figures, people
 from higherhrnet.report.analysis.evaluator import Evaluator
 from higherhrnet.report.analysis.figures import Draws
@@ -117,7 +117,7 @@ def test_crowd_pose_s_nine_figures_are_its_own_package_s(tmp_path: Path) -> None
     content = crowd_pose.annotation_file()
     entries = crowd_pose.results(content)
     (tmp_path / "a.json").write_text(json.dumps(content))
-    as_ = People(joints.CROWD_POSE, crowd_pose=True)
+    as_ = EvaluationProtocol(joints.CROWD_POSE, crowd_pose=True)
     read = coco.load(tmp_path / "a.json", as_).truth
     assert read is not None
     for name, (part, _) in {"all": (content, entries), "part": crowd_pose.part(content, entries)}.items():
