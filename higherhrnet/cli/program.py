@@ -47,6 +47,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
             sys.stdout.flush()
     signal_number = interruption.number or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
     if signal_number is not None:  # whatever the exception became on its way up
+        terminal.end_line()
         terminal.say(terminal.INTERRUPTED)
         return 128 + signal_number
     if error is not None and (said := _said(error)) is not None:

@@ -57,6 +57,13 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def end_line() -> None:
+    """Put an end to a line of standard output that a signal cut: print writes the end after all else."""
+    if isinstance(sys.stdout, _Checked) and sys.stdout.is_cut:
+        with contextlib.suppress(UserError, SystemExit):  # nothing is left to say to whoever reads it
+            print(flush=True)
+
+
 class _Checked(io.TextIOWrapper):
     """A standard stream that may be full, or without a reader.
 
@@ -66,6 +73,9 @@ class _Checked(io.TextIOWrapper):
     where its reader has gone, as of ``| head``: nothing is left to say to it then, and SystemExit(1) is raised.
     """
 
+    is_cut = False
+    """Whether what was written last is no whole line."""
+
     @classmethod
     def of(cls, stream: TextIO | None, descriptor: int) -> _Checked:
         """In place of ``stream``, None where it was closed when Python started."""
@@ -74,6 +84,7 @@ class _Checked(io.TextIOWrapper):
         return cls(old.detach(), *form)
 
     def write(self, text: str) -> int:
+        self.is_cut = not text.endswith("\n") if text else self.is_cut
         try:
             super().write(text.translate(_SHOWN))
             return len(text)

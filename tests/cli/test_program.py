@@ -6,13 +6,15 @@ import contextlib
 import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from higherhrnet.artifacts import sources
-from higherhrnet.cli import program
+from higherhrnet.cli import program, terminal
 from higherhrnet.errors import UserError
 from tests.support.launcher import INTERRUPTED
 
@@ -33,6 +35,19 @@ def test_an_interruption_that_python_drops_is_sent_again(capsys: pytest.CaptureF
     assert program.run(main) == 130
     assert reached == []
     assert capsys.readouterr().err == INTERRUPTED + "\n"
+
+
+def test_a_line_that_a_signal_cuts_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As between the two writes of a print."""
+
+    def main(_: object) -> None:
+        sys.stdout.write("7 images in bins")
+        signal.raise_signal(signal.SIGTERM)
+
+    with terminal._Checked.of((tmp_path / "out").open("w"), 1) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert program.run(main) == 128 + signal.SIGTERM
+    assert (tmp_path / "out").read_text() == "7 images in bins\n"
 
 
 def test_what_is_sent_again_does_not_outlive_the_program(capsys: pytest.CaptureFixture[str]):
