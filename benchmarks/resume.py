@@ -35,6 +35,8 @@ SIDE = 128
 PEOPLE = 8  # found in each, of the many that there are in noise
 MODEL = "tiny_bs1_dynamic.onnx"
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Modules are compiled before the rounds, in every checkout: else one whose tests ran would be ahead."""
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -72,7 +74,7 @@ def timed(command: Sequence[str], checkout: Path, work: Path) -> tuple[float, fl
     subprocess.run(
         [sys.executable, *script, *command[1:], "OUTPUT_DIR", str(work / "output")],
         cwd=work,
-        env={**os.environ, "PYTHONPATH": str(checkout)},
+        env={**ENVIRONMENT, "PYTHONPATH": str(checkout)},
         stdout=subprocess.DEVNULL,
         check=True,
     )

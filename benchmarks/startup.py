@@ -22,13 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SCRIPT = "HigherHRNet_preprocess.py"
 WORKER = f"import runpy; runpy.run_path({SCRIPT!r}, run_name='__mp_main__'); import higherhrnet.stages.preprocess"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Modules are compiled in the run that does not count, in every checkout: else one whose tests ran would be ahead."""
 PROGRAMS = {f"{SCRIPT} --help": [SCRIPT, "--help"], "a worker of it": ["-c", WORKER]}
 
 
 def run(arguments: Sequence[str], checkout: Path) -> tuple[float, float]:
     """Run Python in a checkout; return seconds by the clock and seconds of the processors, the system's included."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], cwd=checkout, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *arguments], cwd=checkout, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     taken = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
