@@ -29,14 +29,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.startup import ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "tests/data/tiny.yaml"
 SIDE = 128
 PEOPLE = 8  # found in each, of the many that there are in noise
 MODEL = "tiny_bs1_dynamic.onnx"
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""Modules are compiled before the rounds, in every checkout: else one whose tests ran would be ahead."""
 CORES = len(os.sched_getaffinity(0))
 
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = "HigherHRNet_preprocess.py"
 WORKER = f"import runpy; runpy.run_path({SCRIPT!r}, run_name='__mp_main__'); import higherhrnet.stages.preprocess"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""Modules are compiled in the run that does not count, in every checkout: else one whose tests ran would be ahead."""
+"""Modules are compiled in the first run, which does not count, in every checkout: else one whose tests ran is ahead."""
 PROGRAMS = {f"{SCRIPT} --help": [SCRIPT, "--help"], "a worker of it": ["-c", WORKER]}
 
 

@@ -11,7 +11,6 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def write(path: Path, seed: int = 0) -> None:
     """Write the video, with our mark at its beginning. It needs PyAV. Raises UserError for a file of others."""
     import av  # noqa: PLC0415  # an extra
 
-    outputs.check(path, "--output", ours=partial(outputs.is_marked, kind=KIND), overwrite=None)
+    outputs.check(path, "--output", ours=outputs.marked(KIND), overwrite=None)
     front = {"movflags": "faststart"}
     with atomic.writing(path) as file, av.open(os.fspath(file), "w", format="mp4", options=front) as output:
         output.metadata["comment"] = outputs.mark(KIND)

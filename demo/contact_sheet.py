@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = sorted(args.pictures.glob("*.jpg"))
     if not files:
         raise UserError(f"{args.pictures} holds no .jpg files; draw them with HigherHRNet_postprocess.py --vis_dir")
-    outputs.check(args.output, "FILE", ours=partial(outputs.is_marked, kind=KIND), inputs=files, overwrite=None)
+    outputs.check(args.output, "FILE", ours=outputs.marked(KIND), inputs=files, overwrite=None)
     images = [cv2.cvtColor(reader.read_image(file), cv2.COLOR_RGB2BGR) for file in files]
     sheet = arrange(images, width=args.width)
     atomic.write_bytes(args.output, encoder.png(sheet, KIND))

@@ -9,7 +9,9 @@ tree's record says which.
 from __future__ import annotations
 
 import io
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,11 @@ _NAME = re.compile(r"(\d{12})\.(?:bin|npy)")
 _FLAT_NAME = re.compile(r"\d{12}\.npy")
 NPY_HEADER = 128
 """Bytes before the values of a .npy of any shape here (NumPy's format 1.0)."""
+
+
+def largest(shapes: Iterable[Shape]) -> Shape:
+    """The shape (H, W) of most pixels; the first of equals."""
+    return max(shapes, key=math.prod)
 
 
 @dataclass(frozen=True, order=True)

@@ -69,13 +69,17 @@ def _check_folder(path: Path, flag: str) -> None:
         )
 
 
-def is_marked(path: Path, kind: str) -> bool:
-    """Whether a file is ours, and of that kind, by its mark."""
-    try:
-        with sources.open_file(path) as file:
-            return mark(kind).encode() in file.read(_NEAR)
-    except OSError:
-        return False
+def marked(kind: str) -> Callable[[Path], bool]:
+    """What ``check`` asks of files with a mark: whether one is ours, and of that kind."""
+
+    def is_ours(path: Path) -> bool:
+        try:
+            with sources.open_file(path) as file:
+                return mark(kind).encode() in file.read(_NEAR)
+        except OSError:
+            return False
+
+    return is_ours
 
 
 def is_list(path: Path) -> bool:
@@ -93,29 +97,28 @@ def claim_folder(folder: Path, flag: str, kind: str) -> None:
     ------
     UserError : a folder that holds something of others, or of another command, or that cannot be written
     """
-    marked = folder / FOLDER_MARK
+    own = folder / FOLDER_MARK
     if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
         raise UserError(f"{flag} {folder} is no folder; give another path")
-    is_ours = is_marked(marked, kind)
+    is_ours = marked(kind)(own)
     if folder.is_dir() and not is_ours and any(folder.iterdir()):
         raise UserError(f"{flag} {folder} holds files that this command did not make; give a new or empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not is_ours:
-            marked.write_text(f"{mark(kind)}\n")
+            own.write_text(f"{mark(kind)}\n")
     except OSError as e:
         raise UserError(f"cannot write {folder}: {e.strerror}; give another path with {flag}") from e
 
 
 def remember(file: Path, sha256: str, *, alone: bool) -> None:
     """Say in the folder's mark what ``file`` in it will hold; unless ``alone``, what it held before stays ours too."""
-    marked = file.parent / FOLDER_MARK
-    first, *rows = marked.read_text().splitlines()
-    own = [row for row in rows if row.partition("  ")[2] == file.name]
-    others = [row for row in rows if row not in own]
-    atomic.write_text(
-        marked, "\n".join([first, *others, *([] if alone else own[-1:]), f"{sha256}  {file.name}"]) + "\n"
-    )
+    own = file.parent / FOLDER_MARK
+    first, *rows = own.read_text().splitlines()
+    before = [row for row in rows if row.partition("  ")[2] == file.name]
+    others = [row for row in rows if row not in before]
+    kept = [] if alone else before[-1:]
+    atomic.write_text(own, "\n".join([first, *others, *kept, f"{sha256}  {file.name}"]) + "\n")
 
 
 def is_remembered(file: Path) -> bool:

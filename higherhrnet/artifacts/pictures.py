@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,11 @@ def digest(contents: Iterable[tuple[int, str]]) -> str:
     A sum, so that those of shards and chunks add up to that of the whole in any order, see ``combine``.
     """
     return combine(hashlib.sha256(f"{index} {sha256}".encode()).hexdigest() for index, sha256 in contents)
+
+
+def digest_of(pictures: Mapping[int, Picture]) -> str:
+    """``digest`` of pictures by index."""
+    return digest((index, picture.sha256) for index, picture in pictures.items())
 
 
 def combine(digests: Iterable[str]) -> str:

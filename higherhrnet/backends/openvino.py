@@ -9,10 +9,9 @@ Importing the package imports its telemetry too; only its model converter report
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ class OpenVino(InProcess):
             return result
 
         self._compiled = compiled(_TYPES[compute])
-        self._exact = functools.cache(partial(compiled, _TYPES["float32"]))  # where it is asked for
+        self._exact = cache(partial(compiled, _TYPES["float32"]))  # where it is asked for
         self.has_exact = compute != "float32" and not is_quantized  # whose float32 is another file
         self.model_hash = found.sha256
         ports = [[_port(port) for port in side] for side in (self._compiled.inputs, self._compiled.outputs)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -270,7 +269,7 @@ class Inference:
                 run_on=options.run_on,
                 tuned=options.tuned,
                 decode_on=options.decode_on,
-                largest=max(self._shapes, key=math.prod),
+                largest=inputs.largest(self._shapes),
                 device=options.device_ids[0] if options.device_ids else options.device,
                 devices=options.device_ids,
                 done=done,

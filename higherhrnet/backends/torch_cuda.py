@@ -205,7 +205,7 @@ class Card:
     def _open(self, layout: Layout) -> CudaSession:
         if self._memory is None or not self._memory.holds(layout):
             self._memory = None
-            largest = max(layout.shape, self.setting.largest, key=lambda shape: shape[0] * shape[1])
+            largest = inputs.largest((layout.shape, self.setting.largest))
             self._memory = Memory.make(self.device, replace(layout, shape=largest))
         start = time.perf_counter()
         session = CudaSession(self, layout, self._parts, self._memory)

@@ -13,7 +13,6 @@ status is 1 where they differ by more than the tolerances.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -244,7 +243,7 @@ def _measured(args: argparse.Namespace, config: Config, job: measure.MeasureJob)
             device=job.device,
             run_on=args.run_on[0],
             tuned=args.tuned,
-            largest=max(job.shapes, key=math.prod),
+            largest=inputs.largest(job.shapes),
         )
         return measure.in_process(job, make, save=args.save, done=bar.update, overwrite=args.overwrite)
 

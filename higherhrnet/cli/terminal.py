@@ -84,7 +84,8 @@ class _Checked(io.TextIOWrapper):
         return cls(old.detach(), *form)
 
     def write(self, text: str) -> int:
-        self.is_cut = not text.endswith("\n") if text else self.is_cut
+        if text:
+            self.is_cut = not text.endswith("\n")
         try:
             super().write(text.translate(_SHOWN))
             return len(text)

@@ -58,7 +58,6 @@ def evaluate(
     ------
     UserError : a file that cannot be read, and as ``evaluate_entries``
     """
-    require()
     return evaluate_entries(dataset, sources.read_json(results_file, "results"), image_ids, protocol)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from higherhrnet import decode
 from higherhrnet.artifacts import atomic, claim, lock
 from higherhrnet.artifacts.claim import Record
 from higherhrnet.artifacts.journal import Journal, is_begun, work_of
-from higherhrnet.artifacts.pictures import Picture
-from higherhrnet.artifacts.pictures import digest as pictures_digest
+from higherhrnet.artifacts.pictures import digest_of
 from higherhrnet.artifacts.work import Difference, DumpsWork, Inputs, PeopleWork
 from higherhrnet.backends.base import Backend
 from higherhrnet.dataset import coco
@@ -98,15 +97,11 @@ def _changed(
         return str(Difference("left_out", made.facts.left_out, left_out))
     known = results_file.read_table(results)
     try:
-        pictures = {
-            image.index: reader.picture(location.picture(image), known.get(image.index))
-            for image in images
-            if image.index not in left_out
-        }
+        pictures = results_file.look([image for image in images if image.index not in left_out], location, known)
     except BadImageError:  # the run itself names it
         return ""
-    if _digest(pictures) != made.facts.pictures:
-        return str(Difference("pictures", made.facts.pictures, _digest(pictures)))
+    if (found := digest_of(pictures)) != made.facts.pictures:
+        return str(Difference("pictures", made.facts.pictures, found))
     if pictures != known:
         results_file.check_table(results)
         results_file.write_table(results, pictures)
@@ -133,7 +128,7 @@ def finish(
     results_file.check_again(results, overwrite=overwrite)
     pictures = {index: journal.pictures[index] for index in sorted(journal.pictures)}
     seen = [index for index, picture in pictures.items() if picture.sha256 in calibrated]
-    facts = dataclasses.replace(work.facts, pictures=_digest(pictures), calibrated_on=seen)
+    facts = dataclasses.replace(work.facts, pictures=digest_of(pictures), calibrated_on=seen)
     results_file.write_table(results, pictures)
     postprocess.finish(results, journal, dataclasses.replace(work, facts=facts), images, overwrite=overwrite)
 
@@ -209,7 +204,3 @@ def remove_folders(work: Path) -> None:
     """Remove the chunks and logs of a working folder."""
     for folder in (CHUNKS, LOGS):
         atomic.remove_folder(work / folder)
-
-
-def _digest(pictures: Mapping[int, Picture]) -> str:
-    return pictures_digest((index, picture.sha256) for index, picture in pictures.items())

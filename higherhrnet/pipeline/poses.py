@@ -6,7 +6,6 @@ import contextlib
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -68,7 +67,7 @@ class Along:
         drawn = people.draw(pixels)
         if IMAGES in self._folders:
             file = self._folders[IMAGES] / f"{place.stem}.jpg"
-            outputs.check(file, "--output", ours=partial(outputs.is_marked, kind=_DRAWING), overwrite=self._overwrite)
+            outputs.check(file, "--output", ours=outputs.marked(_DRAWING), overwrite=self._overwrite)
             atomic.write_bytes(file, encoder.jpeg(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), _DRAWING))
         if VIDEO in self._folders and place.source.kind != PICTURE:
             is_first, writer = self._writer is None, self._drawing(place)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from higherhrnet.artifacts import atomic, outputs
 from higherhrnet.artifacts.inputs import Shape
 from higherhrnet.report import chart, tables
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 SQUARE: Shape = (512, 512)
 KIND = "a chart of AP and images per second"
-_DPI = 120
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LEAST_RANGE = 0.04  # of AP, on the axis
 MEANING = (
@@ -110,9 +108,7 @@ def draw(rows: Sequence[Row], path: Path, check: Callable[[], object] = lambda: 
     Raises UserError without matplotlib.
     """
     chart.require()
-    made = figure(rows)
-    with atomic.writing(path, check) as partial:
-        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": outputs.mark(KIND)})
+    chart.save(figure(rows), path, KIND, check)
 
 
 def figure(rows: Sequence[Row]) -> Figure:
@@ -121,7 +117,7 @@ def figure(rows: Sequence[Row]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    made = Figure(figsize=(9.0, 6.0), layout="constrained", dpi=_DPI)
+    made = Figure(figsize=(9.0, 6.0), layout="constrained", dpi=chart.DPI)
     FigureCanvasAgg(made)
     axes = made.add_subplot()
     for i, row in enumerate(rows):  # in a legend: float32's points lie on each other

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ KIND = "a chart of images per second"
 # Okabe and Ito's palette (Color Universal Design, 2008); black last, as it hides its edges.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _HATCHES = ("", "///")  # measured here, published by others
-_DPI = 120
+DPI = 120
+"""Dots an inch, of charts as they are saved."""
 _MOST_WIDTH = 14.0  # inches: at page width the text of a wider picture is too small
 _VALUE_WIDTH = 0.32  # inches that a bar needs for its value above it
 _LEGEND_WIDTH = 5.5  # inches that an entry needs
@@ -33,7 +33,7 @@ def require() -> None:
 
 def check(path: Path, kind: str, *, overwrite: bool) -> None:
     """Refuse to draw over what is no chart of that kind of this program's. Raises UserError."""
-    outputs.check(path, "--chart", ours=partial(outputs.is_marked, kind=kind), overwrite=overwrite)
+    outputs.check(path, "--chart", ours=outputs.marked(kind), overwrite=overwrite)
 
 
 def draw(columns: Sequence[Column], path: Path, check: Callable[[], object] = lambda: None) -> None:
@@ -45,9 +45,13 @@ def draw(columns: Sequence[Column], path: Path, check: Callable[[], object] = la
     devices = [column for column in columns if column.of is None]
     if len(devices) > len(COLORS):
         raise UserError(f"--chart: {len(devices)} columns, at most {len(COLORS)} can be told apart; omit some")
-    made = figure(devices)
+    save(figure(devices), path, KIND, check)
+
+
+def save(made: Figure, path: Path, kind: str, check: Callable[[], object]) -> None:
+    """Write a chart as a PNG with the mark of its kind; ``check`` as of atomic.writing."""
     with atomic.writing(path, check) as partial:
-        made.savefig(str(partial), format="png", dpi=_DPI, metadata={"Software": outputs.mark(KIND)})
+        made.savefig(str(partial), format="png", dpi=DPI, metadata={"Software": outputs.mark(kind)})
 
 
 def figure(devices: Sequence[Column]) -> Figure:
@@ -58,7 +62,7 @@ def figure(devices: Sequence[Column]) -> Figure:
 
     shapes = shapes_of(devices)
     width = min(_MOST_WIDTH, max(7.0, 2.2 + len(shapes) * (0.35 + 0.35 * len(devices))))
-    made = Figure(figsize=(width, 6.5), layout="constrained", dpi=_DPI)
+    made = Figure(figsize=(width, 6.5), layout="constrained", dpi=DPI)
     FigureCanvasAgg(made)
     axes = made.add_subplot()
     thickness = 0.84 / len(devices)

@@ -90,8 +90,7 @@ def _check_output(job: ReportJob, path: Path) -> None:
     inputs = [file for file in (job.location.annotations, job.results, job.against) if file is not None]
     flag = job.flag if path == job.output else "--json"
     kind = page.KIND if path == job.output else _NUMBERS
-    ours = partial(outputs.is_marked, kind=kind)
-    outputs.check(path, flag, ours=ours, inputs=inputs, overwrite=job.overwrite)
+    outputs.check(path, flag, ours=outputs.marked(kind), inputs=inputs, overwrite=job.overwrite)
 
 
 def run(job: ReportJob) -> Made:

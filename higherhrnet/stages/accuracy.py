@@ -97,7 +97,8 @@ def find(
             done(len(plain))
     whole = time.perf_counter() - begin - untimed
     entries = [entry for index in sorted(people) for entry in people[index]]
-    figures = evaluate(dataset, entries, [dataset.images[index].image_id for index in sorted(people)], protocol)
+    ids = [dataset.images[index].image_id for index in sorted(people)]
+    figures = evaluation.evaluate_entries(dataset, entries, ids, protocol)
     medians = {shape: 1000 * float(np.median(times)) for shape, times in taken.items()}
     return Found(entries, figures, len(people), sum(map(sum, taken.values())), whole, medians)
 
@@ -132,13 +133,3 @@ def _decoded(
             f"{name}: outputs of image {image.index} are NaN or infinite; check the model's precision"
         ) from e
     return coco_results.entries(image.image_id, keypoints, scores, category=category)
-
-
-def evaluate(
-    dataset: coco.Dataset,
-    people: Sequence[dict[str, Any]],
-    image_ids: Sequence[int],
-    protocol: ground_truth.EvaluationProtocol | None = None,
-) -> dict[str, float]:
-    """The figures of results entries over the images named."""
-    return evaluation.evaluate_entries(dataset, people, image_ids, protocol)

@@ -205,7 +205,7 @@ def _queues(todo: _Inputs, current: Pass, directory: Path, batch: int, job: Infe
 def _works(part: _Inputs, current: Pass, directory: Path, device: int, job: InferJob) -> list[Work]:
     """Some of a pass, on a device: a work a shape, or one of all."""
     if job.together and part:
-        largest = max((shape for shape, _ in part), key=lambda shape: shape[0] * shape[1])
+        largest = inputs.largest(shape for shape, _ in part)
         part = [(largest, [entry for _, entries in part for entry in entries])]
     return [
         Work(

@@ -276,7 +276,7 @@ def _decode(decoding: _Decoding, image: coco.Image) -> list[dict[str, Any]]:
 
 
 _DRAWING = "people of a data set, drawn"
-_is_drawing = partial(outputs.is_marked, kind=_DRAWING)
+_is_drawing = outputs.marked(_DRAWING)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from tqdm import tqdm
 from higherhrnet.artifacts import atomic, inputs
 from higherhrnet.artifacts.claim import Claim, Record, claim
 from higherhrnet.artifacts.journal import Journal
-from higherhrnet.artifacts.pictures import Picture
-from higherhrnet.artifacts.pictures import digest as pictures_digest
+from higherhrnet.artifacts.pictures import Picture, digest_of
 from higherhrnet.artifacts.work import InputsWork
 from higherhrnet.config.plan import Scale
 from higherhrnet.dataset import coco
@@ -189,7 +188,7 @@ def _fill(
             bar.update()
     atomic.remove_partials(folders)  # a killed run's workers may outlive it by a moment
     pictures = {image.index: ledgers[0].pictures[image.index] for image in images if image.index not in left_out}
-    digest = pictures_digest((index, picture.sha256) for index, picture in pictures.items())
+    digest = digest_of(pictures)
     for tree in trees:
         tree.complete(pictures=digest, left_out=sorted(left_out))
     cut = [image.file_name for image in images if grids[image.index].is_cut]

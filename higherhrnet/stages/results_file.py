@@ -11,7 +11,7 @@ from typing import Any
 
 from higherhrnet.artifacts import atomic, claim, outputs, sources
 from higherhrnet.artifacts.claim import Record
-from higherhrnet.artifacts.pictures import Picture, digest
+from higherhrnet.artifacts.pictures import Picture, digest_of
 from higherhrnet.artifacts.work import PeopleWork
 from higherhrnet.dataset import coco, coco_results
 from higherhrnet.dataset.shards import Shard
@@ -83,6 +83,16 @@ def images_of(made: Record[PeopleWork], dataset: coco.Dataset) -> list[coco.Imag
     return [image for image in images if image.index not in left_out]
 
 
+def look(images: Iterable[coco.Image], location: coco.Location, known: Mapping[int, Picture]) -> dict[int, Picture]:
+    """The pictures of images as they are now, by index: read, but for those that ``known`` has as they are.
+
+    Raises
+    ------
+    BadImageError : one that cannot be read
+    """
+    return {image.index: reader.picture(location.picture(image), known.get(image.index)) for image in images}
+
+
 def check_pictures(results: Path, made: Record[PeopleWork], dataset: coco.Dataset, location: coco.Location) -> str:
     """Refuse pictures, here now, that are others than those that results are of.
 
@@ -95,12 +105,8 @@ def check_pictures(results: Path, made: Record[PeopleWork], dataset: coco.Datase
     """
     if not made.facts.pictures:
         return ""
-    known = read_table(results)
     try:
-        found = digest(
-            (image.index, reader.picture(location.picture(image), known.get(image.index)).sha256)
-            for image in images_of(made, dataset)
-        )
+        found = digest_of(look(images_of(made, dataset), location, read_table(results)))
     except BadImageError as e:
         return f"whether {results} is of the pictures in {location.images} cannot be told: {e}"
     if found != made.facts.pictures:

@@ -5,7 +5,6 @@ Each row is measured in a process of its own, so that its peak memory is its own
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from higherhrnet.artifacts import dumps
+from higherhrnet.artifacts import dumps, inputs
 from higherhrnet.backends import choices, factory
 from higherhrnet.backends.base import AUTO
 from higherhrnet.config.options import Options
@@ -133,7 +132,7 @@ def _measure(job: TableJob, variant: Variant) -> Measured:
         threads=job.threads,
         precision=variant.precision,
         run_on=job.openvino_device if variant.backend == choices.OPENVINO else AUTO,
-        largest=max(geometry.shapes(job.plan), key=math.prod),
+        largest=inputs.largest(geometry.shapes(job.plan)),
     )
     found = accuracy.find(backend, job.passes, job.dataset, job.plan, job.options, job.protocol)
     made = quantized.read(variant.model)

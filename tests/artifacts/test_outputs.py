@@ -81,15 +81,15 @@ def test_a_link_is_replaced_and_not_followed_unless_it_names_an_input(tmp_path: 
 def test_our_pictures_carry_a_mark_and_are_pictures(tmp_path: Path, suffix: str, encode):
     path = tmp_path / f"picture{suffix}"
     path.write_bytes(encode(PIXELS, "a sheet"))
-    assert outputs.is_marked(path, "a sheet")
-    assert not outputs.is_marked(path, "a chart")
+    assert outputs.marked("a sheet")(path)
+    assert not outputs.marked("a chart")(path)
     found = reader.read_image(path)[:, :, ::-1]
     if suffix == ".png":
         assert np.array_equal(found, PIXELS)
     assert found.shape == PIXELS.shape
     other = tmp_path / f"other{suffix}"
     other.write_bytes(encode(PIXELS, "a sheet").replace(b"made by", b"made of"))
-    assert not outputs.is_marked(other, "a sheet")
+    assert not outputs.marked("a sheet")(other)
 
 
 def test_lists_are_known_by_their_lines(tmp_path: Path):

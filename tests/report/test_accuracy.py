@@ -54,4 +54,4 @@ def test_the_chart_has_a_point_a_row(tmp_path: Path):
     low, high = axes.get_ylim()
     assert high - low >= 0.04 - 1e-9  # a loss of 0.0018 is drawn as a small one
     accuracy.draw(ROWS, tmp_path / "x.png")
-    assert outputs.is_marked(tmp_path / "x.png", accuracy.KIND)
+    assert outputs.marked(accuracy.KIND)(tmp_path / "x.png")

@@ -71,7 +71,7 @@ def test_equal_work_gives_equal_bytes_and_replaces_its_own(files: Files, tmp_pat
     first = [file.read_bytes() for file in writer.run(wanted).files]
     again = writer.run(wanted).files
     assert [file.read_bytes() for file in again] == first
-    assert [outputs.is_marked(file, page.KIND) for file in again] == [False, True]
+    assert [outputs.marked(page.KIND)(file) for file in again] == [False, True]
     for exchanged in (replace(wanted, output=wanted.json, json=None), replace(wanted, output=None, json=wanted.output)):
         with pytest.raises(UserError, match="is a file that this command did not make; give another path with"):
             writer.run(exchanged)
