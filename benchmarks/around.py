@@ -4,6 +4,11 @@
 
 The stream of ``predict`` and ``run`` against its parts alone: the same pictures read, warped and decoded by a pool of
 as many threads, nothing between. Alternately, medians. Maps are synthesised, of ``--people`` people in each picture.
+
+    python3 -m benchmarks.around --pictures data/coco/images/val2017 --side 64 --people 0 --batch 32
+
+Pictures so small leave little but what Python does for one, in one thread at a time: more images a second no process
+gives, on whatever card and with however many cores.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +38,9 @@ from higherhrnet.pipeline.stream import Picture, Stream
 from higherhrnet.system import workers
 
 HEADS = dumps.Heads(17, 17)
-PLAN = Plan(512)
 OPTIONS = Options()
-Maps = list[tuple[np.ndarray, np.ndarray]]
-"""output1 and output2 of each pass."""
+Maps = tuple[np.ndarray, np.ndarray]
+"""output1 and output2 of an image's two passes, [2, ...]."""
 
 
 class Instant(InProcess):
@@ -44,14 +49,14 @@ class Instant(InProcess):
     name = runtime = "none"
     kept_sessions = 64
 
-    def __init__(self, maps: dict[tuple[int, int], Maps]) -> None:
-        """``maps`` by shape (H, W)."""
-        super().__init__(batch=1, heads=HEADS, done=lambda _: None)
+    def __init__(self, maps: dict[tuple[int, int], Maps], batch: int) -> None:
+        """``maps`` of an image, by shape (H, W)."""
+        super().__init__(batch=batch, heads=HEADS, done=lambda _: None)
         self._maps = maps
 
     def open(self, shape: tuple[int, int], device: int = 0) -> InstantSession:
         """A session that takes pixels and gives both passes."""
-        return InstantSession(shape, self._maps[shape])
+        return InstantSession(shape, self._maps[shape], self.batch)
 
 
 class InstantSession:
@@ -59,9 +64,9 @@ class InstantSession:
 
     passes = 2
 
-    def __init__(self, shape: tuple[int, int], maps: Maps) -> None:
-        self.sources = [np.empty((1, *shape, 3), np.uint8) for _ in range(4)]
-        first, second = (np.stack([one[output] for one in maps]) for output in (0, 1))
+    def __init__(self, shape: tuple[int, int], maps: Maps, batch: int) -> None:
+        self.sources = [np.empty((batch, *shape, 3), np.uint8) for _ in range(4)]
+        first, second = (each if batch == 1 else np.repeat(each, batch, axis=0) for each in maps)
         self.results = [(first, second)] * len(self.sources)
 
     def launch(self, slot: int) -> None:
@@ -76,13 +81,14 @@ def read(file: Path) -> tuple[np.ndarray, Any]:
     return reader.read_image(file), None
 
 
-def alone(file: Path, maps: dict[tuple[int, int], Maps]) -> int:
+def alone(file: Path, plan: Plan, maps: dict[tuple[int, int], Maps]) -> int:
     """Read, warp and decode one picture; how many people that are."""
     pixels, _ = read(file)
     height, width = pixels.shape[:2]
-    grid = geometry.of_plan(width, height, PLAN)
+    grid = geometry.of_plan(width, height, plan)
     transform.warp(pixels, grid)
-    return len(decode.people_in_image(PLAN, width, height, [maps[grid.shape]], OPTIONS))
+    passes = list(zip(*maps[grid.shape], strict=True))
+    return len(decode.people_in_image(plan, width, height, [passes], OPTIONS))
 
 
 def asked(files: Sequence[Path]) -> Iterator[Picture[Path]]:
@@ -97,29 +103,50 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, metavar="DIR")
     parser.add_argument("--count", type=int, default=200, metavar="N", help="pictures a round; default: %(default)s")
     parser.add_argument("--people", type=int, default=4, metavar="N", help="in each; default: %(default)s")
+    parser.add_argument("--side", type=int, metavar="N", help="make the pictures N x N first, and test them so large")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
     args = parser.parse_args()
     decode.compile()
     cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        files = sorted(args.pictures.iterdir())
+        if args.side:
+            files = [shrunk(file, args.side, Path(folder)) for file in files]
+        compare(files, args)
+
+
+def shrunk(file: Path, side: int, folder: Path) -> Path:
+    """A square copy of a picture."""
+    made = folder / f"{file.stem}.jpg"
+    cv2.imwrite(str(made), cv2.resize(cv2.cvtColor(read(file)[0], cv2.COLOR_RGB2BGR), (side, side)))
+    return made
+
+
+def compare(few: Sequence[Path], args: argparse.Namespace) -> None:
+    """The stream against its parts."""
+    plan = Plan(args.side or 512)
     rng = np.random.default_rng(0)
-    few = sorted(args.pictures.iterdir())
     maps: dict[tuple[int, int], Maps] = {}
     for file in few:
         height, width = read(file)[0].shape[:2]
-        grid = geometry.of_plan(width, height, PLAN)
+        grid = geometry.of_plan(width, height, plan)
         if grid.shape not in maps:
             places = rng.uniform(0.2, 0.8, (args.people, 1, 2)) + rng.normal(0, 0.06, (args.people, 17, 2))
             persons = [np.column_stack((place * (width, height), np.full(17, 2))) for place in places.clip(0, 1)]
-            maps[grid.shape] = list(synthesise(persons, grid, rng))
+            passes = synthesise(persons, grid, rng, clutter=6 if args.people else 0)
+            first, second = (np.stack(outputs) for outputs in zip(*passes, strict=True))
+            maps[grid.shape] = first, second  # the same memory for both: untouched zeros are read faster
     files = list(itertools.islice(itertools.cycle(few), args.count))
     threads = max(workers.cores(), 2)
     rates: dict[str, list[float]] = {"stream": [], "parts": []}
-    with Stream(Instant(maps), PLAN, OPTIONS, threads=threads) as stream, ThreadPoolExecutor(threads) as pool:
+    backend = Instant(maps, args.batch)
+    with Stream(backend, plan, OPTIONS, threads=threads) as stream, ThreadPoolExecutor(threads) as pool:
         for number in range(args.rounds + 1):
             start = time.perf_counter()
             found = [len(one.people or ()) for one in stream.run(asked(files))]
             middle = time.perf_counter()
-            expected = list(pool.map(partial(alone, maps=maps), files))
+            expected = list(pool.map(partial(alone, plan=plan, maps=maps), files))
             end = time.perf_counter()
             assert found == expected
             if number:  # the first round opens sessions, and fills the system's cache of files

@@ -43,7 +43,7 @@ def system_name(path: str | os.PathLike[str]) -> str | bytes:
 
 def read(path: str | os.PathLike[str], most: int = _LARGEST) -> bytes:
     """A regular file's content. Raises OSError, for more than ``most`` bytes too."""
-    with open_file(path) as file:
+    with open_file(path, buffering=0) as file:
         if os.fstat(file.fileno()).st_size > most:
             raise too_large(path, most)
         return file.read()

@@ -115,7 +115,9 @@ def _lacks_scans(data: bytes) -> bool:
     for marker, at in _jpeg_segments(data):
         if marker in _JPEG_FRAMES:
             is_progressive = marker in _PROGRESSIVE_FRAMES
-        elif marker == _SCAN and is_progressive:
+        elif marker == _SCAN:
+            if not is_progressive:  # what follows are its pixels, long to search
+                return False
             header = data[at + 3 : at + 6 + 2 * data[at + 2]]  # per component its id and tables, and then:
             first, last, approximation = header[-3:]
             for component in header[:-3:2]:

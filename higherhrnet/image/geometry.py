@@ -7,7 +7,7 @@ which. Formulas: lib/utils/transforms.py of the official code at aa23881 with th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -54,7 +54,8 @@ def shapes(plan: Plan) -> list[tuple[int, int]]:
 class Geometry:
     """One image's way into the network: sizes and the affine maps in both directions.
 
-    The maps are computed where they are asked for: of images that are done already, only the shape is.
+    The maps are computed where they are asked for: of images that are done already, only the shape is. They are
+    read-only, as images of one size share a Geometry.
     """
 
     image_width: int
@@ -71,7 +72,7 @@ class Geometry:
     def forward(self) -> np.ndarray:
         """From image pixels to input pixels: float64 (2, 3) for column vectors (x, y, 1)."""
         source, target = _triangles(self.center, self.scale, self.input_width, self.input_height)
-        return cv2.getAffineTransform(source, target)
+        return _read_only(cv2.getAffineTransform(source, target))
 
     @cached_property
     def inverse(self) -> np.ndarray:
@@ -99,9 +100,10 @@ class Geometry:
 
     def _inverse_from(self, height: int, width: int) -> np.ndarray:
         source, target = _triangles(self.center, self.scale, width, height)
-        return cv2.getAffineTransform(target, source)
+        return _read_only(cv2.getAffineTransform(target, source))
 
 
+@lru_cache(maxsize=1024)
 def fit(image_width: int, image_height: int, short_side: int, scale: Scale | None = None) -> Geometry:
     """Place an image in the grid of ``short_side`` (DATASET.INPUT_SIZE): its short side fills the short side.
 
@@ -131,6 +133,11 @@ def fit(image_width: int, image_height: int, short_side: int, scale: Scale | Non
 def of_plan(image_width: int, image_height: int, plan: Plan, factor: float = 1) -> Geometry:
     """Place an image as ``fit`` does, at one of a plan's scales."""
     return fit(image_width, image_height, plan.short_side, plan.scale(factor))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def _triangles(

@@ -124,3 +124,11 @@ def test_points_of_a_smaller_map_go_to_the_same_place():
     points = np.array([[10.0, 20.0], [300.5, 401.25]])
     half = (grid.shape[0] // 2, grid.shape[1] // 2)
     np.testing.assert_allclose(grid.to_image(points / 2, half), grid.to_image(points), atol=1e-3)
+
+
+def test_images_of_one_size_share_a_geometry_that_nobody_can_change():
+    grid = geometry.fit(640, 480, 512)
+    assert geometry.fit(640, 480, 512) is grid
+    for matrix in (grid.forward, grid.inverse):
+        with pytest.raises(ValueError, match="read-only"):
+            matrix[0, 0] = 1
