@@ -25,6 +25,8 @@ from higherhrnet.errors import UserError
 _ALONE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner: Any = njit(**_ALONE)
 """Compiles a function that only compiled functions call."""
+reordered: Any = njit(fastmath={"reassoc", "nsz", "contract"}, **_ALONE)
+"""The same for one whose sums may be made in any order, by vectors: their last bits are not known."""
 inlined: Any = njit(inline="always", **_ALONE)
 """The same for a long one that is called in one place: it is not compiled by itself, which would be for nothing."""
 
@@ -80,6 +82,7 @@ class Entry:
         self._make = make
         self._signature = signature
         self._lock = threading.Lock()
+        self._is_loaded = False
 
     @cached_property
     def _dispatcher(self) -> Any:
@@ -116,7 +119,9 @@ class Entry:
             if not self._dispatcher.signatures:
                 self._dispatcher.compile(self._signature)
                 self._dispatcher.disable_compile()  # arguments of another type are a mistake of ours
+        self._is_loaded = True
 
     def __call__(self, *arguments: Any) -> Any:
-        self.compile()
+        if not self._is_loaded:
+            self.compile()
         return self._dispatcher(*arguments)

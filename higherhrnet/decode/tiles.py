@@ -16,9 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from higherhrnet.decode.cache import inlined, inner
+from higherhrnet.decode.cache import inlined, inner, reordered
 from higherhrnet.decode.fuse import HALF, ONE, TWO
-from higherhrnet.decode.intrinsics import fma
 
 TILE = 16
 """Side of a tile in full-resolution pixels. Smaller ones cost more to compare, larger ones more to evaluate."""
@@ -58,25 +57,31 @@ def limits(maps):
     )
     low, high = (result.tag_low, result.mirror_low), (result.tag_high, result.mirror_high)
     # Of the columns of one tile row, of output1 and output2:
-    highest, lowest = np.empty((2, width), np.float32), np.empty(width // 2, np.float32)
-    squares = np.ones((2, 2, width), np.float32)  # of each pass, sums of squares of all values ever seen, and 1
+    highest1, highest2 = np.empty(width // 2, np.float32), np.empty(width, np.float32)
+    lowest = np.empty(width // 2, np.float32)
     of_tiles = np.empty((2, 2, columns), np.float32)
     padded1 = np.empty(columns * _SIDE1 + 2, np.float32)
     padded2 = np.empty(columns * _SIDE2 + 2, np.float32)
+    are_small = np.ones((2, 2), np.bool_)
     for joint in range(joints):
         for row in range(rows):
             for number in range(2 if maps.with_mirror else 1):
                 mirrored = number == 1
                 one = maps.passes[number]
                 channel = maps.flip[joint] if mirrored else joint
-                for which in range(2):
-                    side, seen = _SIDE2 if which else _SIDE1, squares[number, which]
-                    _highest_columns(one[which], channel, row * side, side, highest[which], seen)
-                columns1, seen1 = highest[0, : width // 2], squares[number, 0]
-                _highest_tiles1(columns1, mirrored, padded1, of_tiles[number, 0])
-                _highest_tiles2(highest[1], mirrored, padded2, of_tiles[number, 1])
-                _extreme_columns(one.output1, joints + channel, row * _SIDE1, _SIDE1, columns1, lowest, seen1)
-                _highest_tiles1(columns1, mirrored, padded1, high[number][joint, row])
+                tag = joints + channel
+                first1, end1 = row * _SIDE1, min((row + 1) * _SIDE1, height // 2)
+                first2, end2 = row * _SIDE2, min((row + 1) * _SIDE2, height)
+                # This reads them from memory, in order, at its speed; what follows finds them in the cache.
+                are_small[number, 0] &= _are_small(one.output1, channel, first1, end1)
+                are_small[number, 0] &= _are_small(one.output1, tag, first1, end1)
+                are_small[number, 1] &= _are_small(one.output2, channel, first2, end2)
+                _highest_columns1(one.output1, channel, first1, highest1)
+                _highest_tiles1(highest1, mirrored, padded1, of_tiles[number, 0])
+                _highest_columns2(one.output2, channel, first2, highest2)
+                _highest_tiles2(highest2, mirrored, padded2, of_tiles[number, 1])
+                _extreme_columns(one.output1, tag, first1, highest1, lowest)
+                _highest_tiles1(highest1, mirrored, padded1, high[number][joint, row])
                 _lowest_tiles1(lowest, mirrored, padded1, low[number][joint, row])
             for i in range(np.uintp(columns)):
                 upright = (of_tiles[0, 0, i] + of_tiles[0, 1, i]) * HALF
@@ -86,18 +91,24 @@ def limits(maps):
                 result.heat[joint, row, i] = upright
     for number in range(2 if maps.with_mirror else 1):
         for which in range(2):
-            # Squares of values up to 1e19 leave the sum finite; where it is not, the values themselves decide.
-            if not _is_finite(squares[number, which]) and _exceeds_limit(maps.passes[number][which]):
+            if not are_small[number, which] and _exceeds_limit(maps.passes[number][which]):
                 return result, 2 * number + which + 1
     return result, 0
 
 
-@inner
-def _is_finite(values):
-    finite = True
-    for value in values:
-        finite = finite and np.isfinite(value)
-    return finite
+@reordered
+def _are_small(maps, channel, first, end):
+    """False if these rows of a map hold NaN, infinity or a value whose square is infinite, as of all beyond the limit.
+
+    Maybe for smaller ones too, which add up to infinity. In whatever order the sum is made: no square is negative.
+    """
+    height, width = maps.shape[1:]
+    values = maps.reshape(maps.size)
+    start = np.uintp((channel * height + first) * width)
+    total = np.float32(0)
+    for i in range(np.uintp((end - first) * width)):
+        total += values[start + i] * values[start + i]
+    return np.isfinite(total)
 
 
 @inner
@@ -118,45 +129,56 @@ def _smaller(a, b):
     return a if a < b else b
 
 
-@inner
-def _highest_columns(maps, channel, first, count, highest, squares):
-    """Each column's highest value over ``count`` rows from ``first`` on and one row on either side."""
-    height, width = maps.shape[1:]
-    plane = np.uintp(channel)
-    row, end = np.uintp(max(first - 1, 0)), np.uintp(min(first + count + 1, height))
-    for x in range(np.uintp(width)):
-        a = maps[plane, row, x]
-        highest[x] = a
-        squares[x] = fma(a, a, squares[x])
-    row += ONE
-    while row + _THREE <= end:  # three rows at a time: a third of the loads and stores of the columns
+def _over_ring(side: int):
+    """``highest_columns`` and ``extreme_columns`` over the ``side`` rows of a tile and one on either side.
+
+    That many rows are a constant: the loop over them is unrolled, and each value is loaded once.
+    """
+    inside = side + 2
+
+    @inner
+    def highest_columns(maps, channel, first, highest):
+        height, width = maps.shape[1:]
+        plane = np.uintp(channel)
+        row, end = np.uintp(max(first - 1, 0)), np.uintp(min(first + side + 1, height))
+        if end - row == inside:
+            for x in range(np.uintp(width)):
+                value = maps[plane, row, x]
+                for k in range(ONE, np.uintp(inside)):
+                    value = _larger(maps[plane, row + k, x], value)
+                highest[x] = value
+            return
         for x in range(np.uintp(width)):
-            a, b, c = maps[plane, row, x], maps[plane, row + ONE, x], maps[plane, row + TWO, x]
-            highest[x] = _larger(_larger(a, b), _larger(c, highest[x]))
-            squares[x] = fma(a, a, fma(b, b, fma(c, c, squares[x])))
-        row += _THREE
-    while row < end:
+            highest[x] = maps[plane, row, x]
+        for y in range(row + ONE, end):
+            for x in range(np.uintp(width)):
+                highest[x] = _larger(maps[plane, y, x], highest[x])
+
+    @inner
+    def extreme_columns(maps, channel, first, highest, lowest):
+        height, width = maps.shape[1:]
+        plane = np.uintp(channel)
+        row, end = np.uintp(max(first - 1, 0)), np.uintp(min(first + side + 1, height))
+        if end - row == inside:
+            for x in range(np.uintp(width)):
+                high = low = maps[plane, row, x]
+                for k in range(ONE, np.uintp(inside)):
+                    value = maps[plane, row + k, x]
+                    high, low = _larger(value, high), _smaller(value, low)
+                highest[x], lowest[x] = high, low
+            return
         for x in range(np.uintp(width)):
-            a = maps[plane, row, x]
-            highest[x] = _larger(a, highest[x])
-            squares[x] = fma(a, a, squares[x])
-        row += ONE
+            highest[x] = lowest[x] = maps[plane, row, x]
+        for y in range(row + ONE, end):
+            for x in range(np.uintp(width)):
+                value = maps[plane, y, x]
+                highest[x], lowest[x] = _larger(value, highest[x]), _smaller(value, lowest[x])
+
+    return highest_columns, extreme_columns
 
 
-@inner
-def _extreme_columns(maps, channel, first, count, highest, lowest, squares):
-    """As _highest_columns, and the lowest values too."""
-    height, width = maps.shape[1:]
-    plane = np.uintp(channel)
-    start, end = np.uintp(max(first - 1, 0)), np.uintp(min(first + count + 1, height))
-    for x in range(np.uintp(width)):
-        highest[x] = lowest[x] = maps[plane, start, x]
-    for row in range(start, end):
-        for x in range(np.uintp(width)):
-            a = maps[plane, row, x]
-            highest[x] = _larger(a, highest[x])
-            lowest[x] = _smaller(a, lowest[x])
-            squares[x] = fma(a, a, squares[x])
+_highest_columns1, _extreme_columns = _over_ring(_SIDE1)
+_highest_columns2, _ = _over_ring(_SIDE2)
 
 
 @inner

@@ -262,6 +262,26 @@ def test_values_that_are_no_heat_are_refused_by_the_arrays_name(value, position,
         decode(*passes)
 
 
+@pytest.mark.parametrize(("position", "name"), list(enumerate(ARRAYS)))
+def test_one_nan_is_found_in_every_row_of_every_map(position, name):
+    passes = blank(5, 72, 64)  # four tiles and a half of rows
+    options = Options(flip=(0, 1, 2, 3, 4), order=(0, 1, 2, 3, 4))
+    array = passes[position // 2][position % 2]
+    for place in np.ndindex(array.shape[:2]):
+        array[place][-1] = np.nan
+        with pytest.raises(ValueError, match=rf"^{name} holds NaN"):
+            decode(*passes, options)
+        array[place][-1] = 0
+
+
+@pytest.mark.parametrize("value", [3e17, 1.5e19, -9e36])
+def test_values_are_no_error_where_their_squares_overflow(value):
+    passes = blank(17, 64, 96)
+    for array in (*passes[0], *passes[1]):
+        array[-1] = value
+    decode(*passes)
+
+
 @pytest.mark.parametrize("position", [0, 1])
 def test_values_that_are_no_heat_are_refused_without_flip_test_too(position):
     outputs, _ = blank(17, 64, 96)
