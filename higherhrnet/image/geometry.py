@@ -103,7 +103,7 @@ class Geometry:
         return _read_only(cv2.getAffineTransform(target, source))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)
 def fit(image_width: int, image_height: int, short_side: int, scale: Scale | None = None) -> Geometry:
     """Place an image in the grid of ``short_side`` (DATASET.INPUT_SIZE): its short side fills the short side.
 
