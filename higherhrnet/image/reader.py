@@ -16,6 +16,7 @@ from higherhrnet.artifacts.pictures import Picture
 from higherhrnet.artifacts.seen import Stamp
 from higherhrnet.errors import BadImageError
 from higherhrnet.image import formats
+from higherhrnet.image.opencv_log import silenced
 from higherhrnet.system import c_stderr
 
 
@@ -93,14 +94,14 @@ def decode(data: bytes, path: str | os.PathLike[str], *, exif: bool = False) -> 
     if found is not None and found.size is None:
         raise BadImageError(f"image {path}: {found.name}, which OpenCV does not read; give a JPEG or PNG in its place")
     flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    level = cv2.utils.logging.setLogLevel(0)  # what is wrong with a picture is said below, with its name
     said = ""
     try:
-        image, said = c_stderr.overhear(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags) if size else None)
+        with silenced():  # what is wrong with a picture is said below, with its name
+            image, said = c_stderr.overhear(
+                lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags) if size else None
+            )
     except cv2.error:
         image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if found is None or image is None:
         kind = "a picture" if found is None else f"{found.name} with OpenCV {cv2.__version__}"
         remedy = "get the file again" if found in {None, formats.JPEG, formats.PNG} else "get it again, or as a PNG"

@@ -17,6 +17,7 @@ import numpy as np
 
 from higherhrnet.artifacts import sources
 from higherhrnet.errors import BadImageError, UserError
+from higherhrnet.image.opencv_log import silenced
 from higherhrnet.image.reader import MOST_PIXELS
 
 _RATE = 25  # frames a second of a drawn video whose source says nothing
@@ -117,12 +118,8 @@ def _upright(frame: Any) -> np.ndarray:
 
 def camera(number: int) -> Iterator[np.ndarray]:
     """Pictures of a camera, RGB uint8 [h, w, 3], until it gives none. Raises BadImageError where there is no camera."""
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it says is said below in one line
-    try:
+    with silenced():  # what it says is said below in one line
         capture = cv2.VideoCapture(number)
-    finally:
-        cv2.utils.logging.setLogLevel(before)
     try:
         if not capture.isOpened():
             raise BadImageError(f"camera:{number} does not open; check that it is there (/dev/video{number}), and free")
